@@ -61,3 +61,15 @@ class StoreUnavailable(StreamledgerError):
     """the store cannot be reached: {cause}"""
 
     exit_code = 3
+
+
+class ParameterInvalid(StreamledgerError):
+    """{name}: expected {expected}, got {got}"""
+
+    exit_code = 2
+
+
+class UnsafeCombination(StreamledgerError):
+    """refusing to listen on {host}, which others can reach, without {missing}; set it, or give --insecure"""
+
+    exit_code = 2

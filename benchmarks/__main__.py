@@ -1,0 +1,13 @@
+"""`python -m benchmarks [NAME...]`: runs the named benchmarks, or all."""
+
+import sys
+
+from benchmarks import ingest
+
+BENCHMARKS = {"ingest": ingest.main}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or BENCHMARKS:
+        print(f"## {name}\n")
+        BENCHMARKS[name]()
+        print()

@@ -1,0 +1,174 @@
+"""The composition root: from settings to a store, to services, to the web application."""
+
+import ipaddress
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import psycopg
+from litestar import Litestar
+
+from streamledger.domain.errors import SettingInvalid, UnsafeCombination
+from streamledger.ledger.append import QuarantineCaps
+from streamledger.ledger.appender import Appender, AppenderLimits
+from streamledger.operations.receive import Receiver, Trust
+from streamledger.postgres.connection import Database, connect, open_pool_async
+from streamledger.postgres.embedded import running_dsn, start_embedded
+from streamledger.postgres.schema import migrate
+from streamledger.readmodel.queries import Queries
+from streamledger.readmodel.runner import Runner
+from streamledger.settings import Secret, Settings
+from streamledger.tencent.signature import CallbackKey
+from streamledger.web.app import WebOptions, WebServices, create_app
+from streamledger.web.auth import SCOPES, ApiToken
+
+POOL_SIZE_MAX: Final = 8
+"""Connections for queries, per web process."""
+
+
+def now_us() -> int:
+    """Microseconds since 1970 UTC: the clock that everything inside is given."""
+    return time.time_ns() // 1000
+
+
+@contextmanager
+def open_store(settings: Settings, *, serving: bool = False) -> Iterator[Database]:
+    """The database of the settings, migrated: the external one, or the embedded one while this lasts.
+
+    A command beside a running server (`serving` false) uses that server's embedded PostgreSQL.
+    """
+    if settings.database_url is not None:
+        database = Database(settings.database_url.reveal(), settings.database_schema)
+        migrate(database)
+        yield database
+        return
+    dsn = None if serving else running_dsn(settings.data_dir)
+    if dsn is not None:
+        yield Database(dsn, settings.database_schema)
+        return
+    with start_embedded(settings.data_dir) as server:
+        database = Database(server.dsn, settings.database_schema)
+        migrate(database)
+        yield database
+
+
+def callback_keys(secret: Secret | None) -> list[CallbackKey]:
+    """The keys of the setting callback_keys: comma-separated, each `name:key` or `key`."""
+    keys: list[CallbackKey] = []
+    for number, part in enumerate(_parts(secret), start=1):
+        name, colon, text = part.rpartition(":")
+        keys.append(CallbackKey(name.strip() if colon else f"key{number}", text.strip()))
+    names = [key.name for key in keys]
+    if len(set(names)) != len(names) or not all(names):
+        raise SettingInvalid(
+            name="STREAMLEDGER_CALLBACK_KEYS", expected="keys of different names", got=repr(names)
+        )
+    return keys
+
+
+def api_tokens(secret: Secret | None) -> list[ApiToken]:
+    """The tokens of the setting api_tokens: comma-separated, each `name:scope:token`."""
+    tokens = []
+    for part in _parts(secret):
+        name, scope, text = [*part.split(":", 2), "", ""][:3]
+        if scope not in SCOPES or not text:
+            raise SettingInvalid(
+                name="STREAMLEDGER_API_TOKENS",
+                expected="name:scope:token, the scope read or admin",
+                got=f"a part named {name[:20]!r} that is not",
+            )
+        tokens.append(ApiToken(name, scope, text.encode()))
+    return tokens
+
+
+def _parts(secret: Secret | None) -> list[str]:
+    return [part.strip() for part in secret.reveal().split(",") if part.strip()] if secret else []
+
+
+def refuse_unsafe(settings: Settings) -> None:
+    """Raises UnsafeCombination when others could reach what is not protected."""
+    if settings.insecure or _is_loopback(settings.host):
+        return
+    if not _parts(settings.callback_keys):
+        raise UnsafeCombination(host=settings.host, missing="STREAMLEDGER_CALLBACK_KEYS")
+    if not _parts(settings.api_tokens):
+        raise UnsafeCombination(host=settings.host, missing="STREAMLEDGER_API_TOKENS")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def appender_limits(settings: Settings) -> AppenderLimits:
+    """The appender's share of the settings."""
+    return AppenderLimits(
+        batch_size_max=settings.batch_size_max,
+        queue_length_max=settings.queue_length_max,
+        store_wait_s_max=settings.store_wait_s_max,
+        caps=QuarantineCaps(
+            refused_rows_max=settings.quarantine_refused_rows_max,
+            refused_bytes_max=settings.quarantine_refused_bytes_max,
+            signed_rows_max=settings.quarantine_signed_rows_max,
+            signed_bytes_max=settings.quarantine_signed_bytes_max,
+        ),
+    )
+
+
+def connect_writer(database: Database) -> psycopg.Connection[Any]:
+    """The appender's connection: a lock or a statement that hangs must not hang it for ever."""
+    connection = connect(database, application_name="streamledger appender")
+    connection.execute("SET lock_timeout = '10s'")
+    connection.execute("SET statement_timeout = '30s'")
+    connection.execute("SET jit = off")
+    return connection
+
+
+@asynccontextmanager
+async def open_queries(
+    settings: Settings, database: Database, size: int = POOL_SIZE_MAX
+) -> AsyncIterator[Queries]:
+    """The queries, with a pool of their own."""
+    pool = await open_pool_async(database, min_size=1, max_size=size, name="streamledger queries")
+    try:
+        yield Queries(pool, silence_ms_max=settings.silence_s_max * 1000)
+    finally:
+        await pool.close()
+
+
+def create_web_app(settings: Settings, database: Database) -> Litestar:
+    """The web application of one worker process."""
+    tokens: Sequence[ApiToken] = api_tokens(settings.api_tokens)
+    trust = Trust(
+        keys=callback_keys(settings.callback_keys),
+        grace_s=settings.expiry_grace_s,
+        ahead_s_max=settings.ahead_s_max,
+    )
+
+    @asynccontextmanager
+    async def services() -> AsyncIterator[WebServices]:
+        async with open_queries(settings, database) as queries:
+            appender = Appender(lambda: connect_writer(database), database.schema, appender_limits(settings))
+            try:
+                yield WebServices(receiver=Receiver(appender, trust, now_us), queries=queries)
+            finally:
+                await appender.close()
+
+    return create_app(
+        services,
+        WebOptions(
+            body_bytes_max=settings.body_bytes_max,
+            path_token=settings.callback_token.reveal() if settings.callback_token else None,
+            api_tokens=tokens,
+        ),
+    )
+
+
+def create_runner(database: Database) -> Runner:
+    """The projection's runner."""
+    return Runner(lambda: connect(database, application_name="streamledger projector"), database.schema)

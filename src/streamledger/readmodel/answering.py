@@ -1,0 +1,170 @@
+"""From rows and events to answers: the last step of every query, without I/O."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from streamledger.domain.answers import (
+    Anomaly,
+    AttributionAnswer,
+    LedgerEntry,
+    ProjectionStatus,
+    RecordingTotals,
+    ScreenshotTotals,
+    Session,
+    Stream,
+    TimelineEntry,
+)
+from streamledger.domain.attribution import REASONS
+from streamledger.domain.derivation import Evidence, Totals, derive, distinct_notifications, presence_of
+from streamledger.domain.events import LedgerEvent
+from streamledger.domain.instants import instant_ms, instant_us
+from streamledger.domain.notification import Kind, Screenshot
+from streamledger.ledger import mapper
+from streamledger.readmodel.rows import SessionRow, StreamRow, TimelineRow
+from streamledger.tencent.envelope import read_envelope
+from streamledger.tencent.errcodes import class_of, meaning_of
+from streamledger.tencent.reader import notification_of
+from streamledger.tencent.redaction import redact
+from streamledger.tencent.tolerant import parse_object
+
+Event = LedgerEvent
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A session's row with the evidence for its presence."""
+
+    row: SessionRow
+    latest_ms: int | None = None
+    newer_push_ms: int | None = None
+    screenshot_position: int | None = None
+
+
+def meaning(errcode: int | None) -> tuple[str, str]:
+    """Class and meaning of a stop's errcode."""
+    return class_of(errcode).value, meaning_of(errcode)
+
+
+def session_answer(
+    found: Found, latest: LedgerEvent | None, now_ms: int, silence_ms_max: int, *, shared: bool
+) -> Session:
+    """The answer about a session; `shared` says that other streams have its sequence too."""
+    row = found.row
+    latest_url = latest_at = None
+    if latest is not None:
+        screenshot = notification_of(parse_object(latest.delivery.body)[0])
+        if isinstance(screenshot.detail, Screenshot):
+            latest_url = screenshot.detail.pic_full_url or screenshot.detail.pic_url
+        if screenshot.at_ms is not None:
+            latest_at = instant_ms(screenshot.at_ms)
+    totals = Totals(
+        recordings=RecordingTotals(
+            count=row.recordings, duration_s=row.recording_s, bytes=row.recording_bytes
+        ),
+        screenshots=ScreenshotTotals(count=row.screenshots, latest_url=latest_url, latest_at=latest_at),
+        deliveries=row.deliveries,
+        notifications=distinct_notifications(row.fold),
+        position=row.position,
+    )
+    session = derive(row.fold, totals, _evidence(found, now_ms, silence_ms_max), meaning)
+    anomalies = session.anomalies
+    if shared:
+        anomalies = [
+            *anomalies,
+            Anomaly(code="sequence_shared", detail="another stream has a session with this sequence"),
+        ]
+    return msgspec.structs.replace(session, stream_param=redact(session.stream_param), anomalies=anomalies)
+
+
+def _evidence(found: Found, now_ms: int, silence_ms_max: int) -> Evidence:
+    return Evidence(
+        now_ms=now_ms,
+        silence_ms_max=silence_ms_max,
+        latest_ms=found.latest_ms,
+        newer_push_ms=found.newer_push_ms,
+    )
+
+
+def timeline_entry(row: TimelineRow, event: LedgerEvent | None) -> TimelineEntry:
+    """An entry from its row and the event it points to."""
+    detail: dict[str, Any] = {}
+    if event is not None:
+        obj, _ = parse_object(event.delivery.body)
+        notification = notification_of(obj)
+        if notification.detail is None:
+            detail = redact(obj)
+        else:
+            fields = msgspec.to_builtins(notification.detail)
+            fields["stream_param"] = notification.stream_param
+            detail = redact({name: value for name, value in fields.items() if value is not None})
+        if notification.unreadable:
+            detail["unreadable"] = list(notification.unreadable)
+    attribution = None
+    if row.confidence is not None:
+        attribution = AttributionAnswer(
+            confidence=row.confidence,
+            because=[REASONS.get(code, code) for code in (row.because or "").split(",")],
+            alternatives=list(row.alternatives or ()),
+        )
+    happened_ms = row.until_ms if row.kind == Kind.RECORDING else row.at_ms
+    return TimelineEntry(
+        at=instant_ms(row.at_ms),
+        until=instant_ms(row.until_ms) if row.until_ms != row.at_ms else None,
+        kind=row.kind,
+        position=str(row.position),
+        received_at=instant_ms(row.received_ms),
+        delay_ms=row.received_ms - happened_ms,
+        deliveries=row.deliveries,
+        conflicts=len(row.rivals or ()),
+        attribution=attribution,
+        detail=detail,
+    )
+
+
+def stream_answer(row: StreamRow, open_sessions: Sequence[Found], now_ms: int, silence_ms_max: int) -> Stream:
+    """A stream is live while any of its sessions is."""
+    states = {
+        presence_of(found.row.fold, _evidence(found, now_ms, silence_ms_max))[0] for found in open_sessions
+    }
+    presence = "live" if "live" in states else "suspect" if states else "offline"
+    return Stream(
+        stream_id=row.stream_id,
+        presence=presence,
+        open_sessions=[found.row.sequence for found in open_sessions],
+        sessions=row.sessions,
+        recordings=row.recordings,
+        screenshots=row.screenshots,
+        unattributed=row.unattributed,
+        first_seen_at=instant_us(row.first_seen_us),
+        last_seen_at=instant_us(row.last_seen_us),
+    )
+
+
+def ledger_entry(event: LedgerEvent) -> LedgerEntry:
+    """An event as it is shown."""
+    obj, mended = parse_object(event.delivery.body)
+    envelope = read_envelope(event.delivery.body)
+    return LedgerEntry(
+        position=str(event.position),
+        name=event.name,
+        stream_id=envelope.stream_id,
+        sequence=envelope.sequence,
+        received_at=instant_us(event.delivery.received_at_us),
+        source_ip=event.delivery.source_ip,
+        key=event.delivery.key,
+        mended=list(mended),
+        notification=redact(obj),
+    )
+
+
+def projection_status(row: Sequence[Any], now_ms: int) -> ProjectionStatus:
+    """A projection's row, with how far it is behind: in events, and since when the first of them waits."""
+    name, position, digest, head, lag_events, state = row
+    lag_s = 0.0
+    if state is not None:
+        waiting_since_us = mapper.decode("push-started.v1", state)[1].received_at_us
+        lag_s = max(0.0, round(now_ms / 1000 - waiting_since_us / 1e6, 3))
+    return ProjectionStatus(
+        name=name, position=str(position), head=str(head), lag_events=lag_events, lag_s=lag_s, digest=digest
+    )

@@ -1,0 +1,263 @@
+"""What a batch of events changes in the rows of the sessions projection: pure, on a workspace.
+
+Three steps, with loading in between: `take` folds each event into sessions and timeline rows;
+`windows` tells which stretches of which streams have to be judged again; `attribute` judges the
+media there. The result depends on the events up to here, not on where batches were cut.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from streamledger.domain import attribution
+from streamledger.domain import session as fold
+from streamledger.domain.attribution import Attribution, Item
+from streamledger.domain.events import Delivery
+from streamledger.domain.notification import Kind, Notification, Recording
+from streamledger.domain.session import OPEN_END_MS, Span
+from streamledger.readmodel.rows import StreamRow, TimelineRow
+from streamledger.readmodel.workspace import FactKey, SessionKey, Workspace
+
+ATTRIBUTED_KINDS: Final = frozenset(
+    {Kind.RECORDING, Kind.SCREENSHOT, Kind.RECORDING_STATUS, Kind.RECORDING_EXCEPTION}
+)
+"""Kinds that carry no sequence and find their session by time."""
+
+WINDOW_MARGIN_MS: Final = 2 * attribution.SLACK_MS
+"""How far around a changed end of a span media are judged again; more than any rule of attribution looks."""
+
+RIVALS_MAX: Final = 8
+"""Other contents of one identity that are remembered."""
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """One event of the ledger, read."""
+
+    position: int
+    delivery: Delivery
+    notification: Notification
+
+
+class Window(msgspec.Struct, frozen=True):
+    """A stretch of a stream's time axis in which attributions may have changed."""
+
+    stream_id: str
+    from_ms: int
+    until_ms: int
+
+
+def take(workspace: Workspace, facts: Iterable[Fact]) -> dict[FactKey, Item]:
+    """Fold the facts into the workspace; returns the media that were new or changed, to be attributed.
+
+    The workspace must hold the rows that exist for the facts' sessions, identities and streams.
+    """
+    items: dict[FactKey, Item] = {}
+    for fact in facts:
+        notification = fact.notification
+        if notification.stream_id is None:
+            continue
+        key = (notification.stream_id, notification.kind.value, notification.key)
+        stream = _stream(workspace, notification.stream_id, fact)
+        is_new, counts = _enter(workspace, key, fact)
+        if is_new:
+            _count_kind(stream, notification.kind)
+        if notification.sequence is not None and notification.kind not in ATTRIBUTED_KINDS:
+            _fold(workspace, stream, fact, is_new_content=counts)
+        elif notification.kind in ATTRIBUTED_KINDS:
+            if is_new:
+                stream.unattributed += 1
+            rows = workspace.timeline[key].values()
+            if counts and next(iter(rows)).content == notification.content:
+                items[key] = item_of(notification)
+    return items
+
+
+def item_of(notification: Notification) -> Item:
+    """What attribution needs to know of a notification; without a readable time it fits nowhere."""
+    at_ms = notification.at_ms if notification.at_ms is not None else -OPEN_END_MS
+    until_ms = notification.until_ms if notification.until_ms is not None else at_ms
+    return Item(
+        at_ms=at_ms,
+        until_ms=max(at_ms, until_ms),
+        app=notification.app,
+        appname=notification.appname,
+        stream_param=notification.stream_param,
+    )
+
+
+def _stream(workspace: Workspace, stream_id: str, fact: Fact) -> StreamRow:
+    received_us = fact.delivery.received_at_us
+    stream = workspace.streams.get(stream_id)
+    if stream is None:
+        stream = StreamRow(stream_id=stream_id, first_seen_us=received_us, last_seen_us=received_us)
+        workspace.streams[stream_id] = stream
+    stream.first_seen_us = min(stream.first_seen_us, received_us)
+    stream.last_seen_us = max(stream.last_seen_us, received_us)
+    stream.position = max(stream.position, fact.position)
+    return stream
+
+
+def _count_kind(stream: StreamRow, kind: Kind) -> None:
+    if kind is Kind.RECORDING:
+        stream.recordings += 1
+    elif kind is Kind.SCREENSHOT:
+        stream.screenshots += 1
+    elif kind not in (Kind.PUSH_STARTED, Kind.PUSH_STOPPED):
+        stream.others += 1
+
+
+def _enter(workspace: Workspace, key: FactKey, fact: Fact) -> tuple[bool, bool]:
+    """Enter a delivery into the timeline: whether its notification is new, and whether its content is."""
+    notification = fact.notification
+    received_ms = fact.delivery.received_at_us // 1000
+    known = workspace.timeline.get(key)
+    if not known:
+        sequence = notification.sequence if notification.kind not in ATTRIBUTED_KINDS else None
+        row = TimelineRow(
+            stream_id=key[0],
+            kind=key[1],
+            key=key[2],
+            sequence=sequence or "",
+            at_ms=0,
+            until_ms=0,
+            position=fact.position,
+            received_ms=received_ms,
+            deliveries=1,
+            content=notification.content,
+        )
+        _describe(row, notification)
+        workspace.timeline[key] = {row.sequence: row}
+        return True, True
+    first = next(iter(known.values()))
+    rivals = first.rivals or ()
+    is_new_content = notification.content != first.content and all(
+        content != notification.content for content, _ in rivals
+    )
+    for row in known.values():
+        row.deliveries += 1
+        if is_new_content:
+            if _counts_more(notification, row):
+                row.rivals = _rivals(rivals, (row.content, row.position))
+                row.content, row.position = notification.content, fact.position
+                _add_totals(workspace, row, -1)
+                _describe(row, notification)
+                _add_totals(workspace, row, +1)
+            else:
+                row.rivals = _rivals(rivals, (notification.content, fact.position))
+    return False, is_new_content
+
+
+def _rivals(rivals: Sequence[tuple[str, int]], more: tuple[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted({*rivals, more})[:RIVALS_MAX])
+
+
+def _describe(row: TimelineRow, notification: Notification) -> None:
+    """Write into a row what the content that counts says."""
+    at_ms = notification.at_ms if notification.at_ms is not None else row.received_ms
+    row.at_ms = at_ms
+    row.until_ms = max(at_ms, notification.until_ms if notification.until_ms is not None else at_ms)
+    if isinstance(notification.detail, Recording):
+        row.duration_s = notification.detail.duration_s
+        row.bytes = notification.detail.file_bytes
+
+
+def _counts_more(notification: Notification, row: TimelineRow) -> bool:
+    """Which of two contents of one identity counts: the earliest start, the latest of everything else."""
+    if notification.at_ms is None:
+        return False
+    if notification.kind is Kind.PUSH_STARTED:
+        return (notification.at_ms, notification.content) < (row.at_ms, row.content)
+    until_ms = max(notification.at_ms, notification.until_ms or 0)
+    return (-until_ms, notification.content) < (-row.until_ms, row.content)
+
+
+def _fold(workspace: Workspace, stream: StreamRow, fact: Fact, *, is_new_content: bool) -> None:
+    sequence = fact.notification.sequence
+    assert sequence is not None  # noqa: S101  # the caller asked
+    is_new = (stream.stream_id, sequence) not in workspace.sessions
+    row = workspace.session(stream.stream_id, sequence)
+    stream.sessions += is_new
+    row.deliveries += 1
+    row.position = max(row.position, fact.position)
+    if not is_new_content:
+        return
+    row.fold = fold.take(row.fold, fact.notification, fact.position)
+    span = fold.span(row.fold)
+    row.sort_ms = fold.sort_ms(row.fold)
+    row.span_from_ms, row.span_until_ms = span.from_ms, span.until_ms
+    row.ended = bool(row.fold.stops)
+
+
+def windows(workspace: Workspace, sessions: Iterable[SessionKey]) -> list[Window]:
+    """Where media must be judged again because a session's span changed."""
+    found = []
+    for key in sessions:
+        row = workspace.sessions.get(key)
+        if row is None:
+            continue
+        before, after = workspace.span_before(key), fold.span(row.fold)
+        if before == after:
+            continue
+        edges = [after] if before is None else [before, after]
+        only_end = before is not None and msgspec.structs.replace(before, until_ms=after.until_ms) == after
+        from_ms = min(span.until_ms if only_end else span.from_ms for span in edges)
+        until_ms = max(span.until_ms for span in edges)
+        found.append(
+            Window(
+                stream_id=key[0],
+                from_ms=max(0, from_ms - WINDOW_MARGIN_MS),
+                until_ms=min(OPEN_END_MS, until_ms + WINDOW_MARGIN_MS),
+            )
+        )
+    return found
+
+
+def attribute(
+    workspace: Workspace, items: Mapping[FactKey, Item], spans: Mapping[str, Sequence[Span]]
+) -> None:
+    """Judge each item anew against its stream's spans, and move its rows and the sessions' totals."""
+    for key, item in items.items():
+        rows = workspace.timeline[key]
+        decided = attribution.decide(item, spans.get(key[0], ()))
+        _move(workspace, key, rows, decided)
+
+
+def _move(
+    workspace: Workspace, key: FactKey, rows: dict[str, TimelineRow], decided: Sequence[Attribution]
+) -> None:
+    stream = workspace.streams[key[0]]
+    pattern = next(iter(rows.values()))
+    for row in rows.values():
+        _add_totals(workspace, row, -1)
+        stream.unattributed -= not row.sequence
+    moved: dict[str, TimelineRow] = {}
+    if not decided:
+        stream.unattributed += 1
+        moved[""] = msgspec.structs.replace(
+            pattern, sequence="", confidence=None, because=None, alternatives=None
+        )
+    for attributed in decided:
+        row = msgspec.structs.replace(
+            pattern,
+            sequence=attributed.sequence,
+            confidence=attributed.confidence.value,
+            because=",".join(attributed.because),
+            alternatives=attributed.alternatives or None,
+        )
+        moved[attributed.sequence] = row
+        _add_totals(workspace, row, +1)
+    workspace.timeline[key] = moved
+
+
+def _add_totals(workspace: Workspace, row: TimelineRow, sign: int) -> None:
+    """Add what a timeline row says to the totals of its session, or take it away."""
+    if not row.sequence or row.kind not in ATTRIBUTED_KINDS:
+        return
+    session = workspace.sessions[row.stream_id, row.sequence]
+    if row.kind == Kind.SCREENSHOT:
+        session.screenshots += sign
+    elif row.kind == Kind.RECORDING:
+        session.recordings += sign
+        session.recording_s += sign * (row.duration_s or 0)
+        session.recording_bytes += sign * (row.bytes or 0)

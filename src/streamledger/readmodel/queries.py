@@ -1,0 +1,342 @@
+"""Answers from the read model: sessions, timelines, streams, events, projections."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from psycopg import AsyncConnection, DataError
+from psycopg_pool import AsyncConnectionPool
+
+from streamledger.domain.answers import LedgerEntry, ProjectionStatus, Session, Stream, TimelineEntry
+from streamledger.domain.errors import (
+    ParameterInvalid,
+    PositionNotReached,
+    SessionAmbiguous,
+    SessionUnknown,
+    StreamUnknown,
+)
+from streamledger.domain.notification import Kind
+from streamledger.ledger import reader
+from streamledger.readmodel import answering
+from streamledger.readmodel.answering import Found
+from streamledger.readmodel.cursors import decode_cursor, encode_cursor
+from streamledger.readmodel.rows import StreamRow, TimelineRow
+from streamledger.readmodel.tables import columns_of, session_row, stream_row, timeline_row
+
+Item = TypeVar("Item")
+
+LIMIT_DEFAULT: Final = 50
+LIMIT_MAX: Final = 500
+MIN_POSITION_WAIT_S_MAX: Final = 5.0
+_LOOK_AGAIN_S: Final = 0.01
+STREAM_OPEN_SESSIONS_MAX: Final = 100
+
+# What speaks for or against an open session: its latest notification, and the next push of its stream.
+EVIDENCE: Final = """
+    (SELECT t.at_ms FROM timeline AS t WHERE t.stream_id = s.stream_id AND t.sequence = s.sequence
+     ORDER BY t.at_ms DESC LIMIT 1) AS latest_ms,
+    CASE WHEN s.ended THEN NULL ELSE
+        (SELECT n.sort_ms FROM sessions AS n WHERE n.stream_id = s.stream_id AND n.sort_ms > s.sort_ms
+         ORDER BY n.sort_ms LIMIT 1) END AS newer_push_ms,
+    CASE WHEN s.screenshots > 0 THEN
+        (SELECT t.position FROM timeline AS t WHERE t.stream_id = s.stream_id AND t.sequence = s.sequence
+         AND t.kind = 'screenshot' ORDER BY t.at_ms DESC, t.key DESC LIMIT 1) END AS screenshot_position
+"""
+SUSPECT: Final = "(greatest(sort_ms, latest_ms) < %(silent_since_ms)s OR newer_push_ms IS NOT NULL)"
+
+
+class Page(msgspec.Struct, Generic[Item], frozen=True):
+    """One page of a list; `next_cursor` is null on the last."""
+
+    items: list[Item]
+    next_cursor: str | None = None
+
+
+class SessionFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which sessions to list. Times are by `started_at` (or the earliest time known without one)."""
+
+    stream_id: str | None = None
+    state: str | None = None
+    started_from_ms: int | None = None
+    started_to_ms: int | None = None
+    descending: bool = True
+
+
+class Queries:
+    """All reading queries of one ledger's read model; `clock_ms` gives now, for what is still running."""
+
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[AsyncConnection],
+        *,
+        silence_ms_max: int,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._pool = pool
+        self._silence_ms_max = silence_ms_max
+        self._clock_ms = clock_ms
+
+    async def sessions(
+        self, wanted: SessionFilter, limit: int = LIMIT_DEFAULT, cursor: str | None = None
+    ) -> Page[Session]:
+        """Sessions in the order of their starts. Raises CursorInvalid."""
+        now_ms = self._clock_ms()
+        facts: dict[str, Any] = {
+            "limit": limit + 1,
+            "silent_since_ms": now_ms - self._silence_ms_max,
+            "stream_id": wanted.stream_id,
+            "from_ms": wanted.started_from_ms,
+            "to_ms": wanted.started_to_ms,
+        }
+        listing = "sessions-desc" if wanted.descending else "sessions-asc"
+        conditions = ["true"]
+        if wanted.stream_id is not None:
+            conditions.append("s.stream_id = %(stream_id)s")
+        if wanted.started_from_ms is not None:
+            conditions.append("s.sort_ms >= %(from_ms)s")
+        if wanted.started_to_ms is not None:
+            conditions.append("s.sort_ms < %(to_ms)s")
+        if wanted.state is not None:
+            conditions.append("s.ended" if wanted.state == "ended" else "NOT s.ended")
+        if cursor is not None:
+            key = decode_cursor(listing, cursor, (int, str, str))
+            facts |= {"after_ms": key[0], "after_stream": key[1], "after_sequence": key[2]}
+            comparison = "<" if wanted.descending else ">"
+            conditions.append(
+                f"(s.sort_ms, s.stream_id, s.sequence) {comparison}"
+                " (%(after_ms)s::int8, %(after_stream)s::text, %(after_sequence)s::text)"
+            )
+        direction = "DESC" if wanted.descending else "ASC"
+        outer = {"live": f"NOT {SUSPECT}", "suspect": SUSPECT}.get(wanted.state or "", "true")
+        sql = (
+            f"SELECT * FROM (SELECT {columns_of('sessions', 's')}, {EVIDENCE}"  # noqa: S608  # constant names
+            f" FROM sessions AS s WHERE {' AND '.join(conditions)}) AS found WHERE {outer}"
+            f" ORDER BY sort_ms {direction}, stream_id {direction}, sequence {direction} LIMIT %(limit)s"
+        )
+        async with self._pool.connection() as connection:
+            found = [_found(values) for values in await _fetch(connection, sql, facts)]
+            more, found = len(found) > limit, found[:limit]
+            items = await self._answers(connection, found, now_ms)
+        next_cursor = None
+        if more:
+            last = found[-1].row
+            next_cursor = encode_cursor(listing, [last.sort_ms, last.stream_id, last.sequence])
+        return Page(items, next_cursor)
+
+    async def session(self, sequence: str, stream_id: str | None = None) -> Session:
+        """One session. Raises SessionUnknown, or SessionAmbiguous when several streams have the sequence."""
+        async with self._pool.connection() as connection:
+            found = await self._find(connection, sequence, stream_id)
+            return (await self._answers(connection, [found], self._clock_ms()))[0]
+
+    async def timeline(
+        self,
+        sequence: str,
+        stream_id: str | None = None,
+        kind: Kind | None = None,
+        limit: int = LIMIT_DEFAULT,
+        cursor: str | None = None,
+    ) -> Page[TimelineEntry]:
+        """A session's notifications in order of time, of one kind or of all. Raises as `session` does."""
+        listing = f"timeline-{kind or 'all'}"
+        facts: dict[str, Any] = {"limit": limit + 1, "kind": kind.value if kind else None}
+        conditions = ["stream_id = %(stream_id)s", "sequence = %(sequence)s"]
+        if kind is Kind.RECORDING:
+            conditions.append("kind = 'recording'")  # a constant, so that the partial index fits
+        elif kind is not None:
+            conditions.append("kind = %(kind)s")
+        if cursor is not None:
+            key = decode_cursor(listing, cursor, (int, str, str))
+            facts |= {"after_ms": key[0], "after_kind": key[1], "after_key": key[2]}
+            conditions.append(
+                "(at_ms, kind, key) > (%(after_ms)s::int8, %(after_kind)s::text, %(after_key)s::text)"
+            )
+        sql = (
+            f"SELECT {columns_of('timeline')} FROM timeline WHERE {' AND '.join(conditions)}"  # noqa: S608  # constant names
+            " ORDER BY at_ms, kind, key LIMIT %(limit)s"
+        )
+        async with self._pool.connection() as connection:
+            session = (await self._find(connection, sequence, stream_id)).row
+            facts |= {"stream_id": session.stream_id, "sequence": sequence}
+            rows = [timeline_row(values) for values in await _fetch(connection, sql, facts)]
+            more, rows = len(rows) > limit, rows[:limit]
+            items = await self._entries(connection, rows)
+        last = rows[-1] if more else None
+        return Page(items, encode_cursor(listing, [last.at_ms, last.kind, last.key]) if last else None)
+
+    async def streams(
+        self, presence: str | None = None, limit: int = LIMIT_DEFAULT, cursor: str | None = None
+    ) -> Page[Stream]:
+        """Streams in the order of their names; with presence "live" those with any open session."""
+        after = decode_cursor("streams", cursor, (str,))[0] if cursor is not None else ""
+        facts = {"after": after, "limit": limit + 1}
+        if presence == "live":
+            # A loose index scan over the open sessions: one step a stream, however many sessions it has.
+            sql = (
+                "WITH RECURSIVE open(stream_id) AS ("  # noqa: S608  # constant names
+                " (SELECT stream_id FROM sessions WHERE NOT ended AND stream_id > %(after)s"
+                "  ORDER BY stream_id LIMIT 1)"
+                " UNION ALL SELECT (SELECT s.stream_id FROM sessions AS s WHERE NOT s.ended"
+                "  AND s.stream_id > open.stream_id ORDER BY s.stream_id LIMIT 1)"
+                " FROM open WHERE open.stream_id IS NOT NULL"
+                f") SELECT {columns_of('streams', 's')} FROM open JOIN streams AS s USING (stream_id)"
+                " ORDER BY stream_id LIMIT %(limit)s"
+            )
+        else:
+            sql = (
+                f"SELECT {columns_of('streams')} FROM streams WHERE stream_id > %(after)s"  # noqa: S608  # constant names
+                " ORDER BY stream_id LIMIT %(limit)s"
+            )
+        async with self._pool.connection() as connection:
+            rows = [stream_row(values) for values in await _fetch(connection, sql, facts)]
+            more, rows = len(rows) > limit, rows[:limit]
+            items = await self._streams(connection, rows)
+        return Page(items, encode_cursor("streams", [rows[-1].stream_id]) if more else None)
+
+    async def stream(self, stream_id: str) -> Stream:
+        """One stream. Raises StreamUnknown."""
+        sql = f"SELECT {columns_of('streams')} FROM streams WHERE stream_id = %(stream_id)s"  # noqa: S608  # constant names
+        async with self._pool.connection() as connection:
+            rows = [stream_row(values) for values in await _fetch(connection, sql, {"stream_id": stream_id})]
+            if not rows:
+                raise StreamUnknown(stream_id=stream_id)
+            return (await self._streams(connection, rows))[0]
+
+    async def events(self, after: int = 0, limit: int = LIMIT_DEFAULT) -> list[LedgerEntry]:
+        """The ledger's events after a position, in order."""
+        sql = (
+            f"SELECT {reader.COLUMNS} FROM ledger_events WHERE notification_id > %(after)s"  # noqa: S608  # constant columns
+            " ORDER BY notification_id LIMIT %(limit)s"
+        )
+        async with self._pool.connection() as connection:
+            rows = await _fetch(connection, sql, {"after": after, "limit": limit})
+        return [answering.ledger_entry(reader.event_of(row)) for row in rows]
+
+    async def projections(self) -> list[ProjectionStatus]:
+        """How far the projections have come."""
+        async with self._pool.connection() as connection:
+            rows = await _fetch(
+                connection,
+                "SELECT p.name, p.position, p.digest::text, h.head,"
+                " (SELECT count(*) FROM (SELECT FROM ledger_events WHERE notification_id > p.position"
+                "  LIMIT 1000000) AS behind),"
+                " (SELECT state FROM ledger_events WHERE notification_id > p.position"
+                "  ORDER BY notification_id LIMIT 1)"
+                " FROM projections AS p,"
+                " LATERAL (SELECT coalesce(max(notification_id), 0) FROM ledger_events) AS h(head)"
+                " ORDER BY p.name",
+                {},
+            )
+        return [answering.projection_status(row, self._clock_ms()) for row in rows]
+
+    async def position(self) -> int:
+        """The position that the sessions projection has taken in."""
+        async with self._pool.connection() as connection:
+            rows = await _fetch(connection, "SELECT position FROM projections WHERE name = 'sessions'", {})
+        return int(rows[0][0]) if rows else 0
+
+    async def wait_for(self, min_position: int) -> None:
+        """Return once the read model has taken a position in. Raises PositionNotReached after 5 s."""
+        deadline = time.monotonic() + MIN_POSITION_WAIT_S_MAX
+        while (position := await self.position()) < min_position:
+            if time.monotonic() >= deadline:
+                raise PositionNotReached(
+                    position=position, min_position=min_position, waited_s=MIN_POSITION_WAIT_S_MAX
+                )
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def _find(self, connection: AsyncConnection, sequence: str, stream_id: str | None) -> Found:
+        sql = (
+            f"SELECT {columns_of('sessions', 's')}, {EVIDENCE} FROM sessions AS s"  # noqa: S608  # constant names
+            " WHERE s.sequence = %(sequence)s"
+        )
+        if stream_id is not None:
+            sql += " AND s.stream_id = %(stream_id)s"
+        rows = await _fetch(
+            connection, sql + " ORDER BY s.stream_id LIMIT 10", {"sequence": sequence, "stream_id": stream_id}
+        )
+        if not rows:
+            raise SessionUnknown(sequence=sequence)
+        found = [_found(values) for values in rows]
+        if len(found) > 1:
+            raise SessionAmbiguous(sequence=sequence, streams=", ".join(each.row.stream_id for each in found))
+        return found[0]
+
+    async def _answers(
+        self, connection: AsyncConnection, found: Sequence[Found], now_ms: int
+    ) -> list[Session]:
+        positions = [each.screenshot_position for each in found if each.screenshot_position is not None]
+        latest = await self._read(connection, positions)
+        shared = await self._sequences_of_several_streams(connection, [each.row.sequence for each in found])
+        return [
+            answering.session_answer(
+                each,
+                latest.get(each.screenshot_position or -1),
+                now_ms,
+                self._silence_ms_max,
+                shared=each.row.sequence in shared,
+            )
+            for each in found
+        ]
+
+    async def _sequences_of_several_streams(
+        self, connection: AsyncConnection, sequences: Sequence[str]
+    ) -> set[str]:
+        rows = await _fetch(
+            connection,
+            "SELECT named.sequence FROM unnest(%(sequences)s::text[]) AS named(sequence) WHERE ("
+            " SELECT count(*) FROM"
+            "  (SELECT FROM sessions AS s WHERE s.sequence = named.sequence LIMIT 2) AS two"
+            ") > 1",
+            {"sequences": list(sequences)},
+        )
+        return {row[0] for row in rows}
+
+    async def _entries(self, connection: AsyncConnection, rows: Sequence[TimelineRow]) -> list[TimelineEntry]:
+        events = await self._read(connection, [row.position for row in rows])
+        return [answering.timeline_entry(row, events.get(row.position)) for row in rows]
+
+    async def _streams(self, connection: AsyncConnection, rows: Sequence[StreamRow]) -> list[Stream]:
+        sql = (
+            f"SELECT {columns_of('sessions', 's')}, {EVIDENCE}"  # noqa: S608  # constant names
+            " FROM unnest(%(streams)s::text[]) AS named(stream_id) CROSS JOIN LATERAL"
+            " (SELECT * FROM sessions AS o WHERE o.stream_id = named.stream_id AND NOT o.ended"
+            f"  ORDER BY o.sort_ms DESC LIMIT {STREAM_OPEN_SESSIONS_MAX}) AS s"
+        )
+        found = await _fetch(connection, sql, {"streams": [row.stream_id for row in rows]})
+        open_sessions: dict[str, list[Found]] = {}
+        for each in map(_found, found):
+            open_sessions.setdefault(each.row.stream_id, []).append(each)
+        now_ms = self._clock_ms()
+        return [
+            answering.stream_answer(row, open_sessions.get(row.stream_id, []), now_ms, self._silence_ms_max)
+            for row in rows
+        ]
+
+    async def _read(
+        self, connection: AsyncConnection, positions: Sequence[int]
+    ) -> dict[int, "answering.Event"]:
+        if not positions:
+            return {}
+        async with connection.cursor(binary=True) as cursor:
+            await cursor.execute(reader.AT_SQL, (sorted(positions),))
+            return {event.position: event for event in reader.events_of(await cursor.fetchall())}
+
+
+def _found(values: Sequence[Any]) -> Found:
+    *row, latest_ms, newer_push_ms, screenshot_position = values
+    return Found(session_row(row), latest_ms, newer_push_ms, screenshot_position)
+
+
+async def _fetch(connection: AsyncConnection, sql: str, facts: dict[str, Any]) -> list[tuple[Any, ...]]:
+    try:
+        async with connection.cursor(binary=True) as cursor:
+            await cursor.execute(sql, facts)
+            return await cursor.fetchall()
+    except (DataError, UnicodeEncodeError) as error:
+        # A NUL, a lone surrogate or a number past 64 bits: nothing in the store can be named so.
+        raise ParameterInvalid(
+            name="parameter", expected="text and numbers that PostgreSQL can hold", got=type(error).__name__
+        ) from error

@@ -1,0 +1,100 @@
+"""The rows of the read model, and the one text form in which they are copied and digested."""
+
+import hashlib
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from streamledger.domain.session import SessionState
+
+_json = msgspec.json.Encoder(order="deterministic")
+
+DIGEST_MODULUS: Final = 2**64
+
+
+class SessionRow(msgspec.Struct, kw_only=True):
+    """A row of `sessions`."""
+
+    TABLE: ClassVar[str] = "sessions"
+
+    stream_id: str
+    sequence: str
+    sort_ms: int = 0
+    span_from_ms: int = 0
+    span_until_ms: int = 0
+    ended: bool = False
+    recordings: int = 0
+    recording_s: int = 0
+    recording_bytes: int = 0
+    screenshots: int = 0
+    deliveries: int = 0
+    position: int = 0
+    fold: SessionState
+
+
+class TimelineRow(msgspec.Struct, kw_only=True):
+    """A row of `timeline`: one notification in one session; sequence "" when it belongs to none."""
+
+    TABLE: ClassVar[str] = "timeline"
+
+    stream_id: str
+    kind: str
+    key: str
+    sequence: str
+    at_ms: int
+    until_ms: int
+    position: int
+    received_ms: int
+    deliveries: int
+    content: str
+    rivals: tuple[tuple[str, int], ...] | None = None
+    confidence: str | None = None
+    because: str | None = None
+    alternatives: tuple[str, ...] | None = None
+    duration_s: int | None = None
+    bytes: int | None = None
+
+
+class StreamRow(msgspec.Struct, kw_only=True):
+    """A row of `streams`."""
+
+    TABLE: ClassVar[str] = "streams"
+
+    stream_id: str
+    sessions: int = 0
+    recordings: int = 0
+    screenshots: int = 0
+    others: int = 0
+    unattributed: int = 0
+    first_seen_us: int
+    last_seen_us: int
+    position: int = 0
+
+
+AnyRow = SessionRow | TimelineRow | StreamRow
+
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def copy_field(value: Any) -> str:
+    """One value in the text format of COPY."""
+    if value is None:
+        return "\\N"
+    kind = type(value)
+    if kind is int:
+        return str(value)
+    if kind is str:
+        return str(value.translate(_ESCAPES))
+    if kind is bool:
+        return "t" if value else "f"
+    return _json.encode(value).decode().translate(_ESCAPES)
+
+
+def copy_line(row: AnyRow) -> str:
+    """A row in the text format of COPY, columns in the order of the struct, without the line's end."""
+    return "\t".join([copy_field(getattr(row, name)) for name in row.__struct_fields__])
+
+
+def digest_of(table: str, line: str) -> int:
+    """What a row adds to its projection's digest: the sum over all rows is independent of their order."""
+    return int.from_bytes(hashlib.md5(f"{table}\t{line}".encode(), usedforsecurity=False).digest()[:8], "big")

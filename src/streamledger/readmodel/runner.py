@@ -1,0 +1,114 @@
+"""The projection's process: follows the ledger, one active runner at a time, others stand by."""
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+
+from streamledger.domain.errors import StoreUnavailable
+from streamledger.ledger import reader
+from streamledger.ledger.append import CHANNEL
+from streamledger.readmodel import projector
+from streamledger.readmodel.projector import ProjectionMoved
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE_MAX: Final = 2000
+POLL_S: Final = 0.25
+"""How long to sleep without a notification: LISTEN shortens the sleep, it is never relied on."""
+STANDBY_S: Final = 1.0
+RECONNECT_S: Final = 0.5
+
+INDEXES_ONLY: Final = (
+    # The batch's look-ups are by key; a plan made on stale statistics must not scan a table of millions.
+    "SET enable_seqscan = off",
+    "SET enable_hashjoin = off",
+    "SET enable_mergejoin = off",
+    "SET jit = off",
+)
+
+
+def runner_lock_key(schema: str) -> int:
+    """The session-level advisory lock of the active runner, as a signed 64-bit number."""
+    digest = hashlib.blake2b(f"streamledger runner {schema}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+class Runner:
+    """Follows the ledger until it is told to stop; survives a restart of the database."""
+
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection[Any]],
+        schema: str,
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._connect = connect
+        self._schema = schema
+        self._clock_us = clock_us
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End `run` after the batch in hand."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Follow the ledger; returns after `stop`."""
+        while not self._stopping.is_set():
+            try:
+                with self._connect() as connection:
+                    self._follow(connection)
+            except (psycopg.OperationalError, psycopg.InterfaceError, StoreUnavailable) as error:
+                logger.warning(
+                    "the projector lost the store, trying again: %s", str(error).partition("\n")[0]
+                )
+                self._stopping.wait(RECONNECT_S)
+            except ProjectionMoved as error:
+                logger.warning("%s", error)
+                self._stopping.wait(STANDBY_S)
+
+    def _follow(self, connection: psycopg.Connection[Any]) -> None:
+        for statement in INDEXES_ONLY:
+            connection.execute(statement)
+        if not self._become_active(connection):
+            return
+        connection.execute(f"LISTEN {CHANNEL}_{self._schema}")
+        position = projector.checkpoint(connection)
+        while not self._stopping.is_set():
+            advanced = self.step(connection, position)
+            if advanced == position:
+                for _ in connection.notifies(timeout=POLL_S, stop_after=1):
+                    pass
+            position = advanced
+
+    def _become_active(self, connection: psycopg.Connection[Any]) -> bool:
+        """Wait for the runner's lock, which goes with the connection; False when told to stop meanwhile."""
+        while not self._stopping.is_set():
+            row = connection.execute(
+                "SELECT pg_try_advisory_lock(%s)", (runner_lock_key(self._schema),)
+            ).fetchone()
+            if row is not None and row[0]:
+                return True
+            self._stopping.wait(STANDBY_S)
+        return False
+
+    def step(self, connection: psycopg.Connection[Any], position: int) -> int:
+        """Take in the next batch; returns the new position, the same when there is nothing to take in."""
+        events = reader.read_after(connection, position, BATCH_SIZE_MAX)
+        if not events:
+            return position
+        return projector.project(
+            connection, events, after=position, now_us=self._clock_us(), schema=self._schema
+        )
+
+
+def catch_up(connection: psycopg.Connection[Any], schema: str, now_us: int = 0) -> int:
+    """Take in everything that is in the ledger now; returns the position."""
+    position = projector.checkpoint(connection)
+    while events := reader.read_after(connection, position, BATCH_SIZE_MAX):
+        position = projector.project(connection, events, after=position, now_us=now_us, schema=schema)
+    return position

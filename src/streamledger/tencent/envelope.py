@@ -1,0 +1,136 @@
+"""The hot path: the few fields of a body that decide whether, and where, its delivery is kept."""
+
+import re
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from streamledger.domain.errors import MalformedBody
+from streamledger.tencent.fields import (
+    INT64_MAX,
+    SEQUENCE_CHARACTERS_MAX,
+    STREAM_ID_CHARACTERS_MAX,
+    integer_of,
+    is_blank,
+    sequence_of,
+    stream_id_of,
+)
+from streamledger.tencent.tolerant import NOT_STRICT, nests_too_deep, parse_object, shown
+
+EVENT_TYPE_MAX: Final = 2**31 - 1
+T_DIGITS_MAX: Final = 64
+"""A longer `t` is unreadable; today's has 10 digits."""
+
+_DIGITS: Final = re.compile(rf"[0-9]{{1,{T_DIGITS_MAX}}}")
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """What judging and filing a delivery needs of its body.
+
+    `t` and `sign` are None both when absent (null, "" or not there) and when they were sent in a form
+    that cannot be verified; the two differ by `t_unreadable` and `sign_unreadable`.
+    """
+
+    event_type: int
+    stream_id: str | None
+    sequence: str | None
+    t: str | None
+    """Decimal digits as sent, leading zeros included: they are what was signed."""
+    sign: str | None
+    """As sent, whatever its length or alphabet."""
+    t_unreadable: bool = False
+    sign_unreadable: bool = False
+    mended: tuple[str, ...] = ()
+
+
+class _Usual(msgspec.Struct, gc=False):
+    # The types of nearly every body; one that differs is read again, as _Wire.
+    event_type: Annotated[int, msgspec.Meta(ge=0, le=EVENT_TYPE_MAX)]
+    stream_id: Annotated[str, msgspec.Meta(max_length=STREAM_ID_CHARACTERS_MAX)]
+    sequence: Annotated[str, msgspec.Meta(max_length=SEQUENCE_CHARACTERS_MAX)] | None = None
+    t: Annotated[int, msgspec.Meta(ge=0, le=INT64_MAX)] | None = None
+    sign: str | None = None
+
+
+class _Wire(msgspec.Struct, gc=False):
+    # Any: a field of an unexpected type is for the lenient rules to judge, not for the decoder.
+    event_type: Any = None
+    stream_id: Any = None
+    streamId: Any = None  # noqa: N815 - as 317 spells it
+    sequence: Any = None
+    t: Any = None
+    sign: Any = None
+
+
+_decode_usual: Final = msgspec.json.Decoder(_Usual).decode
+_decode_wire: Final = msgspec.json.Decoder(_Wire).decode
+
+
+def read_envelope(body: bytes) -> Envelope:
+    """The envelope of a body, by one decode that skips every other field. Raises MalformedBody.
+
+    A skipped field is not validated beyond its syntax, so `mended` may be empty although reading the
+    whole body mends something in it.
+    """
+    if nests_too_deep(body):
+        return envelope_of(*parse_object(body))
+    try:
+        usual = _decode_usual(body)
+    except NOT_STRICT:
+        return _read_unusual(body)
+    stream_id = usual.stream_id.strip()
+    sequence = usual.sequence
+    # isprintable and isalnum answer for nearly all; what they refuse may still be fine.
+    if not stream_id or not stream_id.isprintable():
+        return _read_unusual(body)
+    if sequence is not None and not (sequence.isalnum() and sequence.isascii()):
+        return _read_unusual(body)
+    t = usual.t
+    return Envelope(
+        usual.event_type, stream_id, sequence, None if t is None else str(t), usual.sign or None, False, False
+    )
+
+
+def _read_unusual(body: bytes) -> Envelope:
+    try:
+        wire = _decode_wire(body)
+    except NOT_STRICT:
+        return envelope_of(*parse_object(body))
+    return envelope_of(msgspec.structs.asdict(wire))
+
+
+def envelope_of(obj: dict[str, Any], mended: tuple[str, ...] = ()) -> Envelope:
+    """The same envelope from an object that is already parsed. Raises MalformedBody."""
+    stream_id = obj.get("stream_id")
+    if is_blank(stream_id):
+        stream_id = obj.get("streamId")
+    t = obj.get("t")
+    t_text = _t_of(t)
+    sign = obj.get("sign")
+    sign_text = sign if type(sign) is str and sign else None
+    return Envelope(
+        event_type_of(obj.get("event_type")),
+        stream_id_of(stream_id),
+        sequence_of(obj.get("sequence")),
+        t_text,
+        sign_text,
+        t_text is None and t is not None and t != "",
+        sign_text is None and sign is not None and sign != "",
+        mended,
+    )
+
+
+def event_type_of(value: object) -> int:
+    """The event type, 0 to 2^31-1, from a number or digits. Raises MalformedBody when it is neither."""
+    number = integer_of(value)
+    if number is None or not 0 <= number <= EVENT_TYPE_MAX:
+        raise MalformedBody(
+            field="event_type", expected=f"an integer from 0 to {EVENT_TYPE_MAX}", got=shown(value)
+        )
+    return number
+
+
+def _t_of(t: Any) -> str | None:
+    if type(t) is int:
+        return str(t) if 0 <= t < 10**T_DIGITS_MAX else None
+    return t if type(t) is str and _DIGITS.fullmatch(t) else None

@@ -1,0 +1,67 @@
+"""Taking secrets out of what is shown: query parameters such as `txSecret`, wherever they hide in text."""
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+SECRET_PARAMETERS: Final = frozenset({"txSecret"})
+"""Query parameters of a push or play URL that let its holder push or play (267/38081: stream_param)."""
+
+REDACTED: Final = "REDACTED"
+
+
+def redact(obj: Any, names: frozenset[str] = SECRET_PARAMETERS) -> Any:
+    """A deep copy of `obj` (builtin types) in which the parameters in `names` read REDACTED.
+
+    Finds `name=value` in any text, whatever the case of the name, also percent-encoded at any level and
+    inside JSON in a string; fields called so; and the top-level field "sign". Idempotent. Where the end
+    of a secret is in doubt, it takes too much rather than too little.
+    """
+    patterns = _patterns(names)
+    if isinstance(obj, dict) and obj.get("sign"):
+        obj = {**obj, "sign": REDACTED}
+    return _copied(obj, patterns, frozenset(name.casefold() for name in names))
+
+
+def _copied(value: Any, patterns: tuple[tuple[re.Pattern[str], str], ...], names: frozenset[str]) -> Any:
+    match value:
+        case str():
+            for pattern, replacement in patterns:
+                value = pattern.sub(replacement, value)
+            return value
+        case dict():
+            return {
+                _copied(key, patterns, names): REDACTED
+                if isinstance(key, str) and key.casefold() in names and item
+                else _copied(item, patterns, names)
+                for key, item in value.items()
+            }
+        case list() | tuple():
+            return type(value)(_copied(item, patterns, names) for item in value)
+        case _:
+            return value
+
+
+@lru_cache(maxsize=16)
+def _patterns(names: frozenset[str]) -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple(pair for name in sorted(names) for pair in _patterns_of(name))
+
+
+def _patterns_of(name: str) -> list[tuple[re.Pattern[str], str]]:
+    # Any letter of the name may be percent-encoded, and the percent sign again ("%2574").
+    letters = "".join(f"(?:{re.escape(char)}|%(?:25)*{ord(char):02x})" for char in name)
+    # A name begins after no word character, or after an escape that ends in one: %26, %2526, \u0026.
+    escapes = ("%[0-9a-f]{2}", "%25[0-9a-f]{2}", "%2525[0-9a-f]{2}", r"\\u[0-9a-f]{4}")
+    begin = r"(?:(?<![\w-])" + "".join(f"|(?<={escape})" for escape in escapes) + ")"
+    raw_end = r"""&#\s"'<>\\"""
+    forms = {
+        # The value of a plain parameter may hold %26, which does not end it; an encoded one ends there.
+        rf"(=|\\+u003d)[^{raw_end}]*": r"\g<1>",
+        rf"(%(?:25)*3d)(?:(?!%(?:25)*(?:26|23|22|20|5c))[^{raw_end}])*": r"\g<1>",
+        r"""(\\*["']\s*:\s*\\*["'])[^"'\\]*""": r"\g<1>",
+        r"""(\\*["']\s*:\s*)(?![\s"'\\])[^"'\\,}\s]+""": r"\g<1>",
+    }
+    return [
+        (re.compile(begin + letters + form, re.IGNORECASE), name + separator + REDACTED)
+        for form, separator in forms.items()
+    ]

@@ -1,0 +1,80 @@
+"""The web application: routes, errors and OpenAPI, put together; what it stands on is handed in."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import msgspec
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from streamledger.domain.errors import StreamledgerError
+from streamledger.operations.receive import Receiver
+from streamledger.readmodel.queries import Queries
+from streamledger.version import __version__
+from streamledger.web import problems
+from streamledger.web.auth import ApiToken, may_read
+from streamledger.web.callbacks import Callbacks, callback_routes
+from streamledger.web.sessions import SessionsController
+from streamledger.web.streams import StreamsController
+from streamledger.web.system import LedgerController, live, ready
+
+
+class WebServices(msgspec.Struct, frozen=True):
+    """What the routes stand on while the application runs."""
+
+    receiver: Receiver
+    queries: Queries
+
+
+class WebOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the routes must know of the settings."""
+
+    body_bytes_max: int
+    path_token: str | None = None
+    api_tokens: Sequence[ApiToken] = ()
+
+
+def create_app(
+    open_services: Callable[[], AbstractAsyncContextManager[WebServices]], options: WebOptions
+) -> Litestar:
+    """The application. `open_services` runs from start to shutdown, around every request."""
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with open_services() as services:
+            app.state.queries = services.queries
+            app.state.callbacks = Callbacks(
+                services.receiver, body_bytes_max=options.body_bytes_max, path_token=options.path_token
+            )
+            yield
+
+    async def queries(state: State) -> Queries:
+        found: Queries = state.queries
+        return found
+
+    guarded = Router(
+        "/", route_handlers=[SessionsController, StreamsController, LedgerController], guards=[may_read]
+    )
+    return Litestar(
+        route_handlers=[*callback_routes(), guarded, live, ready],
+        lifespan=[lifespan],
+        dependencies={"queries": Provide(queries)},
+        exception_handlers={
+            StreamledgerError: problems.streamledger_error,
+            HTTPException: problems.http_error,
+            Exception: problems.unexpected_error,
+        },
+        openapi_config=OpenAPIConfig(
+            title="streamledger",
+            version=__version__,
+            path="/schema",
+            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],  # the others load from a CDN
+        ),
+        state=State({"api_tokens": tuple(options.api_tokens)}),
+        request_max_body_size=options.body_bytes_max,
+        logging_config=None,
+    )

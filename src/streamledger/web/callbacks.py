@@ -1,0 +1,169 @@
+"""Where Tencent calls: raw ASGI, because this is the hot path (ADR 0005)."""
+
+import hmac
+import logging
+from typing import Any, Final
+
+import msgspec
+from litestar import asgi
+from litestar.enums import ScopeType
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
+
+from streamledger.domain.errors import StoreUnavailable
+from streamledger.ledger.appender import QueueFull
+from streamledger.operations.receive import Outcome, Receipt, Receiver
+from streamledger.web.problems import PROBLEM_TYPE, problem
+
+logger = logging.getLogger(__name__)
+
+PATH: Final = "/callbacks/tencent"
+ACKNOWLEDGEMENT: Final = b'{"code":0}'
+_JSON: Final = (b"content-type", b"application/json")
+
+STATUS: Final = {
+    Outcome.STORED: 200,
+    Outcome.SET_ASIDE: 200,  # a retry could only be more expired
+    Outcome.REFUSED: 403,
+    Outcome.UNREADABLE: 400,
+    Outcome.NO_ROOM: 503,
+}
+TITLES: Final = {
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    503: "Service Unavailable",
+}
+DETAILS: Final = {
+    "bad_signature": "sign: expected the lower-case hex MD5 of a configured key followed by t",
+    "unsigned": "t, sign: expected both, as callback keys are configured",
+    "expired": "the quarantine for expired deliveries is full",
+    "too_far_ahead": "the quarantine for deliveries signed too far ahead is full",
+}
+
+
+class BodyTooLarge(Exception):
+    """The body is over the limit; the rest of it is not read."""
+
+
+class Callbacks:
+    """Answers deliveries. `path_token` is the secret last part of the URL, when one is configured."""
+
+    def __init__(self, receiver: Receiver, *, body_bytes_max: int, path_token: str | None) -> None:
+        self._receiver = receiver
+        self._body_bytes_max = body_bytes_max
+        self._path_token = None if path_token is None else path_token.encode()
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, token: str | None) -> None:
+        """One delivery from request to answer; whatever a client sends, it is never answered with a 500."""
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await send({"type": "websocket.close", "code": 1003, "reason": "expected an HTTP POST"})
+            return
+        if scope["method"] != "POST":
+            await _refuse(send, 405, "expected POST", (b"allow", b"POST"))
+            return
+        if token is not None and not self._matches(token):
+            self._receiver.count("path_token")
+            await _refuse(send, 404, "no such path")
+            return
+        try:
+            body = await self._read_body(scope, receive)
+        except BodyTooLarge:
+            self._receiver.count("body_too_large")
+            # The rest of the body is not read, so the connection cannot be used again.
+            await _refuse(
+                send, 413, f"body: expected at most {self._body_bytes_max} bytes", (b"connection", b"close")
+            )
+            return
+        if body is None:
+            return  # the client hung up before the body was complete: nothing was received
+        client = scope.get("client")
+        try:
+            receipt = await self._receiver.receive(
+                body, client[0] if client else "", path_token_matched=token is not None
+            )
+        except (QueueFull, StoreUnavailable) as error:
+            logger.warning("a delivery was not acknowledged: %s", error)
+            await _refuse(send, 503, str(error), (b"retry-after", b"1"))
+            return
+        await _answer(send, receipt)
+
+    def _matches(self, token: str) -> bool:
+        return self._path_token is not None and hmac.compare_digest(token.encode(), self._path_token)
+
+    async def _read_body(self, scope: Scope, receive: Receive) -> bytes | None:
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value[:20]) > self._body_bytes_max:
+                raise BodyTooLarge
+        message: Any = await receive()
+        if message["type"] != "http.request":
+            return None
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False):
+            if len(body) > self._body_bytes_max:
+                raise BodyTooLarge
+            return body
+        parts, size = [body], len(body)
+        while message.get("more_body", False):
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._body_bytes_max:
+                raise BodyTooLarge
+        return b"".join(parts)
+
+
+async def _answer(send: Send, receipt: Receipt) -> None:
+    if receipt.outcome is Outcome.STORED:
+        headers = [
+            _JSON,
+            (b"content-length", b"10"),
+            (b"streamledger-position", str(receipt.position).encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": ACKNOWLEDGEMENT, "more_body": False})
+        return
+    status = STATUS[receipt.outcome]
+    if status == 200:
+        headers = [_JSON, (b"content-length", b"10")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": ACKNOWLEDGEMENT, "more_body": False})
+        return
+    extra = ((b"retry-after", b"60"),) if status == 503 else ()
+    await _refuse(send, status, receipt.detail or DETAILS.get(receipt.reason or "", "refused"), *extra)
+
+
+async def _refuse(send: Send, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:
+    body = msgspec.json.encode(problem(status, TITLES[status], detail))
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", PROBLEM_TYPE.encode()),
+                (b"content-length", str(len(body)).encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def callback_routes() -> list[ASGIRouteHandler]:
+    """The two paths of the intake; the app's state holds the `Callbacks` that answers."""
+
+    @asgi([PATH], copy_scope=False)
+    async def receive_delivery(scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["litestar_app"].state.callbacks.answer(scope, receive, send, None)
+
+    @asgi([PATH + "/{token:str}"], copy_scope=False)
+    async def receive_delivery_by_token(scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["litestar_app"].state.callbacks.answer(
+            scope, receive, send, scope["path_params"]["token"]
+        )
+
+    return [receive_delivery, receive_delivery_by_token]

@@ -1,0 +1,74 @@
+"""Errors as RFC 9457 problem documents: one table from what went wrong to a status."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from streamledger.domain.errors import (
+    CursorInvalid,
+    MalformedBody,
+    ParameterInvalid,
+    PositionNotReached,
+    SessionAmbiguous,
+    SessionUnknown,
+    StoreUnavailable,
+    StreamledgerError,
+    StreamUnknown,
+)
+from streamledger.ledger.appender import QueueFull
+
+PROBLEM_TYPE: Final = "application/problem+json"
+
+STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
+    MalformedBody: HTTPStatus.BAD_REQUEST,
+    CursorInvalid: HTTPStatus.BAD_REQUEST,
+    ParameterInvalid: HTTPStatus.BAD_REQUEST,
+    SessionUnknown: HTTPStatus.NOT_FOUND,
+    StreamUnknown: HTTPStatus.NOT_FOUND,
+    SessionAmbiguous: HTTPStatus.CONFLICT,
+    PositionNotReached: HTTPStatus.GATEWAY_TIMEOUT,
+    StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""What is not named here is our own fault: 500, and the log has the cause."""
+
+
+def problem(status: int, title: str, detail: str, **facts: Any) -> dict[str, Any]:
+    """A problem document."""
+    return {"type": "about:blank", "title": title, "status": status, "detail": detail, **facts}
+
+
+def answer(status: int, detail: str, **facts: Any) -> Response[bytes]:
+    """A problem document as a response."""
+    headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return Response(
+        msgspec.json.encode(problem(status, HTTPStatus(status).phrase, detail, **facts)),
+        status_code=status,
+        media_type=PROBLEM_TYPE,
+        headers=headers,
+    )
+
+
+def streamledger_error(_: Request[Any, Any, Any], error: StreamledgerError) -> Response[bytes]:
+    """Any error of ours."""
+    status = STATUS_OF.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    facts = {name: str(value) for name, value in error.facts.items() if name not in ("cause",)}
+    return answer(status, str(error), **facts)
+
+
+def http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """An error of the framework: unknown path, method not allowed, a parameter that does not fit."""
+    facts: dict[str, Any] = {}
+    detail = error.detail
+    if isinstance(error, ValidationException) and error.extra:
+        facts["errors"] = error.extra
+    return answer(error.status_code, detail, **facts)
+
+
+def unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A fault of ours: logged with its cause, told without it."""
+    request.logger.error("unexpected error at %s %s", request.method, request.scope["path"], exc_info=error)
+    return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "streamledger made a mistake; its log has the cause")

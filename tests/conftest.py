@@ -1,0 +1,153 @@
+"""PostgreSQL for the tests (one server a session, one cloned database a test) and Hypothesis's profiles."""
+
+import itertools
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hypothesis
+import psycopg
+import pytest
+from hypothesis import settings
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from streamledger.postgres.account import account_for, as_account
+from streamledger.postgres.connection import Database
+from streamledger.postgres.embedded import EmbeddedServer, start_embedded
+from streamledger.postgres.postmaster import Postmaster
+from streamledger.postgres.schema import migrate
+
+SYSTEM_BINARIES = Path("/usr/lib/postgresql/15/bin")
+TEMPLATE = "streamledger_template"
+
+settings.register_profile("dev", deadline=None, print_blob=True)
+settings.register_profile("ci", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+_numbers = itertools.count(1)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Prints the seed that repeats this run; the profile `ci` draws one, `dev` leaves it to each test."""
+    seed = config.getoption("--hypothesis-seed")
+    if seed is None and os.environ.get("HYPOTHESIS_PROFILE") == "ci":
+        seed = random.randrange(2**32)
+        vars(hypothesis.core)["global_force_seed"] = seed  # what the option would set
+    return f"repeat with: --hypothesis-seed={seed}" if seed is not None else "hypothesis seed: one per test"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """The embedded server of this test session."""
+    with start_embedded(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_server: EmbeddedServer) -> str:
+    """Name of a database on `postgres_server` that has every migration; `database` clones it."""
+    return _make_template(postgres_server.dsn)
+
+
+@pytest.fixture
+def database(postgres_server: EmbeddedServer, template_database: str) -> Iterator[Database]:
+    """A migrated database of this test's own on the embedded server."""
+    with _clone(postgres_server.dsn, template_database) as cloned:
+        yield cloned
+
+
+@pytest.fixture
+def empty_database(postgres_server: EmbeddedServer) -> Iterator[Database]:
+    """A database of this test's own that no migration has touched."""
+    with _clone(postgres_server.dsn, "template0") as cloned:
+        yield cloned
+
+
+@pytest.fixture(scope="session")
+def system_postgres() -> Iterator[str]:
+    """DSN of a PostgreSQL 15 run from the system's programs; skips where there are none."""
+    if not (SYSTEM_BINARIES / "postgres").exists():
+        pytest.skip(f"PostgreSQL 15 is not installed in {SYSTEM_BINARIES}")
+    # Not under pytest's directory: its path may be too long for a socket.
+    directory = Path(tempfile.mkdtemp(prefix="streamledger-15-"))
+    account = account_for(directory)
+    os.chown(directory, account.uid, account.gid)
+    cluster, log = directory / "postgres", directory / "log"
+    command, options = as_account(
+        account,
+        [str(SYSTEM_BINARIES / "initdb"), "-D", str(cluster), "-U", "streamledger", "-N", "-A", "trust"],
+    )
+    subprocess.run(
+        [*command, "-E", "UTF8", "--locale=C"], check=True, capture_output=True, cwd="/", **options
+    )
+    server = [str(SYSTEM_BINARIES / "postgres"), "-D", str(cluster), "-k", str(directory)]
+    command, options = as_account(account, [*server, "-c", "listen_addresses=", "-p", "5432"])
+    postmaster = Postmaster(command, {**options, "cwd": "/"}, log)
+    try:
+        dsn = make_conninfo(host=str(directory), port=5432, user="streamledger", dbname="postgres")
+        _wait_until_ready(dsn, postmaster, log)
+        yield dsn
+    finally:
+        postmaster.stop()
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def system_template_database(system_postgres: str) -> str:
+    """Name of the migrated template on `system_postgres`."""
+    return _make_template(system_postgres)
+
+
+@pytest.fixture
+def system_database(system_postgres: str, system_template_database: str) -> Iterator[Database]:
+    """Like `database`, on the system's PostgreSQL 15."""
+    with _clone(system_postgres, system_template_database) as cloned:
+        yield cloned
+
+
+@pytest.fixture(params=["embedded", "system"])
+def any_database(request: pytest.FixtureRequest) -> Database:
+    """A migrated database on the embedded PostgreSQL and, where it is installed, on the system's 15."""
+    found: Database = request.getfixturevalue(
+        "database" if request.param == "embedded" else "system_database"
+    )
+    return found
+
+
+def _make_template(dsn: str) -> str:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+    migrate(Database(make_conninfo(dsn, dbname=TEMPLATE)))
+    return TEMPLATE
+
+
+@contextmanager
+def _clone(dsn: str, template: str) -> Iterator[Database]:
+    name = f"test_{next(_numbers)}"
+    # wal_log copies page by page without a checkpoint: for a small template much faster than file_copy.
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+    try:
+        yield Database(make_conninfo(dsn, dbname=name))
+    finally:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _wait_until_ready(dsn: str, postmaster: Postmaster, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not postmaster.exited.wait(0.02) and time.monotonic() < deadline:
+        try:
+            psycopg.connect(dsn).close()
+        except psycopg.OperationalError:
+            continue
+        return
+    pytest.fail(f"PostgreSQL 15 did not start: {log.read_text()}")

@@ -1,0 +1,163 @@
+"""Connections: what they see, what their errors say, and the library's way to the same database."""
+
+import asyncio
+
+import psycopg
+import pytest
+from eventsourcing.application import Application
+from eventsourcing.postgres import PostgresDatastore, PostgresFactory
+from eventsourcing.utils import Environment
+from psycopg.conninfo import make_conninfo
+from rich.pretty import pretty_repr
+
+from streamledger.domain.errors import SettingInvalid, StoreUnavailable
+from streamledger.postgres import connection as connection_module
+from streamledger.postgres.connection import (
+    Database,
+    carry_connection,
+    connect,
+    connect_async,
+    eventsourcing_env,
+    open_pool,
+    open_pool_async,
+)
+from streamledger.postgres.errors import PostgresTooOld
+
+SECRET = "s3cr3t-word"
+ASKED = (
+    "SELECT current_setting('search_path'), current_setting('timezone'), current_setting('client_encoding')"
+)
+EXPECTED = ("streamledger", "UTC", "UTF8")
+
+
+def test_a_connection_sees_its_schema_alone_in_utc_and_utf8(any_database: Database) -> None:
+    with connect(any_database, application_name="streamledger test") as connection:
+        assert connection.execute(ASKED).fetchone() == EXPECTED
+        assert connection.execute("SHOW application_name").fetchone() == ("streamledger test",)
+        assert connection.autocommit
+
+
+def test_an_asynchronous_connection_and_both_pools_are_set_up_alike(database: Database) -> None:
+    async def ask() -> list[object]:
+        answers: list[object] = []
+        async with await connect_async(database, application_name="one") as connection:
+            answers.append(await (await connection.execute(ASKED)).fetchone())
+        pool = await open_pool_async(database, min_size=1, max_size=2, name="several")
+        async with pool, pool.connection() as connection:
+            answers.append(await (await connection.execute(ASKED)).fetchone())
+            answers.append(connection.autocommit)
+        return answers
+
+    assert asyncio.run(ask()) == [EXPECTED, EXPECTED, True]
+    with open_pool(database, min_size=1, max_size=2, name="several") as pool, pool.connection() as connection:
+        assert connection.execute(ASKED).fetchone() == EXPECTED
+
+
+def test_options_of_the_dsn_are_kept(database: Database) -> None:
+    named = Database(make_conninfo(database.dsn, options="-c work_mem=3MB"))
+    with connect(named, application_name="test") as connection:
+        assert connection.execute("SHOW work_mem").fetchone() == ("3MB",)
+        assert connection.execute(ASKED).fetchone() == EXPECTED
+
+
+def test_no_form_of_a_database_shows_its_password() -> None:
+    for dsn in (f"postgresql://me:{SECRET}@db/ledger", f"host=db user=me password={SECRET}"):
+        shown = Database(dsn)
+        for text in (repr(shown), str(shown), pretty_repr(shown), shown.shown_dsn()):
+            assert SECRET not in text
+            assert "***" in text
+
+
+def test_a_dsn_that_cannot_be_parsed_is_refused_without_being_quoted() -> None:
+    with pytest.raises(SettingInvalid) as refused:
+        Database(f"postgresql://me:{SECRET}%zz@db/ledger")
+    assert SECRET not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize("name", ["", "Ledger", "1st", "a-b", 'x"; drop', "pg_own", "a" * 49, "é", "a\n"])
+def test_a_schema_name_that_would_need_quoting_is_refused(name: str) -> None:
+    with pytest.raises(SettingInvalid, match="setting schema"):
+        Database("", schema=name)
+
+
+@pytest.mark.parametrize("name", ["streamledger", "_", "t1", "a" * 48])
+def test_a_plain_schema_name_is_accepted(name: str) -> None:
+    assert Database("", schema=name).schema == name
+
+
+def test_a_database_that_cannot_be_reached_is_reported_without_the_password() -> None:
+    unreachable = Database(f"host=/nowhere/{SECRET} user=me password={SECRET} dbname=ledger")
+    with pytest.raises(StoreUnavailable, match="cannot be reached") as sync:
+        connect(unreachable, application_name="test")
+    with pytest.raises(StoreUnavailable) as pooled:
+        asyncio.run(open_pool_async(unreachable, min_size=1, max_size=1, name="test"))
+    for failed in (sync, pooled):
+        assert SECRET not in str(failed.value)
+        assert "***" in str(failed.value)
+
+
+def test_a_database_that_is_too_old_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "POSTGRES_MAJOR_MIN", 99)
+    with pytest.raises(PostgresTooOld, match=r"is PostgreSQL 18\.\d+; streamledger needs 99 or newer"):
+        connect(database, application_name="test")
+
+
+def test_the_library_finds_the_same_database(database: Database) -> None:
+    env = {
+        **eventsourcing_env(database),
+        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "CREATE_TABLE": "yes",
+    }
+    application: Application[str] = Application(env)
+    try:
+        assert application.recorder.max_notification_id() is None
+    finally:
+        application.close()
+    with connect(database, application_name="test") as connection:
+        found = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'streamledger'"
+        ).fetchall()
+    assert ("application_events",) in found
+
+
+def test_the_environment_of_the_library_names_every_fact() -> None:
+    env = eventsourcing_env(Database(f"postgresql://me:{SECRET}@db:6432/ledger", schema="tenant"))
+    assert env == env | {
+        "POSTGRES_DBNAME": "ledger",
+        "POSTGRES_HOST": "db",
+        "POSTGRES_PORT": "6432",
+        "POSTGRES_USER": "me",
+        "POSTGRES_PASSWORD": SECRET,
+        "POSTGRES_SCHEMA": "tenant",
+        "ORIGINATOR_ID_TYPE": "text",
+    }
+    without_password = eventsourcing_env(Database("host=db user=me"))
+    assert without_password["POSTGRES_DBNAME"] == "me"
+    assert "POSTGRES_PASSWORD" in without_password
+
+
+def test_the_library_connects_with_every_parameter_of_the_dsn(database: Database) -> None:
+    demanding = Database(make_conninfo(database.dsn, options="-c work_mem=3MB", sslmode="disable"))
+    factory = PostgresFactory(Environment(env=eventsourcing_env(demanding)))
+    try:
+        datastore: PostgresDatastore = factory.datastore
+        carry_connection(datastore, demanding, application_name="streamledger library")
+        with datastore.get_connection() as connection:
+            shown = connection.execute("SHOW work_mem").fetchone()
+            assert shown is not None
+            assert shown["work_mem"] == "3MB"
+            assert connection.info.get_parameters()["sslmode"] == "disable"
+    finally:
+        factory.close()
+
+
+def test_a_connection_closed_by_the_server_is_replaced_when_taken_from_the_pool(database: Database) -> None:
+    with open_pool(database, min_size=1, max_size=1, name="test") as pool:
+        with pool.connection() as connection:
+            pid = connection.info.backend_pid
+        with psycopg.connect(database.dsn, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
+        with pool.connection() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+            assert connection.info.backend_pid != pid

@@ -1,0 +1,79 @@
+"""No spelling of a secret parameter survives redaction."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamledger.tencent.redaction import redact
+
+from .samples import NAMES, body_of
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=1&txSecret=ABC&txTime=5", "a=1&txSecret=REDACTED&txTime=5"),
+        ("txSecret=ABC", "txSecret=REDACTED"),
+        ("rtmp://h/live/s?txSecret=ABC#x", "rtmp://h/live/s?txSecret=REDACTED#x"),
+        ("TXSECRET=ABC&b", "txSecret=REDACTED&b"),
+        ("t%78Secret=ABC&b", "txSecret=REDACTED&b"),
+        ("u=h%3FtxSecret%3DABC%26b%3D1&c=2", "u=h%3FtxSecret%3DREDACTED%26b%3D1&c=2"),
+        ("u=h%253FtxSecret%253DABC%2526b", "u=h%253FtxSecret%253DREDACTED%2526b"),
+        ("txSecret=A%26BC&b", "txSecret=REDACTED&b"),
+        ('{"u":"h?txSecret=ABC"}', '{"u":"h?txSecret=REDACTED"}'),
+        (r'{"u":"h?a\u0026txSecret\u003dABC\u0026b"}', r'{"u":"h?a\u0026txSecret\u003dREDACTED\u0026b"}'),
+        ('{"txSecret": "A,B", "b": 1}', '{"txSecret": "REDACTED", "b": 1}'),
+        (r'"{\"txSecret\":\"ABC\"}"', r'"{\"txSecret\":\"REDACTED\"}"'),
+        ('{"txSecret": 123, "b": 1}', '{"txSecret": REDACTED, "b": 1}'),
+        ("txSecret=A&txSecret=B", "txSecret=REDACTED&txSecret=REDACTED"),
+        ("mytxSecret=1&txSecretary=2", "mytxSecret=1&txSecretary=2"),
+        ("no secret", "no secret"),
+    ],
+)
+def test_each_spelling_is_redacted(text: str, expected: str) -> None:
+    assert redact(text) == expected
+    assert redact({"a": [text]}) == {"a": [expected]}
+    assert redact(expected) == expected
+
+
+def test_only_the_top_level_sign_and_fields_so_named_are_taken_whole() -> None:
+    sent = {"sign": "abc", "t": 1, "inner": {"sign": "abc", "txsecret": "x"}, "txSecret": ["y"]}
+    kept = copy.deepcopy(sent)
+    assert redact(sent) == {
+        "sign": "REDACTED", "t": 1, "inner": {"sign": "abc", "txsecret": "REDACTED"}, "txSecret": "REDACTED",
+    }  # fmt: skip
+    assert sent == kept
+    assert redact({"sign": None, "t": None}) == {"sign": None, "t": None}
+
+
+def test_other_names_can_be_asked_for() -> None:
+    assert redact("token=1&txSecret=2", frozenset({"token"})) == "token=REDACTED&txSecret=2"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_sample_leaks_its_secret(name: str) -> None:
+    shown = redact(body_of(name).decode())
+    assert "d5569fb19d1e858bf683b30c10dec908" not in shown
+    assert "txSecret=0123456789abcdef" not in shown
+
+
+PIECES = ["txSecret", "=", "%3D", "%253d", "&", '"', "\\", ":", " ", "x", r"\u0026", "REDACTED", "%26", ","]
+TEXTS = st.lists(st.sampled_from(PIECES)).map("".join)
+FIELD_NAMES = st.sampled_from(["a", "sign", "txSecret"])
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | TEXTS,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELD_NAMES, inner),
+    )
+)
+def test_redaction_is_idempotent_and_leaves_its_argument(obj: Any) -> None:
+    before = json.dumps(obj)
+    once = redact(obj)
+    assert redact(once) == once
+    assert json.dumps(obj) == before
