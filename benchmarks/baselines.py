@@ -49,6 +49,10 @@ async def bare_asgi(scope: Any, receive: Any, send: Any) -> None:
             if message["type"] == "lifespan.shutdown":
                 return
     message = await receive()
+    if scope["method"] != "POST":
+        await send({"type": "http.response.start", "status": 405, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+        return
     good = check(_decode(message["body"]))
     headers = [(b"content-type", b"application/json"), (b"content-length", b"10")]
     await send({"type": "http.response.start", "status": 200 if good else 403, "headers": headers})

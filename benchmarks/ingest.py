@@ -40,7 +40,9 @@ def main(count: int = 40_000) -> None:
                         best[name].append(result)
                         if name == "streamledger":
                             print(f"  {connections} connections: {result.rate:,.0f}/s, {_lag(url)}")
-                medians = {name: sorted(r.rate for r in results)[ROUNDS // 2] for name, results in best.items()}
+                medians = {
+                    name: sorted(r.rate for r in results)[ROUNDS // 2] for name, results in best.items()
+                }
                 for name, results in best.items():
                     p99 = sorted(r.p99_ms for r in results)[ROUNDS // 2]
                     p50 = sorted(r.p50_ms for r in results)[ROUNDS // 2]
@@ -62,17 +64,15 @@ def main(count: int = 40_000) -> None:
             for process, _ in targets.values():
                 if isinstance(process, multiprocessing.process.BaseProcess):
                     process.terminate()
-        print_table(
-            ("receiver", "requests/s", "of bare Litestar", "of bare ASGI", "p50 ms", "p99 ms"), rows
-        )
+        print_table(("receiver", "requests/s", "of bare Litestar", "of bare ASGI", "p50 ms", "p99 ms"), rows)
 
 
 def start_server(directory: Path, *arguments: str) -> tuple[subprocess.Popen[str], str, int]:
     """The installed program on a fresh embedded store; returns process, URL and port."""
     environment = {**os.environ, "STREAMLEDGER_CALLBACK_KEYS": f"bench:{KEY}"}
+    command = [sys.executable, "-m", "streamledger.cli.main", "serve", "--port", "0"]
     server = subprocess.Popen(
-        [sys.executable, "-m", "streamledger.cli.main", "serve", "--data-dir", str(directory), "--port", "0"]
-        + list(arguments),
+        [*command, "--data-dir", str(directory), *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,

@@ -18,6 +18,7 @@ from streamledger.postgres.embedded import running_dsn, start_embedded
 from streamledger.postgres.schema import migrate
 from streamledger.readmodel.queries import Queries
 from streamledger.readmodel.runner import Runner
+from streamledger.readmodel.session_projection import PROJECTIONS
 from streamledger.settings import Secret, Settings
 from streamledger.tencent.signature import CallbackKey
 from streamledger.web.app import WebOptions, WebServices, create_app
@@ -171,4 +172,6 @@ def create_web_app(settings: Settings, database: Database) -> Litestar:
 
 def create_runner(database: Database) -> Runner:
     """The projection's runner."""
-    return Runner(lambda: connect(database, application_name="streamledger projector"), database.schema)
+    return Runner(
+        lambda: connect(database, application_name="streamledger projector"), database.schema, PROJECTIONS
+    )

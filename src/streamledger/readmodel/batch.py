@@ -13,9 +13,9 @@ import msgspec
 from streamledger.domain import attribution
 from streamledger.domain import session as fold
 from streamledger.domain.attribution import Attribution, Item
-from streamledger.domain.events import Delivery
 from streamledger.domain.notification import Kind, Notification, Recording
 from streamledger.domain.session import OPEN_END_MS, Span
+from streamledger.readmodel.projection import Fact
 from streamledger.readmodel.rows import StreamRow, TimelineRow
 from streamledger.readmodel.workspace import FactKey, SessionKey, Workspace
 
@@ -29,14 +29,6 @@ WINDOW_MARGIN_MS: Final = 2 * attribution.SLACK_MS
 
 RIVALS_MAX: Final = 8
 """Other contents of one identity that are remembered."""
-
-
-class Fact(msgspec.Struct, frozen=True):
-    """One event of the ledger, read."""
-
-    position: int
-    delivery: Delivery
-    notification: Notification
 
 
 class Window(msgspec.Struct, frozen=True):

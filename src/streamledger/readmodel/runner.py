@@ -4,7 +4,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -12,8 +12,8 @@ import psycopg
 from streamledger.domain.errors import StoreUnavailable
 from streamledger.ledger import reader
 from streamledger.ledger.append import CHANNEL
-from streamledger.readmodel import projector
-from streamledger.readmodel.projector import ProjectionMoved
+from streamledger.readmodel import projection
+from streamledger.readmodel.projection import Projection, ProjectionMoved
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +45,12 @@ class Runner:
         self,
         connect: Callable[[], psycopg.Connection[Any]],
         schema: str,
+        projections: Sequence[Projection],
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._connect = connect
         self._schema = schema
+        self._projections = projections
         self._clock_us = clock_us
         self._stopping = threading.Event()
 
@@ -77,13 +79,11 @@ class Runner:
         if not self._become_active(connection):
             return
         connection.execute(f"LISTEN {CHANNEL}_{self._schema}")
-        position = projector.checkpoint(connection)
+        positions = projection.checkpoints(connection, self._projections)
         while not self._stopping.is_set():
-            advanced = self.step(connection, position)
-            if advanced == position:
+            if not self.step(connection, positions):
                 for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                     pass
-            position = advanced
 
     def _become_active(self, connection: psycopg.Connection[Any]) -> bool:
         """Wait for the runner's lock, which goes with the connection; False when told to stop meanwhile."""
@@ -96,19 +96,31 @@ class Runner:
             self._stopping.wait(STANDBY_S)
         return False
 
-    def step(self, connection: psycopg.Connection[Any], position: int) -> int:
-        """Take in the next batch; returns the new position, the same when there is nothing to take in."""
-        events = reader.read_after(connection, position, BATCH_SIZE_MAX)
+    def step(self, connection: psycopg.Connection[Any], positions: dict[str, int]) -> bool:
+        """Let the projections that lag most take in the next batch; False when there is nothing to take in.
+
+        `positions` is moved along.
+        """
+        after, lagging = projection.laggards(positions, self._projections)
+        events = reader.read_after(connection, after, BATCH_SIZE_MAX)
         if not events:
-            return position
-        return projector.project(
-            connection, events, after=position, now_us=self._clock_us(), schema=self._schema
+            return False
+        position = projection.project(
+            connection, lagging, events, after=after, now_us=self._clock_us(), schema=self._schema
         )
+        positions.update({each.name: position for each in lagging})
+        return True
 
 
-def catch_up(connection: psycopg.Connection[Any], schema: str, now_us: int = 0) -> int:
-    """Take in everything that is in the ledger now; returns the position."""
-    position = projector.checkpoint(connection)
-    while events := reader.read_after(connection, position, BATCH_SIZE_MAX):
-        position = projector.project(connection, events, after=position, now_us=now_us, schema=schema)
-    return position
+def catch_up(
+    connection: psycopg.Connection[Any],
+    schema: str,
+    projections: Sequence[Projection],
+    now_us: int = 0,
+) -> int:
+    """Let all projections take in everything that is in the ledger now; returns the position."""
+    runner = Runner(lambda: connection, schema, projections, lambda: now_us)
+    positions = projection.checkpoints(connection, projections)
+    while runner.step(connection, positions):
+        pass
+    return min(positions.values())

@@ -1,4 +1,4 @@
-"""The sessions projection: takes in the ledger batch by batch, rows and checkpoint in one transaction."""
+"""The sessions projection: sessions, their timelines and their streams, from batches of facts."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -7,69 +7,29 @@ import psycopg
 
 from streamledger.domain import session as fold
 from streamledger.domain.attribution import Item
-from streamledger.domain.errors import StreamledgerError
-from streamledger.domain.events import LedgerEvent
 from streamledger.domain.session import OPEN_END_MS, Span
 from streamledger.ledger import reader
 from streamledger.readmodel import batch
-from streamledger.readmodel.batch import Fact, Window
-from streamledger.readmodel.tables import Tables
+from streamledger.readmodel.batch import Window
+from streamledger.readmodel.projection import Fact, Projection, read_facts
+from streamledger.readmodel.tables import KEYS, Tables
 from streamledger.readmodel.workspace import FactKey, Workspace
-from streamledger.tencent.reader import read_notification
-
-PROJECTION: Final = "sessions"
-PROJECTED_CHANNEL: Final = "projected"
 
 
-class ProjectionMoved(StreamledgerError):
-    """the projection {name} is at position {found}, not at {expected}: another runner is at work"""
+class SessionsProjection:
+    """Writes `sessions`, `timeline` and `streams`."""
+
+    name = "sessions"
+    version = fold.FOLD_VERSION
+    tables: Sequence[str] = tuple(KEYS)
+
+    def take_in(self, connection: psycopg.Connection[Any], facts: Sequence[Fact], suffix: str = "") -> int:
+        """Fold facts, in order, into one generation's tables; returns what they add to the digest."""
+        return take_in(connection, Tables(connection, suffix), facts)
 
 
-def read_facts(events: Iterable[LedgerEvent]) -> list[Fact]:
-    """The events' bodies, read."""
-    return [Fact(event.position, event.delivery, read_notification(event.delivery.body)) for event in events]
-
-
-def checkpoint(connection: psycopg.Connection[Any], name: str = PROJECTION) -> int:
-    """The position that a projection has taken in; its row is made when there is none."""
-    row = connection.execute("SELECT position FROM projections WHERE name = %s", (name,)).fetchone()
-    if row is not None:
-        return int(row[0])
-    connection.execute(
-        "INSERT INTO projections (name, fold_version) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-        (name, fold.FOLD_VERSION),
-    )
-    return 0
-
-
-def project(
-    connection: psycopg.Connection[Any],
-    events: Sequence[LedgerEvent],
-    *,
-    after: int,
-    now_us: int,
-    schema: str,
-) -> int:
-    """Take a batch of events in, exactly once; returns the new position.
-
-    Raises ProjectionMoved when the checkpoint is not at `after`: then somebody else has moved it.
-    """
-    facts = read_facts(events)
-    position = events[-1].position
-    with connection.transaction():
-        row = connection.execute(
-            "SELECT position FROM projections WHERE name = %s FOR UPDATE", (PROJECTION,)
-        ).fetchone()
-        if row is None or row[0] != after:
-            raise ProjectionMoved(name=PROJECTION, found=row[0] if row else None, expected=after)
-        digest = take_in(connection, Tables(connection), facts)
-        connection.execute(
-            "UPDATE projections SET position = %s, caught_up_at_us = %s,"
-            " digest = mod(digest + %s, 18446744073709551616) WHERE name = %s",
-            (position, now_us, digest, PROJECTION),
-        )
-        connection.execute("SELECT pg_notify(%s, '')", (f"{PROJECTED_CHANNEL}_{schema}",))
-    return position
+PROJECTIONS: Final[tuple[Projection, ...]] = (SessionsProjection(),)
+"""Every projection of the read model, in the order in which they take a batch in."""
 
 
 def take_in(connection: psycopg.Connection[Any], tables: Tables, facts: Sequence[Fact]) -> int:

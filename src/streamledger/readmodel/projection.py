@@ -1,0 +1,101 @@
+"""What a projection is, and how several take in one batch: rows and checkpoints in one transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+import psycopg
+
+from streamledger.domain.errors import StreamledgerError
+from streamledger.domain.events import Delivery, LedgerEvent
+from streamledger.domain.notification import Notification
+from streamledger.tencent.reader import read_notification
+
+PROJECTED_CHANNEL: Final = "projected"
+"""NOTIFY channel, with the schema's name behind it: a batch has been taken in."""
+
+
+class ProjectionMoved(StreamledgerError):
+    """the projection {name} is at position {found}, not at {expected}: another runner is at work"""
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """One event of the ledger, read."""
+
+    position: int
+    delivery: Delivery
+    notification: Notification
+
+
+class Projection(Protocol):
+    """A pure function of the ledger, kept in tables of its own."""
+
+    @property
+    def name(self) -> str:
+        """Of the row in `projections`."""
+
+    @property
+    def version(self) -> int:
+        """Raised whenever the same history would give other rows: a rebuild is then due."""
+
+    @property
+    def tables(self) -> Sequence[str]:
+        """The tables that it alone writes, without the suffix of a generation."""
+
+    def take_in(self, connection: psycopg.Connection[Any], facts: Sequence[Fact], suffix: str = "") -> int:
+        """Fold facts, in order, into one generation's tables; returns what they add to the digest."""
+
+
+def read_facts(events: Iterable[LedgerEvent]) -> list[Fact]:
+    """The events' bodies, read."""
+    return [Fact(event.position, event.delivery, read_notification(event.delivery.body)) for event in events]
+
+
+def checkpoints(connection: psycopg.Connection[Any], projections: Sequence[Projection]) -> dict[str, int]:
+    """The position that each projection has taken in; rows are made where there are none."""
+    for projection in projections:
+        connection.execute(
+            "INSERT INTO projections (name, fold_version) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            (projection.name, projection.version),
+        )
+    names = [projection.name for projection in projections]
+    rows = connection.execute("SELECT name, position FROM projections WHERE name = ANY(%s)", (names,))
+    return {name: int(position) for name, position in rows.fetchall()}
+
+
+def project(
+    connection: psycopg.Connection[Any],
+    projections: Sequence[Projection],
+    events: Sequence[LedgerEvent],
+    *,
+    after: int,
+    now_us: int,
+    schema: str,
+) -> int:
+    """Let projections that are all at `after` take a batch in, exactly once; returns the new position.
+
+    Raises ProjectionMoved when one's checkpoint is elsewhere: then somebody else has moved it.
+    """
+    facts = read_facts(events)
+    position = events[-1].position
+    with connection.transaction():
+        for projection in projections:
+            row = connection.execute(
+                "SELECT position FROM projections WHERE name = %s FOR UPDATE", (projection.name,)
+            ).fetchone()
+            if row is None or row[0] != after:
+                raise ProjectionMoved(name=projection.name, found=row[0] if row else None, expected=after)
+            digest = projection.take_in(connection, facts)
+            connection.execute(
+                "UPDATE projections SET position = %s, caught_up_at_us = %s,"
+                " digest = mod(digest + %s, 18446744073709551616) WHERE name = %s",
+                (position, now_us, digest, projection.name),
+            )
+        connection.execute("SELECT pg_notify(%s, '')", (f"{PROJECTED_CHANNEL}_{schema}",))
+    return position
+
+
+def laggards(positions: Mapping[str, int], projections: Sequence[Projection]) -> tuple[int, list[Projection]]:
+    """The lowest position, and the projections that stand there: they share the next read."""
+    lowest = min(positions[projection.name] for projection in projections)
+    return lowest, [projection for projection in projections if positions[projection.name] == lowest]
