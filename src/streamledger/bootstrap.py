@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import psycopg
-from litestar import Litestar
 
 from streamledger.domain.errors import SettingInvalid, UnsafeCombination
 from streamledger.ledger.append import QuarantineCaps
@@ -23,6 +22,7 @@ from streamledger.settings import Secret, Settings
 from streamledger.tencent.signature import CallbackKey
 from streamledger.web.app import WebOptions, WebServices, create_app
 from streamledger.web.auth import SCOPES, ApiToken
+from streamledger.web.callbacks import HotPath
 
 POOL_SIZE_MAX: Final = 8
 """Connections for queries, per web process."""
@@ -142,7 +142,7 @@ async def open_queries(
         await pool.close()
 
 
-def create_web_app(settings: Settings, database: Database) -> Litestar:
+def create_web_app(settings: Settings, database: Database) -> HotPath:
     """The web application of one worker process."""
     tokens: Sequence[ApiToken] = api_tokens(settings.api_tokens)
     trust = Trust(
@@ -160,7 +160,7 @@ def create_web_app(settings: Settings, database: Database) -> Litestar:
             finally:
                 await appender.close()
 
-    return create_app(
+    application = create_app(
         services,
         WebOptions(
             body_bytes_max=settings.body_bytes_max,
@@ -168,6 +168,7 @@ def create_web_app(settings: Settings, database: Database) -> Litestar:
             api_tokens=tokens,
         ),
     )
+    return HotPath(application)
 
 
 def create_runner(database: Database) -> Runner:

@@ -14,27 +14,12 @@ import msgspec
 import psycopg
 
 CHANNEL: Final = "ledger_events"
-"""NOTIFY channel, once a batch; a hint to look, never the only way to learn of an event."""
+"""NOTIFY channel, with the schema's name behind it."""
 
-APPEND_SQL: Final = """
-WITH incoming AS (
-    SELECT * FROM unnest(%b::text[], %b::text[], %b::bytea[], %b::uuid[])
-    WITH ORDINALITY AS row(originator_id, topic, state, delivery_id, ordinal)
-), heads AS (
-    SELECT originator_id, coalesce((
-        SELECT stored.originator_version FROM ledger_events AS stored
-        WHERE stored.originator_id = named.originator_id
-        ORDER BY stored.originator_version DESC LIMIT 1), 0) AS head
-    FROM (SELECT DISTINCT originator_id FROM incoming) AS named
+APPEND_SQL: Final = (
+    "SELECT append_events(%b, %b, %b::text[], %b::text[], %b::bytea[], %b::uuid[], %b::text[], %b::int8[])"
 )
-INSERT INTO ledger_events (originator_id, originator_version, topic, state, delivery_id)
-SELECT originator_id,
-       head + row_number() OVER (PARTITION BY originator_id ORDER BY ordinal),
-       topic, state, delivery_id
-FROM incoming JOIN heads USING (originator_id)
-ORDER BY ordinal
-RETURNING notification_id
-"""
+"""The append, whole: postgres/migrations/0001_ledger.sql has its statements, and their reasons."""
 
 QUARANTINE_SQL: Final = """
 WITH incoming AS (
@@ -128,20 +113,30 @@ def take_lock(cursor: psycopg.Cursor[Any], schema: str) -> None:
     cursor.execute("SELECT pg_advisory_xact_lock(%b)", (lock_key(schema),))
 
 
-def insert_events(cursor: psycopg.Cursor[Any], events: Sequence[NewEvent]) -> None:
-    """Insert events in the given order; the cursor then yields their positions, one row each.
+def append_events(
+    connection: psycopg.Connection[Any], schema: str, events: Sequence[NewEvent], counts: Mapping[str, int]
+) -> list[int]:
+    """Append events in the given order and add to the counters; returns the positions.
 
-    Must run under `take_lock`, in the same transaction.
+    One round trip; a transaction of its own unless one is open. Takes the append lock itself.
     """
-    cursor.execute(
-        APPEND_SQL,
-        (
-            [event.originator_id for event in events],
-            [event.name for event in events],
-            [event.state for event in events],
-            [event.delivery_id for event in events],
-        ),
-    )
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(
+            APPEND_SQL,
+            (
+                lock_key(schema),
+                f"{CHANNEL}_{schema}",
+                [event.originator_id for event in events],
+                [event.name for event in events],
+                [event.state for event in events],
+                [event.delivery_id for event in events],
+                list(counts),
+                list(counts.values()),
+            ),
+            prepare=True,
+        )
+        row = cursor.fetchone()
+    return row[0] if row else []
 
 
 def insert_quarantined(

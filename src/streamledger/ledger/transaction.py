@@ -34,7 +34,25 @@ def store(connection: psycopg.Connection[Any], schema: str, batch: Batch, caps: 
 
     Raises psycopg.Error; after a connection error nobody knows whether it was committed.
     """
-    return _transaction(connection, schema, batch, caps, known={}, kept=frozenset())
+    if not batch.quarantined:  # the hot path: one call, one round trip
+        if batch.events:
+            positions = append.append_events(connection, schema, batch.events, _counts(batch, frozenset()))
+            return Stored(positions=positions, kept=frozenset())
+        with connection.cursor() as cursor:
+            append.add_counts(cursor, _counts(batch, frozenset()))
+        return Stored(positions=[], kept=frozenset())
+    with connection.transaction():
+        with connection.cursor() as cursor:
+            append.take_lock(cursor, schema)
+            append.insert_quarantined(cursor, batch.quarantined, caps)
+            kept = frozenset(row[0] for row in cursor.fetchall())
+        counts = _counts(batch, kept)
+        if batch.events:
+            positions = append.append_events(connection, schema, batch.events, counts)
+            return Stored(positions=positions, kept=kept)
+        with connection.cursor() as cursor:
+            append.add_counts(cursor, counts)
+        return Stored(positions=[], kept=kept)
 
 
 def store_again(
@@ -46,47 +64,17 @@ def store_again(
     """
     ids = [event.delivery_id for event in batch.events]
     quarantined_ids = [row.delivery_id for row in batch.quarantined]
-    with connection.transaction(), connection.cursor() as cursor:
-        append.take_lock(cursor, schema)
-        cursor.execute(append.STORED_SQL, (ids,))
-        known: dict[uuid.UUID, int] = dict(cursor.fetchall())
-        cursor.execute(append.KEPT_SQL, (quarantined_ids,))
-        kept = frozenset(row[0] for row in cursor.fetchall())
+    with connection.transaction():
+        with connection.cursor() as cursor:
+            append.take_lock(cursor, schema)
+            cursor.execute(append.STORED_SQL, (ids,))
+            known: dict[uuid.UUID, int] = dict(cursor.fetchall())
+            cursor.execute(append.KEPT_SQL, (quarantined_ids,))
+            kept = frozenset(row[0] for row in cursor.fetchall())
         if known or kept:
             # The whole transaction was committed: counters included, capped rows counted.
             return Stored(positions=[known[event_id] for event_id in ids], kept=kept)
-        return _transaction(connection, schema, batch, caps, known=known, kept=kept)
-
-
-def _transaction(
-    connection: psycopg.Connection[Any],
-    schema: str,
-    batch: Batch,
-    caps: QuarantineCaps,
-    *,
-    known: Mapping[uuid.UUID, int],
-    kept: frozenset[uuid.UUID],
-) -> Stored:
-    positions: list[int] = []
-    kept_now: frozenset[uuid.UUID] = kept
-    with connection.transaction():
-        if batch.quarantined:
-            # Its outcome decides what is counted, so it cannot share the round trip of the counters.
-            with connection.cursor() as cursor:
-                append.take_lock(cursor, schema)
-                append.insert_quarantined(cursor, batch.quarantined, caps)
-                kept_now = frozenset(row[0] for row in cursor.fetchall())
-        counts = _counts(batch, kept_now)
-        with connection.pipeline(), connection.cursor() as cursor, connection.cursor() as inserted:
-            if batch.events:
-                if not batch.quarantined:
-                    append.take_lock(cursor, schema)
-                append.insert_events(inserted, batch.events)
-                cursor.execute("SELECT pg_notify(%b, '')", (f"{append.CHANNEL}_{schema}",))
-            append.add_counts(cursor, counts)
-            if batch.events:
-                positions = [row[0] for row in inserted.fetchall()]
-    return Stored(positions=positions, kept=kept_now)
+        return store(connection, schema, batch, caps)
 
 
 def _counts(batch: Batch, kept: frozenset[uuid.UUID]) -> dict[str, int]:

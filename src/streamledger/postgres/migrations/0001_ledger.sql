@@ -69,3 +69,40 @@ CREATE TABLE intake_counters (
     outcome text PRIMARY KEY,  -- received, ledger, quarantine:REASON, refused:REASON
     count   bigint NOT NULL
 );
+
+-- The append, whole: one call is one round trip and one transaction. Positions are taken under the
+-- advisory lock that every writer takes, so they become visible in order; versions are numbered per stream.
+CREATE FUNCTION append_events(
+    lock_key bigint, channel text,
+    originator_ids text[], topics text[], states bytea[], delivery_ids uuid[],
+    outcomes text[], counts bigint[]
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+    positions bigint[];
+BEGIN
+    PERFORM pg_advisory_xact_lock(lock_key);
+    WITH incoming AS (
+        SELECT * FROM unnest(originator_ids, topics, states, delivery_ids)
+        WITH ORDINALITY AS row(originator_id, topic, state, delivery_id, ordinal)
+    ), heads AS (
+        SELECT originator_id, coalesce((
+            SELECT stored.originator_version FROM ledger_events AS stored
+            WHERE stored.originator_id = named.originator_id
+            ORDER BY stored.originator_version DESC LIMIT 1), 0) AS head
+        FROM (SELECT DISTINCT originator_id FROM incoming) AS named
+    ), appended AS (
+        INSERT INTO ledger_events (originator_id, originator_version, topic, state, delivery_id)
+        SELECT originator_id,
+               head + row_number() OVER (PARTITION BY originator_id ORDER BY ordinal),
+               topic, state, delivery_id
+        FROM incoming JOIN heads USING (originator_id)
+        ORDER BY ordinal
+        RETURNING notification_id
+    )
+    SELECT array_agg(notification_id ORDER BY notification_id) INTO positions FROM appended;
+    INSERT INTO intake_counters (outcome, count)
+        SELECT * FROM unnest(outcomes, counts) ORDER BY 1
+        ON CONFLICT (outcome) DO UPDATE SET count = intake_counters.count + excluded.count;
+    PERFORM pg_notify(channel, '');  -- once a batch; a hint to look, never the only way to learn of an event
+    RETURN positions;
+END $$;
