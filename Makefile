@@ -15,7 +15,7 @@ COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --generate-hashes 
 	--no-header --no-emit-index-url --no-emit-find-links --no-annotate
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: help setup run demo test check lint types rules fast bench fmt lock clean
+.PHONY: help setup run demo test check lint types rules fast bench fmt docs lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench: setup ## measure on this machine
 fmt: setup ## format, and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: setup ## write docs/settings.md and docs/cli.md from the code
+	$(BIN)/python -m scripts.reference
 
 lock: setup ## resolve pyproject.toml anew into requirements/*.lock (ARGS=--upgrade)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

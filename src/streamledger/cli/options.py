@@ -1,13 +1,17 @@
 """Options that several commands share, and how they become settings."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
+from rich.console import Console
 
 from streamledger import settings as settings_module
 from streamledger.settings import Settings
+
+PIPE_COLUMNS: Final = 200
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,6 +33,11 @@ def store_options(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """--json for reading commands."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)
+
+
+def console() -> Console:
+    """Where tables go: as wide as the terminal, and wide enough for a pipe to lose nothing."""
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_COLUMNS)
 
 
 def load_settings(config: Path | None = None, **flags: object) -> Settings:

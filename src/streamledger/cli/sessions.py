@@ -7,11 +7,10 @@ from typing import TypeVar
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from streamledger import bootstrap
-from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.cli.options import console, json_option, load_settings, store_options
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import parse_instant_ms
@@ -62,7 +61,14 @@ def sessions(
         click.echo(msgspec.json.encode(page))
         return
     table = Table(
-        "sequence", "stream", "state", "started", "duration", "recordings", "screenshots", "anomalies"
+        Column("sequence", no_wrap=True),
+        "stream",
+        "state",
+        "started",
+        "duration",
+        "recordings",
+        "screenshots",
+        "anomalies",
     )
     for each in page.items:
         table.add_row(
@@ -75,7 +81,7 @@ def sessions(
             str(each.screenshots.count),
             ", ".join(anomaly.code for anomaly in each.anomalies),
         )
-    Console().print(table if page.items else "No sessions.")
+    console().print(table if page.items else "No sessions.")
 
 
 @click.command()
@@ -94,7 +100,7 @@ def timeline(
     if as_json:
         click.echo(msgspec.json.encode(page))
         return
-    table = Table("at", "until", "kind", "deliveries", "delay", "attribution", "detail")
+    table = Table(Column("at", no_wrap=True), "until", "kind", "deliveries", "delay", "attribution", "detail")
     for entry in page.items:
         table.add_row(
             entry.at,
@@ -105,7 +111,7 @@ def timeline(
             entry.attribution.confidence if entry.attribution else "",
             _brief(entry),
         )
-    Console().print(table)
+    console().print(table)
     if page.next_cursor:
         click.echo(f"More than {limit} entries; raise --limit or use the HTTP interface.")
 

@@ -21,6 +21,10 @@ BATCH_SIZE_MAX: Final = 2000
 POLL_S: Final = 0.25
 """How long to sleep without a notification: LISTEN shortens the sleep, it is never relied on."""
 STANDBY_S: Final = 1.0
+GATHER_S: Final = 0.1
+"""How long to let events gather while many come: a batch costs some milliseconds however small it is."""
+BUSY: Final = range(50, BATCH_SIZE_MAX)
+"""Batches of such sizes say that many events come, and that the runner keeps up with them."""
 RECONNECT_S: Final = 0.5
 
 INDEXES_ONLY: Final = (
@@ -81,9 +85,12 @@ class Runner:
         connection.execute(f"LISTEN {CHANNEL}_{self._schema}")
         positions = projection.checkpoints(connection, self._projections)
         while not self._stopping.is_set():
+            before = min(positions.values())
             if not self.step(connection, positions):
                 for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                     pass
+            elif min(positions.values()) - before in BUSY:
+                self._stopping.wait(GATHER_S)
 
     def _become_active(self, connection: psycopg.Connection[Any]) -> bool:
         """Wait for the runner's lock, which goes with the connection; False when told to stop meanwhile."""
