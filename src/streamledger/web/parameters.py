@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal
 
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import parse_instant_ms
@@ -10,25 +10,27 @@ from streamledger.readmodel.queries import LIMIT_DEFAULT, LIMIT_MAX
 
 POSITION_MAX: Final = 2**63 - 1
 
-Limit = Annotated[int, Parameter(ge=1, le=LIMIT_MAX, description=f"Items a page, {LIMIT_DEFAULT} by default")]
+Limit = Annotated[
+    int, QueryParameter(ge=1, le=LIMIT_MAX, description=f"Items a page, {LIMIT_DEFAULT} by default")
+]
 Cursor = Annotated[
-    str | None, Parameter(max_length=2048, description="`next_cursor` of the page before this one")
+    str | None, QueryParameter(max_length=2048, description="`next_cursor` of the page before this one")
 ]
 MinPosition = Annotated[
     int | None,
-    Parameter(
+    QueryParameter(
         ge=0, le=POSITION_MAX, description="Wait, at most 5 s, until this position is in the read model"
     ),
 ]
-After = Annotated[int, Parameter(ge=0, le=POSITION_MAX, description="Position after which to begin")]
-StreamId = Annotated[str | None, Parameter(max_length=256, description="Name of a live stream")]
+After = Annotated[int, QueryParameter(ge=0, le=POSITION_MAX, description="Position after which to begin")]
+StreamId = Annotated[str | None, QueryParameter(max_length=256, description="Name of a live stream")]
 SessionState = Annotated[
     Literal["live", "suspect", "ended"] | None,
-    Parameter(query="state", description="State of the sessions wanted"),
+    QueryParameter(name="state", description="State of the sessions wanted"),
 ]
-Order = Annotated[Literal["desc", "asc"], Parameter(description="By time of start")]
+Order = Annotated[Literal["desc", "asc"], QueryParameter(description="By time of start")]
 Instant = Annotated[
-    str | None, Parameter(max_length=64, description="RFC 3339 with an offset, or whole Unix seconds")
+    str | None, QueryParameter(max_length=64, description="RFC 3339 with an offset, or whole Unix seconds")
 ]
 
 

@@ -3,13 +3,13 @@
 from typing import Annotated, Literal
 
 from litestar import Controller, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from streamledger.domain.answers import Stream
 from streamledger.readmodel.queries import LIMIT_DEFAULT, Page, Queries
 from streamledger.web import parameters as given
 
-Presence = Annotated[Literal["live"] | None, Parameter(description="Only streams with an open session")]
+Presence = Annotated[Literal["live"] | None, QueryParameter(description="Only streams with an open session")]
 
 
 class StreamsController(Controller):
