@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal
 
-from litestar.params import QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import parse_instant_ms
@@ -23,6 +23,8 @@ MinPosition = Annotated[
     ),
 ]
 After = Annotated[int, QueryParameter(ge=0, le=POSITION_MAX, description="Position after which to begin")]
+Sequence = Annotated[str, PathParameter(description="Names one push; text, up to 64 characters")]
+StreamInPath = Annotated[str, PathParameter(description="Name of a live stream")]
 StreamId = Annotated[str | None, QueryParameter(max_length=256, description="Name of a live stream")]
 SessionState = Annotated[
     Literal["live", "suspect", "ended"] | None,

@@ -22,6 +22,8 @@ from streamledger.ledger.appender import QueueFull
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
+PARAMETER_OF_VARIABLE: Final = {"session_state": "state"}
+
 STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
     MalformedBody: HTTPStatus.BAD_REQUEST,
     CursorInvalid: HTTPStatus.BAD_REQUEST,
@@ -64,7 +66,13 @@ def http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[byte
     facts: dict[str, Any] = {}
     detail = error.detail
     if isinstance(error, ValidationException) and error.extra:
-        facts["errors"] = error.extra
+        # The framework names the handler's variable where it differs from the parameter.
+        facts["errors"] = [
+            {**fault, "key": PARAMETER_OF_VARIABLE.get(fault["key"], fault["key"])}
+            if isinstance(fault, dict) and "key" in fault
+            else fault
+            for fault in error.extra
+        ]
     return answer(error.status_code, detail, **facts)
 
 

@@ -1,6 +1,7 @@
 """`/v1/sessions`: lists, one session, its timeline, recordings and screenshots."""
 
 from litestar import Controller, get
+from litestar.di import NamedDependency
 
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.notification import Kind
@@ -17,7 +18,7 @@ class SessionsController(Controller):
     @get(summary="Sessions, newest first")
     async def list_sessions(
         self,
-        queries: Queries,
+        queries: NamedDependency[Queries],
         stream_id: given.StreamId = None,
         session_state: given.SessionState = None,
         started_from: given.Instant = None,
@@ -42,8 +43,8 @@ class SessionsController(Controller):
     @get("/{sequence:str}", summary="One session")
     async def get_session(
         self,
-        queries: Queries,
-        sequence: str,
+        queries: NamedDependency[Queries],
+        sequence: given.Sequence,
         stream_id: given.StreamId = None,
         min_position: given.MinPosition = None,
     ) -> Session:
@@ -55,8 +56,8 @@ class SessionsController(Controller):
     @get("/{sequence:str}/timeline", summary="A session's timeline")
     async def get_timeline(
         self,
-        queries: Queries,
-        sequence: str,
+        queries: NamedDependency[Queries],
+        sequence: given.Sequence,
         stream_id: given.StreamId = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
@@ -70,8 +71,8 @@ class SessionsController(Controller):
     @get("/{sequence:str}/recordings", summary="A session's recordings")
     async def get_recordings(
         self,
-        queries: Queries,
-        sequence: str,
+        queries: NamedDependency[Queries],
+        sequence: given.Sequence,
         stream_id: given.StreamId = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
@@ -82,8 +83,8 @@ class SessionsController(Controller):
     @get("/{sequence:str}/screenshots", summary="A session's screenshots")
     async def get_screenshots(
         self,
-        queries: Queries,
-        sequence: str,
+        queries: NamedDependency[Queries],
+        sequence: given.Sequence,
         stream_id: given.StreamId = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from litestar import Controller, get
+from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from streamledger.domain.answers import Stream
@@ -21,7 +22,7 @@ class StreamsController(Controller):
     @get(summary="Streams by name")
     async def list_streams(
         self,
-        queries: Queries,
+        queries: NamedDependency[Queries],
         presence: Presence = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
@@ -30,6 +31,6 @@ class StreamsController(Controller):
         return await queries.streams(presence, limit, cursor)
 
     @get("/{stream_id:str}", summary="One stream")
-    async def get_stream(self, queries: Queries, stream_id: str) -> Stream:
+    async def get_stream(self, queries: NamedDependency[Queries], stream_id: given.StreamInPath) -> Stream:
         """Presence, open sessions, counts, first and last seen."""
         return await queries.stream(stream_id)

@@ -1,6 +1,7 @@
 """The ledger's events, the projections' progress, and health."""
 
 from litestar import Controller, Response, get
+from litestar.di import NamedDependency
 
 from streamledger.domain.answers import LedgerEntry, ProjectionStatus
 from streamledger.domain.errors import StoreUnavailable
@@ -16,13 +17,13 @@ class LedgerController(Controller):
 
     @get("/events", summary="Events after a position")
     async def list_events(
-        self, queries: Queries, after: given.After = 0, limit: given.Limit = LIMIT_DEFAULT
+        self, queries: NamedDependency[Queries], after: given.After = 0, limit: given.Limit = LIMIT_DEFAULT
     ) -> Page[LedgerEntry]:
         """The ledger in order. Go on with the last event's position: positions rise, with gaps."""
         return Page(await queries.events(after, limit))
 
     @get("/projections", summary="Progress of the projections")
-    async def list_projections(self, queries: Queries) -> Page[ProjectionStatus]:
+    async def list_projections(self, queries: NamedDependency[Queries]) -> Page[ProjectionStatus]:
         """Position, head and lag of each projection."""
         return Page(await queries.projections())
 
@@ -34,7 +35,7 @@ async def live() -> dict[str, str]:
 
 
 @get("/health/ready", tags=["health"], summary="Can deliveries be kept")
-async def ready(queries: Queries) -> Response[dict[str, str]]:
+async def ready(queries: NamedDependency[Queries]) -> Response[dict[str, str]]:
     """200 when the store answers, 503 with the cause when it does not."""
     try:
         position = await queries.position()
