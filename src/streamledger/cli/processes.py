@@ -20,6 +20,7 @@ from streamledger.bootstrap import create_runner, create_web_app
 from streamledger.postgres.connection import Database
 from streamledger.settings import Settings
 from streamledger.telemetry import configure_logging
+from streamledger.web.protocol import OneWriteProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def run_web(settings: Settings, database: Database, listener: socket.socket) -> 
     _end_with_parent()
     config = uvicorn.Config(
         create_web_app(settings, database),
+        http=OneWriteProtocol,
         lifespan="on",
         access_log=False,
         log_config=None,
