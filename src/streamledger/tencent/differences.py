@@ -3,8 +3,7 @@
 import re
 from typing import Any, Final
 
-import msgspec
-
+from streamledger.domain.delivery_answers import FieldDifference
 from streamledger.tencent.redaction import redact
 from streamledger.tencent.tolerant import parse_object
 
@@ -15,26 +14,18 @@ UNCOMPARED: Final = frozenset({"t", "sign"})
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One field as two bodies have it, secrets taken out; null also where it is absent."""
-
-    field: str
-    first: Any
-    this: Any
-
-
 def differing_fields(first: bytes, this: bytes) -> list[str]:
     """Sorted names of the top-level fields that differ, as they can be stored. Raises MalformedBody."""
     names = _differing(parse_object(first)[0], parse_object(this)[0])
     return sorted({_UNSTORABLE.sub("\ufffd", _shown(name)) for name in names})
 
 
-def differences(first: bytes, this: bytes) -> list[Difference]:
+def differences(first: bytes, this: bytes) -> list[FieldDifference]:
     """The same with both values, and with t and sign where they differ. Raises MalformedBody."""
     before, after = parse_object(first)[0], parse_object(this)[0]
     names = _differing(before, after) | {name for name in UNCOMPARED if before.get(name) != after.get(name)}
     return [
-        Difference(field=_shown(name), first=_value(before, name), this=_value(after, name))
+        FieldDifference(field=_shown(name), first=_value(before, name), this=_value(after, name))
         for name in sorted(names)
     ]
 

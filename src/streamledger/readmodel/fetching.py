@@ -1,0 +1,20 @@
+"""One statement's rows, asynchronously: shared by all queries."""
+
+from typing import Any
+
+from psycopg import AsyncConnection, DataError
+
+from streamledger.domain.errors import ParameterInvalid
+
+
+async def fetch(connection: AsyncConnection, sql: str, facts: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """All rows of a statement. Raises ParameterInvalid for a parameter that PostgreSQL cannot hold."""
+    try:
+        async with connection.cursor(binary=True) as cursor:
+            await cursor.execute(sql, facts)
+            return await cursor.fetchall()
+    except (DataError, UnicodeEncodeError) as error:
+        # A NUL, a lone surrogate or a number past 64 bits: nothing in the store can be named so.
+        raise ParameterInvalid(
+            name="parameter", expected="text and numbers that PostgreSQL can hold", got=type(error).__name__
+        ) from error
