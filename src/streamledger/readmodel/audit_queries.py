@@ -197,7 +197,8 @@ def aside_sql(in_stream: str = "") -> str:
     """The latest deliveries that were set aside for a reason."""
     return (
         f"SELECT {QUARANTINE_COLUMNS} FROM quarantine WHERE reason = %(reason)s"  # noqa: S608  # constant names
-        f" AND received_at_us >= %(from_ms)s::int8 * 1000 AND received_at_us < %(to_ms)s::int8 * 1000 {in_stream}"
+        " AND received_at_us >= %(from_ms)s::int8 * 1000 AND received_at_us < %(to_ms)s::int8 * 1000"
+        f" {in_stream}"
         " ORDER BY received_at_us DESC, id DESC LIMIT %(limit)s"
     )
 

@@ -1,4 +1,4 @@
-"""One statement's rows, asynchronously: shared by all queries."""
+"""Rows of a query, fetched in binary; what PostgreSQL cannot hold as a parameter is the asker's mistake."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from streamledger.domain.errors import ParameterInvalid
 
 
 async def fetch(connection: AsyncConnection, sql: str, facts: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """All rows of a statement. Raises ParameterInvalid for a parameter that PostgreSQL cannot hold."""
+    """All rows of a query. Raises ParameterInvalid."""
     try:
         async with connection.cursor(binary=True) as cursor:
             await cursor.execute(sql, facts)

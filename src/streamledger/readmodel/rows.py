@@ -100,7 +100,7 @@ def copy_field(value: Any) -> str:
 
 def copy_line(row: TableRow) -> str:
     """A row in the text format of COPY, columns in the order of the struct, without the line's end."""
-    values = msgspec.structs.astuple(row)
+    values = msgspec.structs.astuple(row)  # type: ignore[arg-type] # a TableRow is a struct
     nulls = 0
     fields = []
     for value in values:

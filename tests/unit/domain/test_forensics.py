@@ -198,7 +198,12 @@ def test_a_type_without_a_stated_schedule_is_judged_by_the_presumed_one() -> Non
 @pytest.mark.parametrize("t", ["9" * 64, "0", "", None])
 def test_a_t_that_names_no_time_is_compared_and_not_calculated_with(t: str | None) -> None:
     first = Sighting(
-        position=1, received_ms=FIRST_S * 1000, content="c", bytes_digest=1, t=t, happened_ms=HAPPENED_S * 1000
+        position=1,
+        received_ms=FIRST_S * 1000,
+        content="c",
+        bytes_digest=1,
+        t=t,
+        happened_ms=HAPPENED_S * 1000,
     )
     found = judged([first, sighting(60, content="c")])
     assert found[0].evidence.signed_after_s is None
