@@ -11,13 +11,14 @@ NAME_CHARACTERS_MAX: Final = 80
 """Names are the sender's: a longer one is cut."""
 UNCOMPARED: Final = frozenset({"t", "sign"})
 
-_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_UNSHOWABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""A name is the sender's choice: PostgreSQL takes no NUL, and a terminal must not be told what to do."""
 
 
 def differing_fields(first: bytes, this: bytes) -> list[str]:
-    """Sorted names of the top-level fields that differ, as they can be stored. Raises MalformedBody."""
+    """Sorted names of the top-level fields that differ, as they can be shown. Raises MalformedBody."""
     names = _differing(parse_object(first)[0], parse_object(this)[0])
-    return sorted({_UNSTORABLE.sub("\ufffd", _shown(name)) for name in names})
+    return sorted({_shown(name) for name in names})
 
 
 def differences(first: bytes, this: bytes) -> list[FieldDifference]:
@@ -31,7 +32,7 @@ def differences(first: bytes, this: bytes) -> list[FieldDifference]:
 
 
 def _shown(name: str) -> str:
-    return str(redact(name))[:NAME_CHARACTERS_MAX]
+    return _UNSHOWABLE.sub("\ufffd", str(redact(name))[:NAME_CHARACTERS_MAX])
 
 
 def _value(body: dict[str, Any], name: str) -> Any:

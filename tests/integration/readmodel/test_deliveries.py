@@ -250,7 +250,7 @@ def test_any_body_that_the_ledger_takes_is_judged(
         ],
     )
     found = listed(database, class_=DeliveryClass.CONFLICT)
-    assert [each.evidence.differs for each in found] == [("a\N{REPLACEMENT CHARACTER}\tb\\",)] * 2
+    assert [each.evidence.differs for each in found] == [("a\ufffd\ufffdb\\",)] * 2
     assert len(listed(database)) == 4
 
 
