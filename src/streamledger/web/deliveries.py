@@ -3,7 +3,8 @@
 from typing import Annotated, Final
 
 from litestar import Controller, get
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import PathParameter, QueryParameter
 
 from streamledger.domain.delivery_answers import AuditReport, DeliveryAnswer, DeliveryDetail
 from streamledger.domain.errors import ParameterInvalid
@@ -20,30 +21,33 @@ from streamledger.web import parameters as given
 
 PROJECTION: Final = "deliveries"
 
-Class = Annotated[DeliveryClass | None, Parameter(query="class", description="What the deliveries are")]
-Sequence = Annotated[str | None, Parameter(max_length=64, description="Sequence that the deliveries carry")]
-Key = Annotated[
-    str | None, Parameter(max_length=256, description="Name of the callback key that verified them")
+Class = Annotated[DeliveryClass | None, QueryParameter(name="class", description="What the deliveries are")]
+CarriedSequence = Annotated[
+    str | None, QueryParameter(max_length=64, description="Sequence that the deliveries carry")
 ]
-SourceIp = Annotated[str | None, Parameter(max_length=64, description="Address that they came from")]
+Key = Annotated[
+    str | None, QueryParameter(max_length=256, description="Name of the callback key that verified them")
+]
+SourceIp = Annotated[str | None, QueryParameter(max_length=64, description="Address that they came from")]
 From = Annotated[
     str | None,
-    Parameter(
-        query="from", max_length=64, description="Received at or after this time: RFC 3339 or Unix seconds"
+    QueryParameter(
+        name="from", max_length=64, description="Received at or after this time: RFC 3339 or Unix seconds"
     ),
 ]
-To = Annotated[str | None, Parameter(query="to", max_length=64, description="Received before this time")]
-Position = Annotated[int, Parameter(ge=0, le=given.POSITION_MAX, description="Position in the ledger")]
+To = Annotated[str | None, QueryParameter(name="to", max_length=64, description="Received before this time")]
+Position = Annotated[int, PathParameter(ge=0, le=given.POSITION_MAX, description="Position in the ledger")]
 AuditClasses = Annotated[
     str | None,
-    Parameter(
-        query="class",
+    QueryParameter(
+        name="class",
         max_length=200,
         description=f"Comma-separated, of {', '.join(SUSPICIOUS_CLASSES)}; all but released by default",
     ),
 ]
 Listed = Annotated[
-    int, Parameter(ge=0, le=LIMIT_MAX, description="Suspicious deliveries listed, newest first; 0 for none")
+    int,
+    QueryParameter(ge=0, le=LIMIT_MAX, description="Suspicious deliveries listed, newest first; 0 for none"),
 ]
 
 
@@ -56,11 +60,11 @@ class DeliveriesController(Controller):
     @get("/deliveries", summary="Deliveries, latest received first")
     async def list_deliveries(
         self,
-        queries: Queries,
-        deliveries: DeliveryQueries,
+        queries: NamedDependency[Queries],
+        deliveries: NamedDependency[DeliveryQueries],
         class_: Class = None,
         stream_id: given.StreamId = None,
-        sequence: Sequence = None,
+        sequence: CarriedSequence = None,
         key: Key = None,
         source_ip: SourceIp = None,
         received_from: From = None,
@@ -86,8 +90,8 @@ class DeliveriesController(Controller):
     @get("/deliveries/{position:int}", summary="One delivery beside the others of its notification")
     async def get_delivery(
         self,
-        queries: Queries,
-        deliveries: DeliveryQueries,
+        queries: NamedDependency[Queries],
+        deliveries: NamedDependency[DeliveryQueries],
         position: Position,
         min_position: given.MinPosition = None,
     ) -> DeliveryDetail:
@@ -99,9 +103,9 @@ class DeliveriesController(Controller):
     @get("/sessions/{sequence:str}/deliveries", summary="A session's deliveries")
     async def get_session_deliveries(
         self,
-        queries: Queries,
-        deliveries: DeliveryQueries,
-        sequence: str,
+        queries: NamedDependency[Queries],
+        deliveries: NamedDependency[DeliveryQueries],
+        sequence: given.Sequence,
         stream_id: given.StreamId = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
@@ -115,7 +119,7 @@ class DeliveriesController(Controller):
     @get("/audit", summary="Numbers of each day, and suspicious deliveries")
     async def get_audit(
         self,
-        audit: AuditQueries,
+        audit: NamedDependency[AuditQueries],
         received_from: From = None,
         received_to: To = None,
         stream_id: given.StreamId = None,
