@@ -41,11 +41,12 @@ class DeliveriesProjection:
     def take_in(self, connection: psycopg.Connection[Any], facts: Sequence[Fact], suffix: str = "") -> int:
         """Judge facts, in order, into one generation's tables; returns what they add to the digest."""
         tables = DeliveryTables(connection, suffix)
-        stored = tables.notifications({key_of(fact.notification) for fact in facts})
+        keys = [key_of(fact.notification) for fact in facts]
+        stored = tables.notifications(set(keys))
         known = dict(stored)
         rows = []
-        for fact in facts:
-            row, known[key_of(fact.notification)] = _judge(known.get(key_of(fact.notification)), fact)
+        for key, fact in zip(keys, facts, strict=True):
+            row, known[key] = _judge(key, known.get(key), fact)
             rows.append(row)
         rows = _with_differences(connection, rows, facts)
         return tables.write(
@@ -89,14 +90,16 @@ def judge_repeated(known: NotificationRow, sighting: Sighting, event_type: int) 
     return forensics.judge(known, sighting, schedules_for(event_type), SIGNATURE_VALIDITY_S)
 
 
-def _judge(known: NotificationRow | None, fact: Fact) -> tuple[DeliveryRow, NotificationRow]:
+def _judge(
+    key: NotificationKey, known: NotificationRow | None, fact: Fact
+) -> tuple[DeliveryRow, NotificationRow]:
     notification = fact.notification
     sighting = sighting_of(fact)
     if known is None:
         judged = forensics.judge_first(sighting, SIGNATURE_VALIDITY_S)
-        stream_id, kind, key = key_of(notification)
+        stream_id, kind, name = key
         began = msgspec.structs.asdict(forensics.begin(sighting))
-        known = NotificationRow(stream_id=stream_id, kind=kind, key=key, **began)
+        known = NotificationRow(stream_id=stream_id, kind=kind, key=name, **began)
     else:
         judged = judge_repeated(known, sighting, notification.event_type)
         known = forensics.remember(known, sighting, judged)

@@ -112,8 +112,10 @@ def copy_line(row: TableRow) -> str:
         elif value is None:
             nulls += 1
             fields.append("\\N")
+        elif kind is bool:
+            fields.append("t" if value else "f")
         else:
-            return "\t".join([copy_field(each) for each in values])
+            fields.append(_json.encode(value).decode())
     line = "\t".join(fields)
     # Hardly any text needs escaping: looking at the whole line costs less than at each of its fields.
     if (
