@@ -18,9 +18,8 @@ def in_words(evidence: Evidence, source_ip: str, first_position: int | None, fir
     if evidence.bytes == "same":
         parts.append("the same bytes")
     elif evidence.t is not None:
-        parts.append(
-            {"same": "with the t of the first", "renewed": "with a new t"}.get(evidence.t, "without t")
-        )
+        words = {"same": "with the t of the first", "renewed": "with a new t", "older": "with an older t"}
+        parts.append(words.get(evidence.t, "without t"))
     if evidence.key is not None:
         parts.append(f"signed with the key {evidence.key}, not the first's")
     if evidence.signed_after_s is not None and evidence.signed_after_s < 0:

@@ -34,7 +34,7 @@ class DeliveryClass(StrEnum):
     FIRST = "first"
     RETRY = "retry"  # on the schedule of its type, from the same address
     LATE_RETRY = "late_retry"  # the same, but its `t` had passed
-    REPLAY = "replay"  # the same content off every schedule, or from another address
+    REPLAY = "replay"  # the same content off every schedule, from another address, or signed before the first
     CONFLICT = "conflict"  # the same identity with another content
     RELEASED = "released"  # believed by an operator's decision
 
@@ -43,6 +43,7 @@ REASONS: Final = {
     "on_schedule": "fits the sender's schedule",
     "sent_twice": "repeats a try of the sender within two seconds",
     "other_address": "came from another address than the first",
+    "older_t": "was signed before the first, as no retry is",
     "off_schedule": "fits no retry schedule",
     "after_t": "its t had passed",
     "other_content": "says something else than the first",
@@ -135,7 +136,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     address: str | None = None
     """same or other, compared with the first; nothing when one is not known."""
     t: str | None = None
-    """same, renewed, or absent in this delivery, compared with the first."""
+    """same, renewed, older, or absent in this delivery, compared with the first."""
     bytes: str | None = None
     """same or other, compared with the first: with the same t and sign and in the same spelling, or not."""
     key: str | None = None
@@ -191,7 +192,8 @@ def judge(known: Known, sighting: Sighting, schedules: Sequence[Schedule], valid
     """A repeated delivery; the first of these that applies: released, conflict, replay, retry.
 
     `schedules` are those of its event type, oldest era first; `validity_s` is how long before `t` it
-    was signed. Another address is a replay even on the grid: a retry comes from whoever tried first.
+    was signed. Another address or an older `t` is a replay even on the grid: a retry comes from whoever
+    tried first, with the same signature or a later one.
     """
     sent_twice = _is_sent_twice(known, sighting)
     grid, fits = (None, False) if sent_twice else _nearest(known, sighting.received_ms, schedules)
@@ -199,7 +201,8 @@ def judge(known: Known, sighting: Sighting, schedules: Sequence[Schedule], valid
     address = _compared(known.source_ip or None, sighting.source_ip or None)
     same_as = dict(known.other_contents or ()).get(sighting.content)
     conflicts = sighting.content != known.content
-    on_schedule = (sent_twice or fits) and address != "other"
+    t = _compared_t(known.t, sighting.t)
+    on_schedule = (sent_twice or fits) and address != "other" and t != "older"
     try_number = None
     because: list[str] = []
     if sighting.was_released:
@@ -217,6 +220,8 @@ def judge(known: Known, sighting: Sighting, schedules: Sequence[Schedule], valid
         because.append("other_content")
     if address == "other":
         because.append("other_address")
+    if t == "older":
+        because.append("older_t")
     if judged_as is DeliveryClass.REPLAY and not (sent_twice or fits):
         because.append("off_schedule")
     if late_s:
@@ -227,7 +232,7 @@ def judge(known: Known, sighting: Sighting, schedules: Sequence[Schedule], valid
         since_try_s=_seconds(sighting.received_ms - known.try_ms) if known.tries else None,
         grid=grid,
         address=address,
-        t=_compared_t(known.t, sighting.t),
+        t=t,
         bytes="same" if sighting.bytes_digest == known.bytes_digest else "other",
         key=sighting.key if sighting.key != known.callback_key else None,
         signed_after_s=_signed_after_s(sighting, validity_s),
@@ -299,7 +304,10 @@ def _compared(first: str | None, this: str | None) -> str | None:
 def _compared_t(first: str | None, this: str | None) -> str | None:
     if this is None:
         return None if first is None else "absent"
-    return "same" if first == this else "renewed"
+    if first == this:
+        return "same"
+    first_s, this_s = _seconds_of(first), _seconds_of(this)
+    return "older" if first_s is not None and this_s is not None and this_s < first_s else "renewed"
 
 
 def _seconds_of(t: str | None) -> int | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from streamledger.domain import forensics
@@ -156,6 +157,12 @@ def test_another_address_is_a_replay_even_on_the_grid() -> None:
     assert found.evidence.grid.retry == 1
 
 
+def test_a_signature_older_than_the_first_is_no_retry() -> None:
+    found = judged([sighting(0), msgspec.structs.replace(sighting(60), t=str(FIRST_S + 599))])
+    assert classes(found)[1] == ("replay", None)
+    assert found[1].evidence.because == ("older_t",)
+
+
 def test_an_address_that_is_not_known_is_not_another_one() -> None:
     found = second(60, source_ip="")
     assert classes([found]) == [("retry", 1)]
@@ -222,5 +229,6 @@ def test_what_is_remembered_is_bounded() -> None:
 
 def test_every_reason_has_words() -> None:
     cases = [second(60), second(1), second(30), second(HOUR_S), second(60, source_ip=STRANGER)]
+    cases += [judged([sighting(5, renewed=True), sighting(65)])[1]]
     cases += [second(0, released=True), second(5, content="altered")]
     assert {code for case in cases for code in case.evidence.because} == REASONS.keys() - {"never_believed"}
