@@ -40,7 +40,7 @@ SUSPICIOUS_COLUMNS: Final = tuple(
     "classes",
     multiple=True,
     type=click.Choice(SUSPICIOUS_CLASSES),
-    help="List only these; may be repeated. By default all but released.",
+    help="List only these; may be repeated. By default all but released and signed_early.",
 )
 @click.option("--limit", type=click.IntRange(0, LIMIT_MAX), default=50, show_default=True)
 @click.option("--suspicious", "only_suspicious", is_flag=True, help="Leave the numbers of the days out.")
@@ -93,6 +93,12 @@ def _print(report: AuditReport, *, only_suspicious: bool) -> None:
             Console().print(_days_table(received))
         else:
             click.echo("None.")
+    early = sum(day.signed_early for day in report.days)
+    if early and not only_suspicious:
+        click.echo(
+            f"{early} were signed more than a minute before what they report, perhaps with a captured"
+            " signature: list them with --class signed_early."
+        )
     if report.suspicious:
         click.echo("\nSuspicious, latest first:")
     elif received:

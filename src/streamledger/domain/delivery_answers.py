@@ -107,6 +107,8 @@ class AuditDay(msgspec.Struct, frozen=True, kw_only=True):
     conflicts: int = 0
     released: int = 0
     """Set aside on this day, and believed since by an operator's decision."""
+    signed_early: int = 0
+    """In the ledger, of any class, and signed more than a minute before what they report."""
     expired: int = 0
     too_far_ahead: int = 0
     forged: int = 0

@@ -10,7 +10,11 @@ def in_words(evidence: Evidence, source_ip: str, first_position: int | None, fir
         since = span(abs(evidence.since_first_s))
         direction = "after" if evidence.since_first_s >= 0 else "before"
         parts.append(f"{since} {direction} the first, position {first_position}")
-    parts += [_reason(code, evidence, source_ip, first_ip) for code in evidence.because]
+    parts += [
+        _reason(code, evidence, source_ip, first_ip)
+        for code in evidence.because
+        if code != "signed_early"  # told below, with how long
+    ]
     if evidence.differs:
         parts.append(f"differs in {', '.join(evidence.differs)}")
     if evidence.same_as is not None:

@@ -24,6 +24,10 @@ acknowledgement was read, and the sender's HTTP client or a proxy between sent t
 OTHER_CONTENTS_MAX: Final = 8
 """Contents of one identity, beside the first, whose first deliveries are remembered."""
 
+SIGNED_EARLY_S_MIN: Final = 60
+"""A signature this much older than the fact it stands under was not made for it: a captured pair of t and
+sign signs any body. Genuine ones were observed from 0 s to seven minutes after the fact, never before."""
+
 T_DIGITS_MAX: Final = 12
 """A longer `t` names no second that anybody lives to see; it is compared, but not calculated with."""
 
@@ -45,6 +49,7 @@ REASONS: Final = {
     "other_address": "came from another address than the first",
     "older_t": "was signed before the first, as no retry is",
     "off_schedule": "fits no retry schedule",
+    "signed_early": "was signed long before what it reports",
     "after_t": "its t had passed",
     "other_content": "says something else than the first",
     "operator_decision": "was believed by an operator's decision",
@@ -178,12 +183,14 @@ def judge_first(sighting: Sighting, validity_s: int) -> Judged:
     """The first delivery of a notification in the ledger: first, or released when an operator let it in."""
     released = sighting.was_released
     late_s = _late_s(sighting)
-    because = (("operator_decision",) if released else ()) + (("after_t",) if late_s else ())
+    because = ("operator_decision",) if released else ()
     return Judged(
         judged_as=DeliveryClass.RELEASED if released else DeliveryClass.FIRST,
         try_number=None,
         evidence=Evidence(
-            because=because, signed_after_s=_signed_after_s(sighting, validity_s), late_s=late_s
+            because=(*because, *_of_signature(sighting, validity_s)),
+            signed_after_s=_signed_after_s(sighting, validity_s),
+            late_s=late_s,
         ),
     )
 
@@ -224,8 +231,7 @@ def judge(known: Known, sighting: Sighting, schedules: Sequence[Schedule], valid
         because.append("older_t")
     if judged_as is DeliveryClass.REPLAY and not (sent_twice or fits):
         because.append("off_schedule")
-    if late_s:
-        because.append("after_t")
+    because += _of_signature(sighting, validity_s)
     evidence = Evidence(
         because=tuple(because),
         since_first_s=_seconds(sighting.received_ms - known.first_ms),
@@ -327,6 +333,12 @@ def _signed_after_s(sighting: Sighting, validity_s: int) -> int | None:
     if t_s is None or sighting.happened_ms is None:
         return None
     return t_s - validity_s - sighting.happened_ms // 1000
+
+
+def _of_signature(sighting: Sighting, validity_s: int) -> list[str]:
+    signed_after_s = _signed_after_s(sighting, validity_s)
+    early = signed_after_s is not None and signed_after_s <= -SIGNED_EARLY_S_MIN
+    return ["signed_early"] * early + ["after_t"] * (_late_s(sighting) is not None)
 
 
 def _seconds(ms: int) -> float:

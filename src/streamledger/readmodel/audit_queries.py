@@ -41,11 +41,16 @@ REASON_FIELDS: Final = {
 }
 """Reasons of the quarantine and their fields in AuditDay."""
 
-LEDGER_CLASSES: Final = ("late_retry", "replay", "conflict", "released")
+SIGNED_EARLY: Final = "signed_early"
+"""Listed like a class, although it is a mark on deliveries of any class."""
+LEDGER_CLASSES: Final = ("late_retry", "replay", "conflict", "released", SIGNED_EARLY)
 REASONS_BY_CLASS: Final = {field: reason for reason, field in REASON_FIELDS.items()}
 SUSPICIOUS_CLASSES: Final = (*LEDGER_CLASSES, *REASONS_BY_CLASS)
 """What can be listed: classes of the ledger, and reasons of the quarantine with bad_signature as forged."""
-LISTED_BY_DEFAULT: Final = tuple(name for name in SUSPICIOUS_CLASSES if name != "released")
+LISTED_BY_DEFAULT: Final = tuple(
+    name for name in SUSPICIOUS_CLASSES if name not in ("released", SIGNED_EARLY)
+)
+"""Without those signed early: where a sender's signatures are valid for less than 600 s, all of them are."""
 
 LEDGER_DAYS_SQL: Final = (
     "SELECT day, judged_as, deliveries FROM delivery_days"
@@ -55,6 +60,11 @@ STREAM_DAYS_SQL: Final = (
     "SELECT received_ms / 86400000, judged_as, count(*) FROM deliveries"
     " WHERE stream_id = %(stream_id)s AND received_ms >= %(from_ms)s::int8 AND received_ms < %(to_ms)s::int8"
     " GROUP BY 1, 2"
+)
+EARLY_DAYS_SQL: Final = (
+    "SELECT received_ms / 86400000, count(*) FROM deliveries WHERE signed_early"
+    " AND received_ms >= %(from_ms)s::int8 AND received_ms < %(to_ms)s::int8 {stream}"
+    " GROUP BY 1"
 )
 QUARANTINE_DAYS_SQL: Final = (
     "SELECT received_at_us / 86400000000, reason, count(*) FROM quarantine"
@@ -135,6 +145,7 @@ async def _days(connection: AsyncConnection, scope: AuditScope) -> list[AuditDay
     in_stream = scope.stream_id is not None
     ledger = await fetch(connection, STREAM_DAYS_SQL if in_stream else LEDGER_DAYS_SQL, facts)
     aside = await fetch(connection, QUARANTINE_DAYS_SQL.format(stream=IN_STREAM if in_stream else ""), facts)
+    early = await fetch(connection, EARLY_DAYS_SQL.format(stream=IN_STREAM if in_stream else ""), facts)
     counts: dict[int, dict[str, int]] = {
         day: {} for day in range(scope.from_ms // MS_A_DAY, scope.to_ms // MS_A_DAY)
     }
@@ -145,6 +156,8 @@ async def _days(connection: AsyncConnection, scope: AuditScope) -> list[AuditDay
             counted["received"] = counted.get("received", 0) + count
         if judged_as in CLASS_FIELDS:
             counted[CLASS_FIELDS[judged_as]] = count
+    for day, count in early:
+        counts[day][SIGNED_EARLY] = count
     for day, reason, count in aside:
         counted = counts[day]
         counted["received"] = counted.get("received", 0) + count
@@ -162,7 +175,10 @@ async def _suspicious(connection: AsyncConnection, scope: AuditScope, limit: int
     for class_ in scope.classes:
         if class_ in LEDGER_CLASSES:
             rows = await fetch(connection, ledger_sql(class_, in_stream), facts)
-            found += [(row.received_ms, class_, row) for row in map(delivery_row, rows)]
+            seen = {row.position for _, _, row in found if isinstance(row, DeliveryRow)}
+            found += [
+                (row.received_ms, class_, row) for row in map(delivery_row, rows) if row.position not in seen
+            ]
         else:
             ids = await fetch(connection, aside_sql(in_stream), {**facts, "reason": REASONS_BY_CLASS[class_]})
             found += [(row.received_at_us // 1000, class_, row) for row in map(answering.quarantined, ids)]
@@ -186,8 +202,9 @@ async def _suspicious(connection: AsyncConnection, scope: AuditScope, limit: int
 
 def ledger_sql(class_: str, in_stream: str = "") -> str:
     """The latest deliveries of a class; the class is a constant, so that the partial index is recognised."""
+    condition = SIGNED_EARLY if class_ == SIGNED_EARLY else f"judged_as = '{class_}'"
     return (
-        f"SELECT {columns_of('deliveries', 'd')} FROM deliveries AS d WHERE judged_as = '{class_}'"  # noqa: S608  # constant names, class of a fixed list
+        f"SELECT {columns_of('deliveries', 'd')} FROM deliveries AS d WHERE {condition}"  # noqa: S608  # constant names, class of a fixed list
         f" AND received_ms >= %(from_ms)s::int8 AND received_ms < %(to_ms)s::int8 {in_stream}"
         " ORDER BY received_ms DESC, position DESC LIMIT %(limit)s"
     )

@@ -114,6 +114,7 @@ def _judge(
         try_number=judged.try_number,
         source_ip=sighting.source_ip,
         callback_key=sighting.key or "",
+        signed_early="signed_early" in judged.evidence.because,
         evidence=judged.evidence,
     )
     return row, known

@@ -32,6 +32,7 @@ class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
     try_number: int | None
     source_ip: str
     callback_key: str
+    signed_early: bool
     evidence: Evidence
 
 

@@ -42,7 +42,8 @@ AuditClasses = Annotated[
     QueryParameter(
         name="class",
         max_length=200,
-        description=f"Comma-separated, of {', '.join(SUSPICIOUS_CLASSES)}; all but released by default",
+        description=f"Comma-separated, of {', '.join(SUSPICIOUS_CLASSES)};"
+        f" by default {', '.join(LISTED_BY_DEFAULT)}",
     ),
 ]
 Listed = Annotated[

@@ -267,6 +267,7 @@ def test_the_audit_counts_days_and_lists_what_is_suspicious(
             received(captured, BEGAN_S + DAY_S),
             received(started("room", "77", BEGAN_S + 1), BEGAN_S + 70),
             received(started("other", "78"), BEGAN_S, released=True),
+            received(started("invented", "79", BEGAN_S + 500), BEGAN_S + 500, t_s=BEGAN_S + 600),
         ],
     )
     keep(
@@ -295,7 +296,7 @@ def test_the_audit_counts_days_and_lists_what_is_suspicious(
     report = audited()
     first_day, second_day = report.days
     assert (first_day.day, second_day.day) == ("2025-11-24", "2025-11-25")
-    assert (first_day.received, first_day.believed, second_day.received) == (10, 5, 1)
+    assert (first_day.received, first_day.believed, second_day.received) == (11, 6, 1)
     assert first_day.received == first_day.believed - first_day.released + 6
     assert (first_day.repeated, first_day.late_retries, first_day.conflicts) == (1, 1, 1)
     assert (first_day.replayed, second_day.replayed) == (0, 1)
@@ -312,6 +313,10 @@ def test_the_audit_counts_days_and_lists_what_is_suspicious(
     assert audited(3).more
     assert len(audited(3).suspicious) == 3
     assert [each.class_ for each in audited(classes=("released",)).suspicious] == ["released"]
+    assert (first_day.signed_early, second_day.signed_early) == (1, 0)
+    early = audited(classes=("signed_early", "conflict")).suspicious
+    assert [(each.class_, each.stream_id) for each in early] == [("first", "invented"), ("conflict", "room")]
+    assert "signed 8 min 20 s before what it reports" in early[0].in_words
     in_stream = audited(stream_id="other")
     assert [(day.received, day.released) for day in in_stream.days] == [(1, 1), (0, 0)]
     with pytest.raises(ParameterInvalid, match="1 to 400 days"):

@@ -11,6 +11,7 @@ import pytest
 from streamledger.domain.forensics import DeliveryClass
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel.audit_queries import (
+    EARLY_DAYS_SQL,
     IN_STREAM,
     LEDGER_DAYS_SQL,
     QUARANTINE_DAYS_SQL,
@@ -41,7 +42,7 @@ SELECT n, CASE WHEN n % 50 = 0 THEN n - 1 ELSE n END, 'room-' || n % 300,
        CASE WHEN n % 20 = 0 THEN (4000 + n % 300)::text ELSE '' END, 200, 10000000000000 + n::bigint * 1000,
        CASE WHEN n % 50 = 0 THEN (ARRAY['retry', 'replay', 'conflict', 'late_retry'])[1 + n / 50 % 4] ELSE 'first' END,
        NULL, CASE WHEN n % 1000 = 0 THEN '192.0.2.9' ELSE '192.0.2.7' END,
-       CASE WHEN n % 900 = 0 THEN 'rotated' ELSE 'main' END, '{{}}'
+       CASE WHEN n % 900 = 0 THEN 'rotated' ELSE 'main' END, n % 700 = 0, '{{}}'
 FROM generate_series(1, {ROWS}) AS n;
 INSERT INTO notifications
 SELECT stream_id, 'screenshot', position::text, position, received_ms, source_ip, '', 0, NULL, NULL, 1, received_ms, 0, NULL
@@ -114,6 +115,8 @@ AUDIT = (
     (QUARANTINE_DAYS_SQL.format(stream=""), "quarantine"),
     (QUARANTINE_DAYS_SQL.format(stream=IN_STREAM), "quarantine"),
     (ledger_sql("replay"), "deliveries"),
+    (ledger_sql("signed_early"), "deliveries_early"),
+    (EARLY_DAYS_SQL.format(stream=""), "deliveries_early"),
     (ledger_sql("replay", IN_STREAM), "deliveries"),
     (aside_sql(), "quarantine"),
     (aside_sql(IN_STREAM), "quarantine"),

@@ -178,6 +178,17 @@ def test_a_captured_signature_with_another_body_is_a_conflict_that_shows_the_sam
     assert found[2].evidence.same_as == sighting(200).position
 
 
+def test_a_captured_signature_under_an_invented_fact_is_marked() -> None:
+    def signed_before(seconds: int) -> Judged:
+        return judged([msgspec.structs.replace(sighting(0), happened_ms=(FIRST_S + seconds) * 1000)])[0]
+
+    assert signed_before(300).judged_as == "first"
+    assert signed_before(300).evidence.because == ("signed_early",)
+    assert signed_before(300).evidence.signed_after_s == -300
+    assert signed_before(59).evidence.because == ()
+    assert signed_before(-422).evidence.because == ()
+
+
 def test_a_released_delivery_is_released_wherever_it_stands() -> None:
     alone = judged([sighting(0, released=True), sighting(60)])
     assert classes(alone) == [("released", None), ("retry", 1)]
@@ -230,5 +241,6 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_every_reason_has_words() -> None:
     cases = [second(60), second(1), second(30), second(HOUR_S), second(60, source_ip=STRANGER)]
     cases += [judged([sighting(5, renewed=True), sighting(65)])[1]]
+    cases += judged([msgspec.structs.replace(sighting(0), happened_ms=(FIRST_S + 90) * 1000)])
     cases += [second(0, released=True), second(5, content="altered")]
     assert {code for case in cases for code in case.evidence.because} == REASONS.keys() - {"never_believed"}

@@ -12,6 +12,7 @@ CREATE TABLE deliveries (
     try_number     bigint,           -- the n-th retry of the sender; null for what is no retry
     source_ip      text   NOT NULL,
     callback_key   text   NOT NULL,  -- name of the key that verified it; '' when none was needed
+    signed_early   boolean NOT NULL, -- signed long before what it reports: a captured signature?
     evidence       jsonb  NOT NULL   -- domain.forensics.Evidence
 );
 CREATE INDEX deliveries_received_idx ON deliveries (received_ms, position);
@@ -21,6 +22,7 @@ CREATE INDEX deliveries_key_idx ON deliveries (callback_key, received_ms, positi
 -- Nearly all deliveries are first ones, and most carry no sequence: what is asked for by these is rare.
 CREATE INDEX deliveries_sequence_idx ON deliveries (sequence, received_ms, position) WHERE sequence <> '';
 CREATE INDEX deliveries_judged_idx ON deliveries (judged_as, received_ms, position) WHERE judged_as <> 'first';
+CREATE INDEX deliveries_early_idx ON deliveries (received_ms, position) WHERE signed_early;
 CREATE INDEX deliveries_repeated_idx ON deliveries (first_position, position) WHERE position <> first_position;
 
 -- What must be known of a notification to judge its next delivery (domain.forensics.Known).
