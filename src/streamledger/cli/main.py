@@ -6,6 +6,7 @@ import traceback
 
 import click
 
+from streamledger.cli.audit import audit
 from streamledger.cli.demo import demo
 from streamledger.cli.doctor import doctor
 from streamledger.cli.serve import serve
@@ -28,7 +29,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, demo, simulate, sessions, timeline, doctor):
+for command in (serve, demo, simulate, sessions, timeline, audit, doctor):
     cli.add_command(command)
 
 

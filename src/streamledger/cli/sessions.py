@@ -53,8 +53,8 @@ def sessions(
     wanted = SessionFilter(
         stream_id=stream_id,
         state=state,
-        started_from_ms=_instant("--from", started_from),
-        started_to_ms=_instant("--to", started_to),
+        started_from_ms=instant_option("--from", started_from),
+        started_to_ms=instant_option("--to", started_to),
     )
     page: Page[Session] = ask(load_settings(config, **store), lambda queries: queries.sessions(wanted, limit))
     if as_json:
@@ -116,7 +116,8 @@ def timeline(
         click.echo(f"More than {limit} entries; raise --limit or use the HTTP interface.")
 
 
-def _instant(name: str, text: str | None) -> int | None:
+def instant_option(name: str, text: str | None) -> int | None:
+    """Milliseconds since 1970 of an option. Raises ParameterInvalid."""
     try:
         return None if text is None else parse_instant_ms(text)
     except (ValueError, OverflowError) as error:

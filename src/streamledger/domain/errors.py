@@ -47,6 +47,12 @@ class StreamUnknown(StreamledgerError):
     exit_code = 4
 
 
+class DeliveryUnknown(StreamledgerError):
+    """no delivery is at position {position}, or the deliveries projection has not taken it in yet"""
+
+    exit_code = 4
+
+
 class CursorInvalid(StreamledgerError):
     """cursor: expected the next_cursor of a page of this list, got {got}"""
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from streamledger.domain.session import FOLD_VERSION
+from streamledger.readmodel.session_projection import PROJECTIONS
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -86,15 +86,16 @@ def _quarantine_usage(connection: psycopg.Connection[Any]) -> Finding:
 def _projections(connection: psycopg.Connection[Any], now_us: int) -> list[Finding]:
     head = _value(connection, "SELECT coalesce(max(notification_id), 0) FROM ledger_events")
     found = []
+    versions = {projection.name: projection.version for projection in PROJECTIONS}
     rows = connection.execute(
         "SELECT name, position, fold_version, caught_up_at_us FROM projections ORDER BY name"
     ).fetchall()
     for name, position, fold_version, moved_at_us in rows:
         check = f"projection {name}"
-        if fold_version != FOLD_VERSION:
+        if fold_version != versions.get(name, fold_version):
             found.append(
                 Finding(
-                    check, "warning", f"made by fold version {fold_version}, this is {FOLD_VERSION}: rebuild"
+                    check, "warning", f"made by version {fold_version}, this is {versions[name]}: rebuild"
                 )
             )
         elif position < head:

@@ -60,16 +60,19 @@ def pending(database: Database, *, directory: Traversable = MIGRATIONS) -> list[
 
 
 def read_migrations(directory: Traversable = MIGRATIONS) -> list[Migration]:
-    """The migrations of this release in order; raises MigrationFileInvalid on a bad name or a gap."""
+    """The migrations of this release in order; raises MigrationFileInvalid on a bad name or number.
+
+    Numbers may have gaps: parts of the program that grow side by side each take a range of their own.
+    """
     migrations: list[Migration] = []
     names = sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else []
     for name in names:
         if not name.endswith(".sql"):
             continue
         match = _FILE_NAME.fullmatch(name)
-        expected = f"{len(migrations) + 1:04d}_name.sql"
-        if match is None or int(match[1]) != len(migrations) + 1:
-            raise MigrationFileInvalid(expected=expected, got=name)
+        last = migrations[-1].version if migrations else 0
+        if match is None or int(match[1]) <= last:
+            raise MigrationFileInvalid(expected=f"{last + 1:04d}_name.sql or a later number", got=name)
         text = (directory / name).read_bytes().replace(b"\r\n", b"\n")
         migrations.append(Migration(int(match[1]), name, text, hashlib.sha256(text).hexdigest()))
     return migrations
@@ -121,7 +124,8 @@ def _missing(
     applied: dict[int, str] = {}
     if _has_table(connection, database):
         applied = dict(connection.execute("SELECT version, sha256 FROM schema_migrations").fetchall())
-    found, known = max(applied, default=0), len(migrations)
+    found = max(applied, default=0)
+    known = migrations[-1].version if migrations else 0
     if found > known:
         raise SchemaTooNew(schema=database.schema, found=found, known=known)
     for migration in migrations:

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
-from psycopg import AsyncConnection, DataError
+from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from streamledger.domain.answers import LedgerEntry, ProjectionStatus, Session, Stream, TimelineEntry
 from streamledger.domain.errors import (
-    ParameterInvalid,
     PositionNotReached,
     SessionAmbiguous,
     SessionUnknown,
@@ -22,6 +21,7 @@ from streamledger.ledger import reader
 from streamledger.readmodel import answering
 from streamledger.readmodel.answering import Found
 from streamledger.readmodel.cursors import decode_cursor, encode_cursor
+from streamledger.readmodel.fetching import fetch as _fetch
 from streamledger.readmodel.rows import StreamRow, TimelineRow
 from streamledger.readmodel.tables import columns_of, session_row, stream_row, timeline_row
 
@@ -77,6 +77,11 @@ class Queries:
         self._pool = pool
         self._silence_ms_max = silence_ms_max
         self._clock_ms = clock_ms
+
+    @property
+    def pool(self) -> AsyncConnectionPool[AsyncConnection]:
+        """The connections, for the queries of other rooms of the read model."""
+        return self._pool
 
     async def sessions(
         self, wanted: SessionFilter, limit: int = LIMIT_DEFAULT, cursor: str | None = None
@@ -231,16 +236,17 @@ class Queries:
             )
         return [answering.projection_status(row, self._clock_ms()) for row in rows]
 
-    async def position(self) -> int:
-        """The position that the sessions projection has taken in."""
+    async def position(self, projection: str = "sessions") -> int:
+        """The position that a projection has taken in."""
+        sql = "SELECT position FROM projections WHERE name = %(name)s"
         async with self._pool.connection() as connection:
-            rows = await _fetch(connection, "SELECT position FROM projections WHERE name = 'sessions'", {})
+            rows = await _fetch(connection, sql, {"name": projection})
         return int(rows[0][0]) if rows else 0
 
-    async def wait_for(self, min_position: int) -> None:
-        """Return once the read model has taken a position in. Raises PositionNotReached after 5 s."""
+    async def wait_for(self, min_position: int, projection: str = "sessions") -> None:
+        """Return once a projection has taken a position in. Raises PositionNotReached after 5 s."""
         deadline = time.monotonic() + MIN_POSITION_WAIT_S_MAX
-        while (position := await self.position()) < min_position:
+        while (position := await self.position(projection)) < min_position:
             if time.monotonic() >= deadline:
                 raise PositionNotReached(
                     position=position, min_position=min_position, waited_s=MIN_POSITION_WAIT_S_MAX
@@ -328,15 +334,3 @@ class Queries:
 def _found(values: Sequence[Any]) -> Found:
     *row, latest_ms, newer_push_ms, screenshot_position = values
     return Found(session_row(row), latest_ms, newer_push_ms, screenshot_position)
-
-
-async def _fetch(connection: AsyncConnection, sql: str, facts: dict[str, Any]) -> list[tuple[Any, ...]]:
-    try:
-        async with connection.cursor(binary=True) as cursor:
-            await cursor.execute(sql, facts)
-            return await cursor.fetchall()
-    except (DataError, UnicodeEncodeError) as error:
-        # A NUL, a lone surrogate or a number past 64 bits: nothing in the store can be named so.
-        raise ParameterInvalid(
-            name="parameter", expected="text and numbers that PostgreSQL can hold", got=type(error).__name__
-        ) from error

@@ -1,7 +1,7 @@
 """The rows of the read model, and the one text form in which they are copied and digested."""
 
 import hashlib
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
 
@@ -73,6 +73,14 @@ class StreamRow(msgspec.Struct, kw_only=True):
 
 AnyRow = SessionRow | TimelineRow | StreamRow
 
+
+class TableRow(Protocol):
+    """A struct whose fields are the columns of a table."""
+
+    TABLE: ClassVar[str]
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
+
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -90,9 +98,9 @@ def copy_field(value: Any) -> str:
     return _json.encode(value).decode().translate(_ESCAPES)
 
 
-def copy_line(row: AnyRow) -> str:
+def copy_line(row: TableRow) -> str:
     """A row in the text format of COPY, columns in the order of the struct, without the line's end."""
-    values = msgspec.structs.astuple(row)
+    values = msgspec.structs.astuple(row)  # type: ignore[arg-type] # a TableRow is a struct
     nulls = 0
     fields = []
     for value in values:
@@ -104,8 +112,10 @@ def copy_line(row: AnyRow) -> str:
         elif value is None:
             nulls += 1
             fields.append("\\N")
+        elif kind is bool:
+            fields.append("t" if value else "f")
         else:
-            return "\t".join([copy_field(each) for each in values])
+            fields.append(_json.encode(value).decode())
     line = "\t".join(fields)
     # Hardly any text needs escaping: looking at the whole line costs less than at each of its fields.
     if (

@@ -11,6 +11,7 @@ from streamledger.domain.session import OPEN_END_MS, Span
 from streamledger.ledger import reader
 from streamledger.readmodel import batch
 from streamledger.readmodel.batch import Window
+from streamledger.readmodel.delivery_projection import DeliveriesProjection
 from streamledger.readmodel.projection import Fact, Projection, read_facts
 from streamledger.readmodel.tables import KEYS, Tables
 from streamledger.readmodel.workspace import FactKey, Workspace
@@ -28,7 +29,7 @@ class SessionsProjection:
         return take_in(connection, Tables(connection, suffix), facts)
 
 
-PROJECTIONS: Final[tuple[Projection, ...]] = (SessionsProjection(),)
+PROJECTIONS: Final[tuple[Projection, ...]] = (SessionsProjection(), DeliveriesProjection())
 """Every projection of the read model, in the order in which they take a batch in."""
 
 

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-import psycopg
 
 from streamledger.domain.attribution import SLACK_MS
 from streamledger.domain.session import OPEN_END_MS, SessionState
-from streamledger.readmodel import rows as row_types
 from streamledger.readmodel.batch import Window
-from streamledger.readmodel.rows import AnyRow, SessionRow, StreamRow, TimelineRow
-from streamledger.readmodel.workspace import Change, FactKey, SessionKey
+from streamledger.readmodel.row_tables import RowTables, key_columns
+from streamledger.readmodel.rows import SessionRow, StreamRow, TimelineRow
+from streamledger.readmodel.workspace import FactKey, SessionKey
 
 KEYS: Final = {
     "sessions": ("stream_id", "sequence"),
@@ -24,7 +23,6 @@ TYPES: Final[dict[str, type[SessionRow] | type[TimelineRow] | type[StreamRow]]] 
     "streams": StreamRow,
 }
 JSON_COLUMNS: Final = frozenset({"fold", "rivals", "alternatives"})
-ARRAY_TYPES: Final = {int: "int8[]", str: "text[]", bool: "bool[]"}
 
 _state_decoder = msgspec.json.Decoder(SessionState)
 
@@ -60,20 +58,16 @@ def stream_row(values: Sequence[Any]) -> StreamRow:
     return StreamRow(**dict(zip(StreamRow.__struct_fields__, values, strict=True)))
 
 
-class Tables:
+class Tables(RowTables):
     """The three tables of one generation; `suffix` is empty for the live one."""
 
-    def __init__(self, connection: psycopg.Connection[Any], suffix: str = "") -> None:
-        self._connection = connection
-        self._suffix = suffix
-
-    def name(self, table: str) -> str:
-        """The table's name in this generation."""
-        return table + self._suffix
+    types = TYPES
+    keys = KEYS
+    json_columns = JSON_COLUMNS
 
     def sessions(self, keys: Iterable[SessionKey]) -> list[SessionRow]:
         """The rows of these sessions, as far as there are."""
-        streams, sequences = _columns(keys, 2)
+        streams, sequences = key_columns(keys, 2)
         found = self._select(
             f"SELECT {columns_of('sessions', 's')}"  # noqa: S608  # constant names
             f" FROM unnest(%b::text[], %b::text[]) AS named(stream_id, sequence)"
@@ -88,7 +82,7 @@ class Tables:
             f"SELECT {columns_of('timeline', 't')}"  # noqa: S608  # constant names
             f" FROM unnest(%b::text[], %b::text[], %b::text[]) AS named(stream_id, kind, key)"
             f" JOIN {self.name('timeline')} AS t USING (stream_id, kind, key)",
-            tuple(_columns(keys, 3)),
+            tuple(key_columns(keys, 3)),
         )
         return [timeline_row(values) for values in found]
 
@@ -145,93 +139,3 @@ class Tables:
             ),
         )
         return {(stream_id, kind, key) for stream_id, kind, key in keys}
-
-    def write(self, changes: Iterable[Change]) -> int:
-        """Write changed rows; returns what they add to the projection's digest, modulo 2^64."""
-        digest = 0
-        inserted: dict[str, list[str]] = {table: [] for table in TYPES}
-        updated: dict[str, list[AnyRow]] = {table: [] for table in TYPES}
-        deleted: dict[str, list[AnyRow]] = {table: [] for table in TYPES}
-        for change in changes:
-            before, after = change.before, change.after
-            if before is not None:
-                digest -= row_types.digest_of(before.TABLE, row_types.copy_line(before))
-            if after is not None:
-                line = row_types.copy_line(after)
-                digest += row_types.digest_of(after.TABLE, line)
-                if before is None:
-                    inserted[after.TABLE].append(line)
-                else:
-                    updated[after.TABLE].append(after)
-            elif before is not None:
-                deleted[before.TABLE].append(before)
-        for table in TYPES:
-            self._delete(table, deleted[table])
-            self._update(table, updated[table])
-            self.copy_in(table, inserted[table])
-        return digest % row_types.DIGEST_MODULUS
-
-    def copy_in(self, table: str, lines: Sequence[str]) -> None:
-        """Insert rows given as lines of COPY's text format."""
-        if not lines:
-            return
-        names = ", ".join(TYPES[table].__struct_fields__)
-        with (
-            self._connection.cursor() as cursor,
-            cursor.copy(f"COPY {self.name(table)} ({names}) FROM STDIN") as copy,
-        ):
-            copy.write("\n".join(lines) + "\n")
-
-    def _update(self, table: str, rows: Sequence[AnyRow]) -> None:
-        if not rows:
-            return
-        names = TYPES[table].__struct_fields__
-        keys = KEYS[table]
-        assignments = ", ".join(f"{name} = new.{name}" for name in names if name not in keys)
-        matches = " AND ".join(f"old.{name} = new.{name}" for name in keys)
-        values = [[_parameter(getattr(row, name), name) for row in rows] for name in names]
-        sources = ", ".join("%b::" + _array_type(TYPES[table], name) for name in names)
-        selected = ", ".join(f"{name}::jsonb AS {name}" if name in JSON_COLUMNS else name for name in names)
-        self._connection.execute(
-            f"UPDATE {self.name(table)} AS old SET {assignments}"  # noqa: S608  # constant names
-            f" FROM (SELECT {selected} FROM unnest({sources}) AS given({', '.join(names)})) AS new"
-            f" WHERE {matches}",
-            values,
-        )
-
-    def _delete(self, table: str, rows: Sequence[AnyRow]) -> None:
-        if not rows:
-            return
-        keys = KEYS[table]
-        arrays = ", ".join("%b::text[]" for _ in keys)
-        matches = " AND ".join(f"old.{name} = gone.{name}" for name in keys)
-        self._connection.execute(
-            f"DELETE FROM {self.name(table)} AS old"  # noqa: S608  # constant names
-            f" USING unnest({arrays}) AS gone({', '.join(keys)}) WHERE {matches}",
-            [[getattr(row, name) for row in rows] for name in keys],
-        )
-
-    def _select(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        if not parameters[0]:
-            return []
-        with self._connection.cursor(binary=True) as cursor:
-            cursor.execute(sql, parameters, prepare=True)
-            return cursor.fetchall()
-
-
-def _columns(keys: Iterable[Sequence[str]], width: int) -> list[list[str]]:
-    keys = list(keys)
-    return [[key[column] for key in keys] for column in range(width)]
-
-
-def _parameter(value: Any, name: str) -> Any:
-    if name in JSON_COLUMNS and value is not None:
-        return msgspec.json.encode(value, order="deterministic").decode()
-    return value
-
-
-def _array_type(row_type: type[AnyRow], name: str) -> str:
-    if name in JSON_COLUMNS:
-        return "text[]"
-    annotation = row_type.__annotations__[name]
-    return next(sql for kind, sql in ARRAY_TYPES.items() if annotation in (kind, kind | None))

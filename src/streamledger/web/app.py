@@ -13,11 +13,14 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from streamledger.domain.errors import StreamledgerError
 from streamledger.operations.receive import Receiver
+from streamledger.readmodel.audit_queries import AuditQueries
+from streamledger.readmodel.delivery_queries import DeliveryQueries
 from streamledger.readmodel.queries import Queries
 from streamledger.version import __version__
 from streamledger.web import problems
 from streamledger.web.auth import ApiToken, may_read
 from streamledger.web.callbacks import Callbacks, callback_routes
+from streamledger.web.deliveries import DeliveriesController
 from streamledger.web.sessions import SessionsController
 from streamledger.web.streams import StreamsController
 from streamledger.web.system import LedgerController, live, ready
@@ -56,8 +59,17 @@ def create_app(
         found: Queries = state.queries
         return found
 
+    async def deliveries(state: State) -> DeliveryQueries:
+        return DeliveryQueries(state.queries.pool)
+
+    async def audit(state: State) -> AuditQueries:
+        return AuditQueries(state.queries.pool)
+
     guarded = Router(
-        "/", route_handlers=[SessionsController, StreamsController, LedgerController], guards=[may_read]
+        "/",
+        route_handlers=[SessionsController, StreamsController, LedgerController, DeliveriesController],
+        dependencies={"deliveries": Provide(deliveries), "audit": Provide(audit)},
+        guards=[may_read],
     )
     return Litestar(
         route_handlers=[*callback_routes(), guarded, live, ready],

@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from streamledger.domain.errors import (
     CursorInvalid,
+    DeliveryUnknown,
     MalformedBody,
     ParameterInvalid,
     PositionNotReached,
@@ -30,6 +31,7 @@ STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
     ParameterInvalid: HTTPStatus.BAD_REQUEST,
     SessionUnknown: HTTPStatus.NOT_FOUND,
     StreamUnknown: HTTPStatus.NOT_FOUND,
+    DeliveryUnknown: HTTPStatus.NOT_FOUND,
     SessionAmbiguous: HTTPStatus.CONFLICT,
     PositionNotReached: HTTPStatus.GATEWAY_TIMEOUT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -135,13 +135,23 @@ def test_a_migration_and_the_note_that_it_was_applied_are_one_transaction(
     assert pending(empty_database, directory=directory) == ["0002_second.sql"]
 
 
-@pytest.mark.parametrize("name", ["0003_gap.sql", "2_short.sql", "0001_twice.sql", "0002-dash.sql"])
+@pytest.mark.parametrize("name", ["2_short.sql", "0001_twice.sql", "0002-dash.sql", "0000_none.sql"])
 def test_a_migration_file_out_of_line_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "0001_first.sql").touch()
     (tmp_path / name).touch()
     (tmp_path / "README.md").touch()
-    with pytest.raises(MigrationFileInvalid, match=r"expected 000\d_name\.sql, got "):
+    with pytest.raises(MigrationFileInvalid, match=r"expected 000\d_name\.sql or a later number, got "):
         read_migrations(tmp_path)
+
+
+def test_numbers_of_migrations_rise_and_may_have_gaps(empty_database: Database, directory: Path) -> None:
+    (directory / "0020_later.sql").write_text("CREATE TABLE twenty (a text);\n")
+    assert migrate(empty_database, directory=directory)[-1] == "0020_later.sql"
+    (directory / "0010_between.sql").write_text("CREATE TABLE ten (a text);\n")
+    assert migrate(empty_database, directory=directory) == ["0010_between.sql"]
+    (directory / "0020_later.sql").unlink()
+    with pytest.raises(SchemaTooNew, match="is at version 20 and this release knows 10"):
+        pending(empty_database, directory=directory)
 
 
 def test_a_role_with_rights_on_its_own_schema_alone_can_migrate(

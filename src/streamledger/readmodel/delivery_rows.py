@@ -1,0 +1,132 @@
+"""The rows of the deliveries projection, and loading them in one generation of its tables."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from streamledger.domain.forensics import Evidence, Known
+from streamledger.readmodel.row_tables import RowTables, key_columns
+from streamledger.readmodel.rows import TableRow
+
+NotificationKey = tuple[str, str, str]
+"""(stream_id, kind, key), the stream "" when the notification names none"""
+DayKey = tuple[int, str]
+"""(days since 1970, class)"""
+
+MS_A_DAY: Final = 86_400_000
+
+
+class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `deliveries`: written once, never changed."""
+
+    TABLE: ClassVar[str] = "deliveries"
+
+    position: int
+    first_position: int
+    stream_id: str
+    sequence: str
+    event_type: int
+    received_ms: int
+    judged_as: str
+    try_number: int | None
+    source_ip: str
+    callback_key: str
+    signed_early: bool
+    evidence: Evidence
+
+
+class NotificationRow(Known, frozen=True, kw_only=True):
+    """A row of `notifications`: what is known of one."""
+
+    TABLE: ClassVar[str] = "notifications"
+
+    stream_id: str
+    kind: str
+    key: str
+
+
+class DayRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `delivery_days`."""
+
+    TABLE: ClassVar[str] = "delivery_days"
+
+    day: int
+    judged_as: str
+    deliveries: int
+
+
+TYPES: Final[dict[str, type[TableRow]]] = {
+    "deliveries": DeliveryRow,
+    "notifications": NotificationRow,
+    "delivery_days": DayRow,
+}
+KEYS: Final = {
+    "deliveries": ("position",),
+    "notifications": ("stream_id", "kind", "key"),
+    "delivery_days": ("day", "judged_as"),
+}
+JSON_COLUMNS: Final = frozenset({"evidence", "other_contents"})
+
+_decode_evidence = msgspec.json.Decoder(Evidence).decode
+_decode_contents = msgspec.json.Decoder(tuple[tuple[str, int], ...]).decode
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What becomes of one row: inserted (no before), or updated."""
+
+    before: TableRow | None
+    after: TableRow
+
+
+def columns_of(table: str, alias: str) -> str:
+    """The select list of a table, jsonb as text, in the order of its struct."""
+    return ", ".join(
+        f"{alias}.{name}::text" if name in JSON_COLUMNS else f"{alias}.{name}"
+        for name in TYPES[table].__struct_fields__
+    )
+
+
+def delivery_row(values: Sequence[Any]) -> DeliveryRow:
+    """A row as selected by `columns_of("deliveries")`."""
+    given = dict(zip(DeliveryRow.__struct_fields__, values, strict=True))
+    return DeliveryRow(**{**given, "evidence": _decode_evidence(given["evidence"])})
+
+
+def notification_row(values: Sequence[Any]) -> NotificationRow:
+    """A row as selected by `columns_of("notifications")`."""
+    given = dict(zip(NotificationRow.__struct_fields__, values, strict=True))
+    contents = given["other_contents"]
+    if contents is not None:
+        given["other_contents"] = _decode_contents(contents)
+    return NotificationRow(**given)
+
+
+class DeliveryTables(RowTables):
+    """The three tables of the deliveries projection in one generation."""
+
+    types = TYPES
+    keys = KEYS
+    json_columns = JSON_COLUMNS
+
+    def notifications(self, keys: Iterable[NotificationKey]) -> dict[NotificationKey, NotificationRow]:
+        """What is known of these notifications, as far as they are known."""
+        found = self._select(
+            f"SELECT {columns_of('notifications', 'n')}"  # noqa: S608  # constant names
+            f" FROM unnest(%b::text[], %b::text[], %b::text[]) AS named(stream_id, kind, key)"
+            f" JOIN {self.name('notifications')} AS n USING (stream_id, kind, key)",
+            tuple(key_columns(keys, 3)),
+        )
+        rows = map(notification_row, found)
+        return {(row.stream_id, row.kind, row.key): row for row in rows}
+
+    def days(self, days: Iterable[int]) -> dict[DayKey, DayRow]:
+        """The counts of these days."""
+        found = self._select(
+            f"SELECT day, judged_as, deliveries FROM {self.name('delivery_days')} WHERE day = ANY(%b)",  # noqa: S608  # constant names
+            (sorted(set(days)),),
+        )
+        return {
+            (day, judged_as): DayRow(day=day, judged_as=judged_as, deliveries=deliveries)
+            for day, judged_as, deliveries in found
+        }
