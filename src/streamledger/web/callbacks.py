@@ -11,7 +11,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from streamledger.domain.errors import StoreUnavailable
-from streamledger.ledger.appender import QueueFull
+from streamledger.ledger.appender import DeliveryUnstorable, QueueFull
 from streamledger.operations.receive import Outcome, Receipt, Receiver
 from streamledger.web.problems import PROBLEM_TYPE, problem
 
@@ -84,7 +84,7 @@ class Callbacks:
             receipt = await self._receiver.receive(
                 body, client[0] if client else "", path_token_matched=token is not None
             )
-        except (QueueFull, StoreUnavailable) as error:
+        except (QueueFull, StoreUnavailable, DeliveryUnstorable) as error:
             logger.warning("a delivery was not acknowledged: %s", error)
             await _refuse(send, 503, str(error), (b"retry-after", b"1"))
             return
