@@ -154,16 +154,12 @@ async def _refuse(send: Send, status: int, detail: str, *headers: tuple[bytes, b
 
 
 def callback_routes() -> list[ASGIRouteHandler]:
-    """The two paths of the intake; the app's state holds the `Callbacks` that answers."""
+    """The intake, with and without a path token; the app's state holds the `Callbacks` that answers."""
 
-    @asgi([PATH], copy_scope=False)
+    # A mount, because Litestar's router ends in a KeyError on an @asgi path with a parameter in it.
+    @asgi([PATH], is_mount=True, copy_scope=False)
     async def receive_delivery(scope: Scope, receive: Receive, send: Send) -> None:
-        await scope["litestar_app"].state.callbacks.answer(scope, receive, send, None)
+        token = scope["path"].strip("/") or None  # what follows the path of the mount
+        await scope["litestar_app"].state.callbacks.answer(scope, receive, send, token)
 
-    @asgi([PATH + "/{token:str}"], copy_scope=False)
-    async def receive_delivery_by_token(scope: Scope, receive: Receive, send: Send) -> None:
-        await scope["litestar_app"].state.callbacks.answer(
-            scope, receive, send, scope["path_params"]["token"]
-        )
-
-    return [receive_delivery, receive_delivery_by_token]
+    return [receive_delivery]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal
 
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import parse_instant_ms
@@ -24,7 +24,7 @@ After = Annotated[int, Parameter(ge=0, le=POSITION_MAX, description="Position af
 StreamId = Annotated[str | None, Parameter(max_length=256, description="Name of a live stream")]
 SessionState = Annotated[
     Literal["live", "suspect", "ended"] | None,
-    Parameter(query="state", description="State of the sessions wanted"),
+    QueryParameter(name="state", description="State of the sessions wanted"),
 ]
 Order = Annotated[Literal["desc", "asc"], Parameter(description="By time of start")]
 Instant = Annotated[
