@@ -28,8 +28,15 @@ REFUSED_PER_BATCH_MAX: Final = 100
 IDLE_FLUSH_S: Final = 1.0
 """How long a bare count may wait for a transaction to ride in."""
 
-CONNECTION_ERRORS: Final = (psycopg.OperationalError, psycopg.InterfaceError)
-REFUSALS_OF_THE_BATCH: Final = (psycopg.Error, ValueError, OverflowError)  # also what psycopg cannot encode
+FAULTS_OF_A_DELIVERY: Final = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,  # psycopg counts it among the connection's errors
+    ValueError,  # what psycopg cannot encode
+    OverflowError,
+)
+"""What one delivery can be guilty of. Any other error is the store's, and the deliveries must wait for it:
+to isolate them would set genuine ones aside as malformed because a table is read-only for a minute."""
 
 
 class QueueFull(StreamledgerError):
@@ -141,11 +148,11 @@ class Appender:
         )
         try:
             stored = self._commit(batch)
-        except REFUSALS_OF_THE_BATCH as error:
-            if isinstance(error, CONNECTION_ERRORS):
-                self._give_up(events + refused, counts, StoreUnavailable(cause=_first_line(error)))
-            else:
-                self._isolate(events, refused, counts, error)
+        except FAULTS_OF_A_DELIVERY as error:
+            self._isolate(events, refused, counts, error)
+            return
+        except psycopg.Error as error:
+            self._give_up(events + refused, counts, StoreUnavailable(cause=_first_line(error)))
             return
         except StreamledgerError as error:
             self._give_up(events + refused, counts, error)
@@ -171,7 +178,9 @@ class Appender:
                     return transaction.store_again(self._connection, self._schema, batch, self._limits.caps)
                 doubtful = True
                 return transaction.store(self._connection, self._schema, batch, self._limits.caps)
-            except (*CONNECTION_ERRORS, StoreUnavailable) as error:
+            except FAULTS_OF_A_DELIVERY:
+                raise
+            except (psycopg.Error, StoreUnavailable) as error:
                 if self._connection is not None:
                     self._connection.close()
                     self._connection = None

@@ -1,6 +1,8 @@
 """How the program names its database and connects to it: DSN and schema, connections, pools, the library."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -100,16 +102,30 @@ async def connect_async(
     return connection
 
 
-async def open_pool_async(
-    database: Database, *, min_size: int, max_size: int, name: str
-) -> AsyncConnectionPool[psycopg.AsyncConnection]:
+class StorePool(AsyncConnectionPool[psycopg.AsyncConnection]):
+    """A pool whose users see StoreUnavailable, not psycopg's errors, when the database cannot be reached."""
+
+    @asynccontextmanager
+    async def connection(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109  # the signature of the pool
+    ) -> AsyncIterator[psycopg.AsyncConnection]:
+        """A connection while this lasts. Raises StoreUnavailable."""
+        try:
+            async with super().connection(timeout) as connection:
+                yield connection
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise StoreUnavailable(cause=" ".join(str(error).split())) from error
+
+
+async def open_pool_async(database: Database, *, min_size: int, max_size: int, name: str) -> StorePool:
     """An open pool of autocommit connections as `connect_async` makes them; each is checked when taken.
 
     `name` is also the connections' application_name. Raises as `connect` does; the caller closes the pool.
     """
     # One connection first: it fails with the cause, where the pool would only say that it waited.
     await (await connect_async(database, application_name=name)).close()
-    pool = AsyncConnectionPool(
+    pool = StorePool(
         database.dsn,
         kwargs={"autocommit": True, **_parameters(database, name, {})},
         min_size=min_size,

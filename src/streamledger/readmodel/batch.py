@@ -67,7 +67,9 @@ def take(workspace: Workspace, facts: Iterable[Fact]) -> dict[FactKey, Item]:
 
 def item_of(notification: Notification) -> Item:
     """What attribution needs to know of a notification; without a readable time it fits nowhere."""
-    at_ms = notification.at_ms if notification.at_ms is not None else -OPEN_END_MS
+    at_ms = _at_ms(notification)
+    if at_ms is None:
+        at_ms = -OPEN_END_MS
     until_ms = notification.until_ms if notification.until_ms is not None else at_ms
     return Item(
         at_ms=at_ms,
@@ -144,9 +146,16 @@ def _rivals(rivals: Sequence[tuple[str, int]], more: tuple[str, int]) -> tuple[t
     return tuple(sorted({*rivals, more})[:RIVALS_MAX])
 
 
+def _at_ms(notification: Notification) -> int | None:
+    """When the fact happened; a recording of which only the end can be read stands there, as a moment."""
+    return notification.at_ms if notification.at_ms is not None else notification.until_ms
+
+
 def _describe(row: TimelineRow, notification: Notification) -> None:
-    """Write into a row what the content that counts says."""
-    at_ms = notification.at_ms if notification.at_ms is not None else row.received_ms
+    """Write into a row what the content that counts says; without a time it stands at its receipt."""
+    at_ms = _at_ms(notification)
+    if at_ms is None:
+        at_ms = row.received_ms
     row.at_ms = at_ms
     row.until_ms = max(at_ms, notification.until_ms if notification.until_ms is not None else at_ms)
     if isinstance(notification.detail, Recording):
@@ -155,13 +164,20 @@ def _describe(row: TimelineRow, notification: Notification) -> None:
 
 
 def _counts_more(notification: Notification, row: TimelineRow) -> bool:
-    """Which of two contents of one identity counts: the earliest start, the latest of everything else."""
-    if notification.at_ms is None:
-        return False
+    """Which of two contents of one identity counts: the earliest start, the latest of everything else.
+
+    One without a readable time counts least, as in the fold. Its row stands at its receipt, and that is
+    how it is known here: a true time that falls on the very millisecond of the receipt is taken for one.
+    """
+    at_ms = _at_ms(notification)
+    until_ms = None if at_ms is None else max(at_ms, notification.until_ms or 0)
+    timeless = row.at_ms == row.until_ms == row.received_ms
     if notification.kind is Kind.PUSH_STARTED:
-        return (notification.at_ms, notification.content) < (row.at_ms, row.content)
-    until_ms = max(notification.at_ms, notification.until_ms or 0)
-    return (-until_ms, notification.content) < (-row.until_ms, row.content)
+        new, known = at_ms or 0, row.at_ms
+    else:
+        new, known = -(until_ms or 0), -row.until_ms
+    known = 0 if timeless else known
+    return (at_ms is None, new, notification.content) < (timeless, known, row.content)
 
 
 def _fold(workspace: Workspace, stream: StreamRow, fact: Fact, *, is_new_content: bool) -> None:

@@ -11,7 +11,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from streamledger.domain.errors import StoreUnavailable
-from streamledger.ledger.appender import QueueFull
+from streamledger.ledger.appender import DeliveryUnstorable, QueueFull
 from streamledger.operations.receive import Outcome, Receipt, Receiver
 from streamledger.web.problems import PROBLEM_TYPE, problem
 
@@ -84,7 +84,7 @@ class Callbacks:
             receipt = await self._receiver.receive(
                 body, client[0] if client else "", path_token_matched=token is not None
             )
-        except (QueueFull, StoreUnavailable) as error:
+        except (QueueFull, StoreUnavailable, DeliveryUnstorable) as error:
             logger.warning("a delivery was not acknowledged: %s", error)
             await _refuse(send, 503, str(error), (b"retry-after", b"1"))
             return
@@ -171,16 +171,12 @@ class HotPath:
 
 
 def callback_routes() -> list[ASGIRouteHandler]:
-    """The two paths of the intake; the app's state holds the `Callbacks` that answers."""
+    """The intake, with and without a path token; the app's state holds the `Callbacks` that answers."""
 
-    @asgi([PATH], copy_scope=False)
+    # A mount, because Litestar's router ends in a KeyError on an @asgi path with a parameter in it.
+    @asgi([PATH], is_mount=True, copy_scope=False)
     async def receive_delivery(scope: Scope, receive: Receive, send: Send) -> None:
-        await scope["litestar_app"].state.callbacks.answer(scope, receive, send, None)
+        token = scope["path"].strip("/") or None  # what follows the path of the mount
+        await scope["litestar_app"].state.callbacks.answer(scope, receive, send, token)
 
-    @asgi([PATH + "/{token:str}"], copy_scope=False)
-    async def receive_delivery_by_token(scope: Scope, receive: Receive, send: Send) -> None:
-        await scope["litestar_app"].state.callbacks.answer(
-            scope, receive, send, scope["path_params"]["token"]
-        )
-
-    return [receive_delivery, receive_delivery_by_token]
+    return [receive_delivery]

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem documents: one table from what went wrong to a status."""
 
+import logging
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from streamledger.domain.errors import (
     StreamUnknown,
 )
 from streamledger.ledger.appender import QueueFull
+
+logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
@@ -63,8 +66,10 @@ def streamledger_error(_: Request[Any, Any, Any], error: StreamledgerError) -> R
     return answer(status, str(error), **facts)
 
 
-def http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """An error of the framework: unknown path, method not allowed, a parameter that does not fit."""
+    if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s at %s %s", error.detail, request.method, request.scope["path"], exc_info=error)
     facts: dict[str, Any] = {}
     detail = error.detail
     if isinstance(error, ValidationException) and error.extra:
@@ -75,10 +80,12 @@ def http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[byte
             else fault
             for fault in error.extra
         ]
-    return answer(error.status_code, detail, **facts)
+    response = answer(error.status_code, detail, **facts)
+    response.headers.update(error.headers or {})  # Allow of a 405, WWW-Authenticate of a 401
+    return response
 
 
 def unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A fault of ours: logged with its cause, told without it."""
-    request.logger.error("unexpected error at %s %s", request.method, request.scope["path"], exc_info=error)
+    logger.error("unexpected error at %s %s", request.method, request.scope["path"], exc_info=error)
     return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "streamledger made a mistake; its log has the cause")

@@ -1,0 +1,91 @@
+"""An appender for tests: its limits, its loop, a lock that makes it wait, and connections that fail."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import psycopg
+
+from streamledger.ledger.append import QuarantineCaps, lock_key
+from streamledger.ledger.appender import Appender, AppenderLimits
+from streamledger.postgres.connection import Database, connect
+from tests.deliveries import AMPLE
+
+WRITER = "test appender"
+
+
+def limits(
+    *,
+    batch_size_max: int = 500,
+    queue_length_max: int = 10_000,
+    store_wait_s_max: float = 20,
+    caps: QuarantineCaps = AMPLE,
+) -> AppenderLimits:
+    return AppenderLimits(
+        batch_size_max=batch_size_max,
+        queue_length_max=queue_length_max,
+        store_wait_s_max=store_wait_s_max,
+        caps=caps,
+    )
+
+
+@asynccontextmanager
+async def appending(
+    database: Database,
+    given: AppenderLimits | None = None,
+    connect_writer: Callable[[], psycopg.Connection[Any]] | None = None,
+) -> AsyncIterator[Appender]:
+    """An appender on the running loop, closed at the end."""
+    appender = Appender(
+        connect_writer or (lambda: connect(database, application_name=WRITER)),
+        database.schema,
+        given or limits(),
+    )
+    try:
+        yield appender
+    finally:
+        await appender.close()
+
+
+@contextmanager
+def lock_held(database: Database) -> Iterator[None]:
+    """Keeps every writer waiting, so that what is handed in meanwhile shares a batch."""
+    with connect(database, application_name="test", autocommit=False) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_key(database.schema),))
+        yield
+        connection.rollback()
+
+
+async def until(condition: Callable[[], bool], wait_s: float = 20) -> None:
+    """Waits for a condition; fails when it does not come true."""
+    async with asyncio.timeout(wait_s):
+        while not condition():  # noqa: ASYNC110  # what is awaited happens on another thread
+            await asyncio.sleep(0.005)
+
+
+class Failing:
+    """A connection whose transactions fail as planned: before the commit, or after it."""
+
+    def __init__(self, connection: psycopg.Connection[Any], plan: list[str]) -> None:
+        self._connection = connection
+        self._plan = plan
+        self._depth = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        fault = self._plan.pop(0) if self._plan and not self._depth else "none"
+        self._depth += 1
+        try:
+            with self._connection.transaction():
+                yield
+                if fault == "before the commit":
+                    raise psycopg.OperationalError("the connection was cut before the commit")
+            if fault == "after the commit":
+                self._connection.close()
+                raise psycopg.OperationalError("the connection was cut before the acknowledgement")
+        finally:
+            self._depth -= 1
