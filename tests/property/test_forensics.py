@@ -14,6 +14,7 @@ from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel import projection
 from streamledger.readmodel.delivery_projection import DeliveriesProjection, schedules_for
+from streamledger.readmodel.delivery_rows import recount_deliveries
 from tests.received import BEGAN_S, STRANGER, TENCENT, keep, received, screenshot, started, stopped
 
 ADDRESSES = ("", TENCENT, STRANGER)
@@ -137,6 +138,8 @@ def test_rows_and_digest_do_not_depend_on_where_batches_are_cut(
 def _projected(connection: psycopg.Connection[Any], batches: Sequence[Sequence[Any]]) -> Any:
     connection.execute("TRUNCATE deliveries, notifications, delivery_days")
     digest = sum(DeliveriesProjection().take_in(connection, facts) for facts in batches) % 2**64
+    with connection.transaction():
+        assert recount_deliveries(connection) == digest
     return digest, [
         connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall()
         for table in DeliveriesProjection.tables

@@ -28,7 +28,7 @@ from streamledger.tencent.redaction import redact
 
 QUARANTINE_COLUMNS: Final = (
     "id::text, reason, received_at_us, source_ip, key, event_type, stream_id, sequence, released_position,"
-    " CASE WHEN bytes <= 65536 THEN body END"
+    " CASE WHEN bytes <= 16384 THEN body END"
 )
 """A list of hundreds must not hold hundreds of the largest bodies; genuine ones have about 700 bytes."""
 
