@@ -73,6 +73,7 @@ def test_only_a_retry_has_a_number_and_numbers_stay_within_the_schedules(
         assert each.try_number is None or 0 <= each.try_number <= most
 
 
+@settings(max_examples=400)
 @pytest.mark.parametrize("address", ADDRESSES[1:])
 @given(st.data())
 def test_a_sender_that_keeps_to_todays_schedule_is_never_taken_for_another(
@@ -96,7 +97,12 @@ def test_a_sender_that_keeps_to_todays_schedule_is_never_taken_for_another(
                 )
             )
         at_ms += interval_ms + data.draw(st.integers(0, 20_000))
-    assert {each.judged_as for each in judged(deliveries, event_type)[1:]} <= {DeliveryClass.RETRY}
+    found = judged(deliveries, event_type)[1:]
+    assert {each.judged_as for each in found} <= {DeliveryClass.RETRY}
+    for sent, each in zip(deliveries[1:], found, strict=True):
+        grid = each.evidence.grid
+        assert grid is not None
+        assert grid.retry >= sent.position - 1 >= (grid.retry_min or grid.retry)
 
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -150,7 +150,7 @@ def _judge(row: Quarantined, known: NotificationRow | None) -> tuple[str | None,
 
 
 def _as_it_began(known: NotificationRow) -> NotificationRow:
-    return msgspec.structs.replace(known, try_ms=known.first_ms, tries=0)
+    return msgspec.structs.replace(known, try_ms=known.first_ms, tries=0, tries_min=0)
 
 
 def quarantined(values: Sequence[Any]) -> Quarantined:
