@@ -14,6 +14,7 @@ from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel import projection
 from streamledger.readmodel.delivery_projection import DeliveriesProjection, schedules_for
+from streamledger.readmodel.delivery_rows import recount_deliveries
 from tests.received import BEGAN_S, STRANGER, TENCENT, keep, received, screenshot, started, stopped
 
 ADDRESSES = ("", TENCENT, STRANGER)
@@ -72,6 +73,7 @@ def test_only_a_retry_has_a_number_and_numbers_stay_within_the_schedules(
         assert each.try_number is None or 0 <= each.try_number <= most
 
 
+@settings(max_examples=400)
 @pytest.mark.parametrize("address", ADDRESSES[1:])
 @given(st.data())
 def test_a_sender_that_keeps_to_todays_schedule_is_never_taken_for_another(
@@ -95,7 +97,12 @@ def test_a_sender_that_keeps_to_todays_schedule_is_never_taken_for_another(
                 )
             )
         at_ms += interval_ms + data.draw(st.integers(0, 20_000))
-    assert {each.judged_as for each in judged(deliveries, event_type)[1:]} <= {DeliveryClass.RETRY}
+    found = judged(deliveries, event_type)[1:]
+    assert {each.judged_as for each in found} <= {DeliveryClass.RETRY}
+    for sent, each in zip(deliveries[1:], found, strict=True):
+        grid = each.evidence.grid
+        assert grid is not None
+        assert grid.retry >= sent.position - 1 >= (grid.retry_min or grid.retry)
 
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -137,6 +144,8 @@ def test_rows_and_digest_do_not_depend_on_where_batches_are_cut(
 def _projected(connection: psycopg.Connection[Any], batches: Sequence[Sequence[Any]]) -> Any:
     connection.execute("TRUNCATE deliveries, notifications, delivery_days")
     digest = sum(DeliveriesProjection().take_in(connection, facts) for facts in batches) % 2**64
+    with connection.transaction():
+        assert recount_deliveries(connection) == digest
     return digest, [
         connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall()
         for table in DeliveriesProjection.tables

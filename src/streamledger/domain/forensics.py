@@ -113,6 +113,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """Receipt of the latest delivery that fits the sender's schedule; the first one to begin with."""
     tries: int = 0
     """The number of that try; the first delivery is no retry."""
+    tries_min: int = 0
+    """The least that number can be, when tries before it that never arrived were slow to fail."""
     other_contents: tuple[tuple[str, int], ...] | None = None
     """Contents of conflicts, each with the position where it came first."""
 
@@ -123,7 +125,9 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     era: str
     interval_s: int
     retry: int
-    """Which retry it is, or would be."""
+    """Which retry it is, or would be, if tries that never arrived failed at once."""
+    retry_min: int | None = None
+    """Which it is if they waited for replies as long as they can, where that is another one."""
     distance_s: float
     """Past the point where a schedule without delays has this retry; negative before it. Up to
     `reply_timeout_s` for each try since the last one seen, and the slack, it still fits."""
@@ -256,14 +260,18 @@ def remember(known: KnownT, sighting: Sighting, judged: Judged) -> KnownT:
     others = known.other_contents or ()
     if sighting.content != known.content and sighting.content not in dict(others):
         others = (*others, (sighting.content, sighting.position))[:OTHER_CONTENTS_MAX]
-    try_ms, tries = known.try_ms, known.tries
+    try_ms, tries, tries_min = known.try_ms, known.tries, known.tries_min
     if judged.try_number is not None:
         try_ms, tries = sighting.received_ms, judged.try_number
+        grid = judged.evidence.grid
+        if grid is not None:  # there is none for a try sent twice
+            tries_min = tries if grid.retry_min is None else grid.retry_min
     return msgspec.structs.replace(
         known,
         deliveries=known.deliveries + 1,
         try_ms=try_ms,
         tries=tries,
+        tries_min=tries_min,
         other_contents=others or None,
     )
 
@@ -276,29 +284,48 @@ def _nearest(known: Known, received_ms: int, schedules: Sequence[Schedule]) -> t
     """The schedule that this moment fits, or misses least, and whether it fits.
 
     Counted from the sender's latest try that is known, so that its delays do not add up. Where several
-    retries fit, the delays are taken to be small, and the younger era to be in force.
+    schedules fit, the one with the least delay is taken, then the younger era.
     """
-    since_ms = received_ms - known.try_ms
     best: tuple[tuple[bool, int, int], Grid] | None = None
     for age, schedule in enumerate(reversed(schedules)):
-        interval_ms = schedule.interval_s * 1000
-        slack_ms = min(GRID_SLACK_MS, interval_ms // 3)
-        left = schedule.retries - known.tries
-        steps = max(1, min((since_ms + slack_ms) // interval_ms, left))
-        distance_ms = since_ms - steps * interval_ms
-        late_ms = distance_ms - steps * schedule.reply_timeout_s * 1000 - slack_ms
-        missed_ms = max(0, late_ms, -slack_ms - distance_ms)
-        misses = missed_ms > 0 or left < 1
-        rank = (misses, missed_ms if misses else abs(distance_ms), age)
+        missed_ms, late_ms, grid = _on(schedule, known, received_ms - known.try_ms)
+        rank = (missed_ms > 0, missed_ms or abs(late_ms), age)
         if best is None or rank < best[0]:
-            grid = Grid(
-                era=schedule.era,
-                interval_s=schedule.interval_s,
-                retry=known.tries + steps,
-                distance_s=distance_ms / 1000,
-            )
             best = rank, grid
     return (None, False) if best is None else (best[1], not best[0][0])
+
+
+def _on(schedule: Schedule, known: Known, since_ms: int) -> tuple[int, int, Grid]:
+    """By how much a moment misses a schedule, 0 when it fits; how late it is there; and its place.
+
+    Tries between that never arrived may have been slow or quick, so the number of steps is a range: as
+    many as without any delay, as few as with the longest. The most is told, the least decides whether
+    the schedule is used up: a genuine last try must not be taken for one too many.
+    """
+    interval_ms = schedule.interval_s * 1000
+    longest_ms = interval_ms + schedule.reply_timeout_s * 1000
+    slack_ms = min(GRID_SLACK_MS, interval_ms // 3)
+    most = (since_ms + slack_ms) // interval_ms
+    least = max(1, -((slack_ms - since_ms) // longest_ms))
+    left = schedule.retries - known.tries_min
+    if most < 1:
+        missed_ms = interval_ms - slack_ms - since_ms
+    elif least > min(most, left):
+        missed_ms = since_ms - max(0, min(most, left)) * longest_ms - slack_ms
+    else:
+        missed_ms = 0
+    steps = max(least, min(most, schedule.retries - known.tries))
+    late_ms = since_ms - steps * interval_ms
+    retry = min(known.tries + steps, schedule.retries) if not missed_ms else known.tries + steps
+    retry_min = known.tries_min + least
+    grid = Grid(
+        era=schedule.era,
+        interval_s=schedule.interval_s,
+        retry=retry,
+        retry_min=retry_min if retry_min < retry else None,
+        distance_s=late_ms / 1000,
+    )
+    return missed_ms, late_ms, grid
 
 
 def _compared(first: str | None, this: str | None) -> str | None:

@@ -28,7 +28,7 @@ from streamledger.tencent.redaction import redact
 
 QUARANTINE_COLUMNS: Final = (
     "id::text, reason, received_at_us, source_ip, key, event_type, stream_id, sequence, released_position,"
-    " CASE WHEN bytes <= 65536 THEN body END"
+    " CASE WHEN bytes <= 16384 THEN body END"
 )
 """A list of hundreds must not hold hundreds of the largest bodies; genuine ones have about 700 bytes."""
 
@@ -150,7 +150,7 @@ def _judge(row: Quarantined, known: NotificationRow | None) -> tuple[str | None,
 
 
 def _as_it_began(known: NotificationRow) -> NotificationRow:
-    return msgspec.structs.replace(known, try_ms=known.first_ms, tries=0)
+    return msgspec.structs.replace(known, try_ms=known.first_ms, tries=0, tries_min=0)
 
 
 def quarantined(values: Sequence[Any]) -> Quarantined:

@@ -1,13 +1,14 @@
 """The rows of the deliveries projection, and loading them in one generation of its tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Final
 
 import msgspec
+import psycopg
 
 from streamledger.domain.forensics import Evidence, Known
 from streamledger.readmodel.row_tables import RowTables, key_columns
-from streamledger.readmodel.rows import TableRow
+from streamledger.readmodel.rows import DIGEST_MODULUS, TableRow, copy_line, digest_of
 
 NotificationKey = tuple[str, str, str]
 """(stream_id, kind, key), the stream "" when the notification names none"""
@@ -15,6 +16,7 @@ DayKey = tuple[int, str]
 """(days since 1970, class)"""
 
 MS_A_DAY: Final = 86_400_000
+RECOUNT_PAGE_ROWS: Final = 5000
 
 
 class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +104,28 @@ def notification_row(values: Sequence[Any]) -> NotificationRow:
     return NotificationRow(**given)
 
 
+def day_row(values: Sequence[Any]) -> DayRow:
+    """A row as selected by `columns_of("delivery_days")`."""
+    return DayRow(**dict(zip(DayRow.__struct_fields__, values, strict=True)))
+
+
+def recount_deliveries(connection: psycopg.Connection[Any]) -> int:
+    """The digest of the projection's live rows, computed anew from them; within a transaction."""
+    digest = 0
+    readers: dict[str, Callable[[Sequence[Any]], TableRow]] = {
+        "deliveries": delivery_row,
+        "notifications": notification_row,
+        "delivery_days": day_row,
+    }
+    for table, row_of in readers.items():
+        with connection.cursor(name=f"recount_{table}", binary=True) as cursor:
+            cursor.itersize = RECOUNT_PAGE_ROWS
+            cursor.execute(f"SELECT {columns_of(table, 'r')} FROM {table} AS r")  # noqa: S608  # constant names
+            for values in cursor:
+                digest += digest_of(table, copy_line(row_of(values)))
+    return digest % DIGEST_MODULUS
+
+
 class DeliveryTables(RowTables):
     """The three tables of the deliveries projection in one generation."""
 
@@ -126,7 +150,4 @@ class DeliveryTables(RowTables):
             f"SELECT day, judged_as, deliveries FROM {self.name('delivery_days')} WHERE day = ANY(%b)",  # noqa: S608  # constant names
             (sorted(set(days)),),
         )
-        return {
-            (day, judged_as): DayRow(day=day, judged_as=judged_as, deliveries=deliveries)
-            for day, judged_as, deliveries in found
-        }
+        return {(row.day, row.judged_as): row for row in map(day_row, found)}

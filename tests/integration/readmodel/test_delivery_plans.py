@@ -45,7 +45,7 @@ SELECT n, CASE WHEN n % 50 = 0 THEN n - 1 ELSE n END, 'room-' || n % 300,
        CASE WHEN n % 900 = 0 THEN 'rotated' ELSE 'main' END, n % 700 = 0, '{{}}'
 FROM generate_series(1, {ROWS}) AS n;
 INSERT INTO notifications
-SELECT stream_id, 'screenshot', position::text, position, received_ms, source_ip, '', 0, NULL, NULL, 1, received_ms, 0, NULL
+SELECT stream_id, 'screenshot', position::text, position, received_ms, source_ip, '', 0, NULL, NULL, 1, received_ms, 0, 0, NULL
 FROM deliveries WHERE position = first_position;
 INSERT INTO timeline
 SELECT stream_id, kind, key, '4007', first_ms, first_ms, first_position, first_ms, 1, ''

@@ -102,6 +102,15 @@ def test_tries_that_never_arrived_are_counted() -> None:
     assert classes(found) == [("first", None), ("retry", 3), ("retry", 4)]
 
 
+def test_slow_tries_that_never_arrived_do_not_use_the_schedule_up() -> None:
+    after_ten_slow_s = 8 * 60 + 77 + 80
+    found = judged([sighting(after_s) for after_s in (0, after_ten_slow_s, after_ten_slow_s + 80 + 80)])
+    grid = found[1].evidence.grid
+    assert grid is not None
+    assert (grid.retry, grid.retry_min) == (10, 8)
+    assert [each.judged_as for each in found] == ["first", "late_retry", "late_retry"]
+
+
 def test_a_schedule_that_is_used_up_explains_nothing_more() -> None:
     found = judged([sighting(60 * n, renewed=True) for n in range(14)])
     assert classes(found)[12] == ("retry", 12)

@@ -40,6 +40,7 @@ CREATE TABLE notifications (
     deliveries     bigint NOT NULL,
     try_ms         bigint NOT NULL,  -- receipt of the latest delivery that fits the sender's schedule
     tries          bigint NOT NULL,  -- its number
+    tries_min      bigint NOT NULL,  -- the least that number can be
     other_contents jsonb,            -- contents of conflicts: [[content, position], ...]
     PRIMARY KEY (stream_id, kind, key)
 );
