@@ -28,6 +28,7 @@ REASONS: Final = {
     "inside": "its time lies inside the push",
     "near": "its time lies outside the push, within the slack of a few seconds",
     "sticks_out": "part of it lies outside the push",
+    "no_time": "its time cannot be read, so it belongs nowhere",
     "start_unknown": "the start of the push is not known",
     "only_candidate": "no other push of the stream comes near",
     "stream_param": "its stream_param equals that of this push and of no other candidate",

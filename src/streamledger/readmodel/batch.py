@@ -27,6 +27,9 @@ ATTRIBUTED_KINDS: Final = frozenset(
 WINDOW_MARGIN_MS: Final = 2 * attribution.SLACK_MS
 """How far around a changed end of a span media are judged again; more than any rule of attribution looks."""
 
+NO_TIME: Final = "no_time"
+"""Reason code of a row whose notification has no time that can be read: it stands at its receipt."""
+
 RIVALS_MAX: Final = 8
 """Other contents of one identity that are remembered."""
 
@@ -155,7 +158,9 @@ def _describe(row: TimelineRow, notification: Notification) -> None:
     """Write into a row what the content that counts says; without a time it stands at its receipt."""
     at_ms = _at_ms(notification)
     if at_ms is None:
-        at_ms = row.received_ms
+        at_ms, row.because = row.received_ms, NO_TIME
+    elif row.because == NO_TIME:
+        row.because = None
     row.at_ms = at_ms
     row.until_ms = max(at_ms, notification.until_ms if notification.until_ms is not None else at_ms)
     if isinstance(notification.detail, Recording):
@@ -166,12 +171,11 @@ def _describe(row: TimelineRow, notification: Notification) -> None:
 def _counts_more(notification: Notification, row: TimelineRow) -> bool:
     """Which of two contents of one identity counts: the earliest start, the latest of everything else.
 
-    One without a readable time counts least, as in the fold. Its row stands at its receipt, and that is
-    how it is known here: a true time that falls on the very millisecond of the receipt is taken for one.
+    One without a readable time counts least, as in the fold.
     """
     at_ms = _at_ms(notification)
     until_ms = None if at_ms is None else max(at_ms, notification.until_ms or 0)
-    timeless = row.at_ms == row.until_ms == row.received_ms
+    timeless = row.because == NO_TIME
     if notification.kind is Kind.PUSH_STARTED:
         new, known = at_ms or 0, row.at_ms
     else:
@@ -243,7 +247,11 @@ def _move(
     if not decided:
         stream.unattributed += 1
         moved[""] = msgspec.structs.replace(
-            pattern, sequence="", confidence=None, because=None, alternatives=None
+            pattern,
+            sequence="",
+            confidence=None,
+            because=NO_TIME if pattern.because == NO_TIME else None,
+            alternatives=None,
         )
     for attributed in decided:
         row = msgspec.structs.replace(
