@@ -1,47 +1,28 @@
-"""A writer process of the gap test: appends small batches as the appender does, with or without the lock.
+"""A writer process of the gap test: appends small batches with a given variant of the append function.
 
-Prints "ready", waits for a line, writes, and ends. The sleep between taking positions and committing
-only widens the window that is there anyway: both ways of writing have it.
+Prints "ready", waits for a line, writes, and ends.
 """
 
 import random
 import sys
-from collections.abc import Mapping
-from typing import Any
-
-import psycopg
 
 from streamledger.ledger import append
 from streamledger.postgres.connection import Database, connect
-from tests.deliveries import any_event, store
-
-SLEEP_S_MAX = 0.02
+from tests.deliveries import any_event
 
 
-def _write_slowly(cursor: psycopg.Cursor[Any], counts: Mapping[str, int]) -> None:
-    cursor.execute("SELECT pg_sleep(%s)", (random.uniform(0, SLEEP_S_MAX),))
-    _add_counts(cursor, counts)
-
-
-def _take_no_lock(cursor: psycopg.Cursor[Any], schema: str) -> None:
-    """What the gap test shows to be wrong."""
-
-
-_add_counts = append.add_counts
-
-
-def main(dsn: str, number: int, batches: int, way: str) -> None:
+def main(dsn: str, number: int, batches: int, function: str) -> None:
     random.seed(number)
-    append.add_counts = _write_slowly
-    if way == "without the lock":
-        append.take_lock = _take_no_lock
-    with connect(Database(dsn), application_name="test writer") as connection:
+    append.APPEND_SQL = append.APPEND_SQL.replace("append_events(", f"{function}(")  # type: ignore[misc]  # the variant under test
+    database = Database(dsn)
+    with connect(database, application_name="test writer") as connection:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         sys.stdin.readline()
         for _ in range(batches):
             # A stream of its own: without the lock two writers of one stream would collide on a version.
-            store(connection, [any_event(f"room-{number}") for _ in range(random.randint(1, 3))])
+            events = [any_event(f"room-{number}") for _ in range(random.randint(1, 3))]
+            append.append_events(connection, database.schema, events, {"received": len(events)})
 
 
 if __name__ == "__main__":

@@ -145,6 +145,30 @@ def test_a_lost_acknowledgement_stores_each_delivery_exactly_once(
     assert_sound(any_database, 7)
 
 
+@pytest.mark.parametrize("plan", [["after the commit"], ["before the commit", "after the commit"]])
+def test_a_lost_acknowledgement_on_the_hot_path_stores_each_delivery_exactly_once(
+    database: Database, plan: list[str]
+) -> None:
+    """Events alone take one statement and no transaction block."""
+    events = [any_event(f"room-{number % 2}") for number in range(5)]
+    left = list(plan)
+
+    def failing() -> psycopg.Connection[Any]:
+        return cast("psycopg.Connection[Any]", Failing(connect(database, application_name=WRITER), left))
+
+    async def run() -> list[int]:
+        async with appending(database, connect_writer=failing) as appender:
+            with lock_held(database):
+                waiting = [appender.append(event) for event in events]
+            return await asyncio.gather(*waiting)
+
+    positions = asyncio.run(run())
+    assert left == []
+    assert stored_ids(database) == ids_of(events)
+    assert positions == sorted(set(positions))
+    assert_sound(database, 5)
+
+
 def test_refusals_whose_acknowledgement_is_lost_still_add_up(database: Database) -> None:
     """A bare count has no id by which a second try could know the first: it may count twice."""
     left = ["after the commit"]

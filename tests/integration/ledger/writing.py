@@ -75,6 +75,11 @@ class Failing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
+    def cursor(self, **options: Any) -> Any:
+        """A statement outside a transaction block is a transaction of its own, and fails like one."""
+        cursor = self._connection.cursor(**options)
+        return cursor if self._depth else _FailingCursor(cursor, self)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         fault = self._plan.pop(0) if self._plan and not self._depth else "none"
@@ -89,3 +94,24 @@ class Failing:
                 raise psycopg.OperationalError("the connection was cut before the acknowledgement")
         finally:
             self._depth -= 1
+
+
+class _FailingCursor:
+    """A cursor whose every statement is a transaction of its `Failing` connection."""
+
+    def __init__(self, cursor: psycopg.Cursor[Any], connection: Failing) -> None:
+        self._cursor = cursor
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def __enter__(self) -> "_FailingCursor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cursor.close()
+
+    def execute(self, *arguments: Any, **options: Any) -> None:
+        with self._connection.transaction():
+            self._cursor.execute(*arguments, **options)
