@@ -18,7 +18,7 @@ from streamledger.domain.answers import (
 )
 from streamledger.domain.attribution import REASONS
 from streamledger.domain.derivation import Evidence, Totals, derive, distinct_notifications, presence_of
-from streamledger.domain.events import LedgerEvent
+from streamledger.domain.events import LedgerEvent, is_notification
 from streamledger.domain.instants import instant_ms, instant_us
 from streamledger.domain.notification import Kind, Screenshot
 from streamledger.ledger import mapper
@@ -144,12 +144,12 @@ def stream_answer(row: StreamRow, open_sessions: Sequence[Found], now_ms: int, s
 def ledger_entry(event: LedgerEvent) -> LedgerEntry:
     """An event as it is shown."""
     obj, mended = parse_object(event.delivery.body)
-    envelope = read_envelope(event.delivery.body)
+    envelope = read_envelope(event.delivery.body) if is_notification(event.name) else None
     return LedgerEntry(
         position=str(event.position),
         name=event.name,
-        stream_id=envelope.stream_id,
-        sequence=envelope.sequence,
+        stream_id=envelope.stream_id if envelope else None,
+        sequence=envelope.sequence if envelope else None,
         received_at=instant_us(event.delivery.received_at_us),
         source_ip=event.delivery.source_ip,
         key=event.delivery.key,

@@ -9,14 +9,29 @@ SECRET_PARAMETERS: Final = frozenset({"txSecret"})
 
 REDACTED: Final = "REDACTED"
 
+_further_parameters: frozenset[str] = frozenset()
 
-def redact(obj: Any, names: frozenset[str] = SECRET_PARAMETERS) -> Any:
+
+def also_redact(names: frozenset[str]) -> None:
+    """Redact these parameters too, in this process from now on.
+
+    Set once at the composition root: whoever calls `redact` later cannot forget them.
+    """
+    global _further_parameters  # noqa: PLW0603  # one setting of the process, as its docstring says
+    _further_parameters = names
+
+
+def redact(obj: Any, names: frozenset[str] | None = None) -> Any:
     """A deep copy of `obj` (builtin types) in which the parameters in `names` read REDACTED.
+
+    By default these are SECRET_PARAMETERS and those given to `also_redact`.
 
     Finds `name=value` in any text, whatever the case of the name, also percent-encoded at any level and
     inside JSON in a string; fields called so; and the top-level field "sign". Idempotent. Where the end
     of a secret is in doubt, it takes too much rather than too little.
     """
+    if names is None:
+        names = SECRET_PARAMETERS | _further_parameters
     patterns = _patterns(names)
     if isinstance(obj, dict) and obj.get("sign"):
         obj = {**obj, "sign": REDACTED}
