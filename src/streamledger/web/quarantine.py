@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, get, post
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 
 from streamledger.domain.quarantine_answers import QuarantinedBody, QuarantinedDelivery
 from streamledger.ledger.acts import Actor
@@ -24,8 +24,8 @@ RELEASED_PER_CALL_MAX = 10_000
 ReasonName = Literal["expired", "too_far_ahead", "bad_signature", "unsigned", "malformed"]
 Reason = Annotated[ReasonName | None, Parameter(description="Why the delivery was set aside")]
 Released = Annotated[bool | None, Parameter(description="Only those that were, or were not, released")]
-From = Annotated[str | None, Parameter(query="from", max_length=64, description="Received at or after")]
-To = Annotated[str | None, Parameter(query="to", max_length=64, description="Received before")]
+From = Annotated[str | None, QueryParameter(name="from", max_length=64, description="Received at or after")]
+To = Annotated[str | None, QueryParameter(name="to", max_length=64, description="Received before")]
 Why = Annotated[str, msgspec.Meta(min_length=1, max_length=REASON_CHARACTERS_MAX, pattern=r"\S")]
 
 
