@@ -179,7 +179,8 @@ async def _refuse(send: Send, status: int, detail: str, *headers: tuple[bytes, b
 class HotPath:
     """The application with the intake before its router: a callback meets no middleware on its way.
 
-    The routes of `callback_routes` answer the same; they are what the router knows of the intake.
+    With and without a path token; the route of `callback_routes` answers the same, it is what the router
+    knows of the intake.
     """
 
     def __init__(self, application: Litestar) -> None:
@@ -187,10 +188,15 @@ class HotPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Any ASGI connection."""
-        if scope["type"] == ScopeType.HTTP and scope["path"] == PATH:
-            await self._application.state.callbacks.answer(scope, receive, send, None)
-        else:
-            await self._application(scope, receive, send)
+        if scope["type"] == ScopeType.HTTP and scope["path"].startswith(PATH):
+            slash, token = scope["path"][len(PATH) :][:1], scope["path"][len(PATH) + 1 :]
+            if not slash:
+                await self._application.state.callbacks.answer(scope, receive, send, None)
+                return
+            if slash == "/" and token and "/" not in token:
+                await self._application.state.callbacks.answer(scope, receive, send, token)
+                return
+        await self._application(scope, receive, send)
 
 
 def callback_routes() -> list[ASGIRouteHandler]:

@@ -5,6 +5,7 @@ from typing import Final
 
 from litestar import Response, get
 from litestar.datastructures import State
+from litestar.di import NamedDependency
 
 from streamledger.readmodel.system_queries import SystemQueries, SystemState
 from streamledger.web.auth import may_read
@@ -15,7 +16,7 @@ Sample = tuple[Mapping[str, str], float]
 
 
 @get("/metrics", tags=["health"], summary="Metrics for Prometheus", guards=[may_read])
-async def metrics(system: SystemQueries, state: State) -> Response[bytes]:
+async def metrics(system: NamedDependency[SystemQueries], state: State) -> Response[bytes]:
     """Counters of the ledger, the same from every worker; the queue is the answering worker's own."""
     text = exposition(await system.state(), state.queue_length())
     return Response(text.encode(), media_type=MEDIA_TYPE)

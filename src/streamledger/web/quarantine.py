@@ -7,7 +7,8 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, get, post
-from litestar.params import Parameter, QueryParameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from streamledger.domain.quarantine_answers import QuarantinedBody, QuarantinedDelivery
 from streamledger.ledger.acts import Actor
@@ -22,8 +23,8 @@ RELEASED_PER_CALL_MAX = 10_000
 """A call by filter ends after so many; the same call again goes on."""
 
 ReasonName = Literal["expired", "too_far_ahead", "bad_signature", "unsigned", "malformed"]
-Reason = Annotated[ReasonName | None, Parameter(description="Why the delivery was set aside")]
-Released = Annotated[bool | None, Parameter(description="Only those that were, or were not, released")]
+Reason = Annotated[ReasonName | None, QueryParameter(description="Why the delivery was set aside")]
+Released = Annotated[bool | None, QueryParameter(description="Only those that were, or were not, released")]
 From = Annotated[str | None, QueryParameter(name="from", max_length=64, description="Received at or after")]
 To = Annotated[str | None, QueryParameter(name="to", max_length=64, description="Received before")]
 Why = Annotated[str, msgspec.Meta(min_length=1, max_length=REASON_CHARACTERS_MAX, pattern=r"\S")]
@@ -66,7 +67,7 @@ class QuarantineController(Controller):
     @get(summary="Quarantined deliveries, latest first")
     async def list_quarantined(
         self,
-        quarantine: QuarantineQueries,
+        quarantine: NamedDependency[QuarantineQueries],
         reason: Reason = None,
         received_from: From = None,
         received_to: To = None,
@@ -81,7 +82,10 @@ class QuarantineController(Controller):
 
     @get("/{quarantine_id:uuid}", summary="One quarantined delivery with its body")
     async def get_quarantined(
-        self, request: Request[Any, Any, Any], quarantine: QuarantineQueries, quarantine_id: UUID
+        self,
+        request: Request[Any, Any, Any],
+        quarantine: NamedDependency[QuarantineQueries],
+        quarantine_id: FromPath[UUID],
     ) -> QuarantinedBody:
         """Scope read sees what can be read of the body, without secrets; scope admin sees its bytes too."""
         return await quarantine.delivery(str(quarantine_id), whole=_caller(request).scope == "admin")
@@ -90,10 +94,10 @@ class QuarantineController(Controller):
     async def release_quarantined(
         self,
         request: Request[Any, Any, Any],
-        quarantine: QuarantineQueries,
-        releases: Releases,
-        quarantine_id: UUID,
-        data: ReleaseRequest,
+        quarantine: NamedDependency[QuarantineQueries],
+        releases: NamedDependency[Releases],
+        quarantine_id: FromPath[UUID],
+        data: JSONBody[ReleaseRequest],
     ) -> QuarantinedBody:
         """Appends it to the ledger. Releasing it again changes nothing and answers the same."""
         actor = _actor(request, data.reason)
@@ -102,7 +106,10 @@ class QuarantineController(Controller):
 
     @post("/release", summary="Believe many", status_code=200, guards=[may_administer])
     async def release_by_filter(
-        self, request: Request[Any, Any, Any], releases: Releases, data: ReleaseByFilterRequest
+        self,
+        request: Request[Any, Any, Any],
+        releases: NamedDependency[Releases],
+        data: JSONBody[ReleaseByFilterRequest],
     ) -> ReleaseReport:
         """Oldest first, `limit` at most; the same call again goes on with the rest."""
         chosen = data.filter
