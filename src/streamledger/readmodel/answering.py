@@ -74,7 +74,14 @@ def session_answer(
             *anomalies,
             Anomaly(code="sequence_shared", detail="another stream has a session with this sequence"),
         ]
-    return msgspec.structs.replace(session, stream_param=redact(session.stream_param), anomalies=anomalies)
+    return without_secrets(msgspec.structs.replace(session, anomalies=anomalies))
+
+
+def without_secrets(session: Session) -> Session:
+    """The same session with the secrets redacted in whatever field they stand: URLs too may hold them."""
+    fields = msgspec.to_builtins(session)
+    shown = redact(fields)
+    return session if shown == fields else msgspec.convert(shown, Session)
 
 
 def _evidence(found: Found, now_ms: int, silence_ms_max: int) -> Evidence:

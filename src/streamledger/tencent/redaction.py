@@ -41,6 +41,8 @@ def redact(obj: Any, names: frozenset[str] | None = None) -> Any:
 def _copied(value: Any, patterns: tuple[tuple[re.Pattern[str], str], ...], names: frozenset[str]) -> Any:
     match value:
         case str():
+            if "%" not in value and not _may_name(value.casefold(), names):
+                return value  # nearly every text ends here: the patterns are slow
             for pattern, replacement in patterns:
                 value = pattern.sub(replacement, value)
             return value
@@ -55,6 +57,11 @@ def _copied(value: Any, patterns: tuple[tuple[re.Pattern[str], str], ...], names
             return type(value)(_copied(item, patterns, names) for item in value)
         case _:
             return value
+
+
+def _may_name(folded: str, names: frozenset[str]) -> bool:
+    """Whether one of the names stands in a casefolded text in plain letters."""
+    return any(name in folded for name in names)
 
 
 @lru_cache(maxsize=16)
