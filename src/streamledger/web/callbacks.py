@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+from asyncio import sleep
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,11 @@ ACKNOWLEDGEMENT: Final = b'{"code":0}'
 _JSON: Final = (b"content-type", b"application/json")
 _CLOSE: Final = (b"connection", b"close")
 """Where the body, or the rest of it, is not read: the connection cannot be used again."""
+
+HOLD_S: Final[float] = 1.0
+"""How long an answer 429 is held back; Tencent would wait 20 s."""
+HELD_MAX: Final = 2000
+"""Answers held back at once. Beyond it they go out at once: memory counts more than the flood's pace."""
 
 STATUS: Final = {
     Outcome.STORED: 200,
@@ -66,6 +72,7 @@ class Callbacks:
     ) -> None:
         self._receiver = receiver
         self._senders = senders or Senders()
+        self._held = 0
         self._body_bytes_max = body_bytes_max
         self._path_token = None if path_token is None else path_token.encode()
 
@@ -109,6 +116,13 @@ class Callbacks:
         await _answer(send, receipt)
 
     async def _refuse_too_many(self, send: Send, *headers: tuple[bytes, bytes]) -> None:
+        """The answer comes late: who sends one forgery after another waits, and others do not wait for them."""
+        if self._held < HELD_MAX:
+            self._held += 1
+            try:
+                await sleep(HOLD_S)
+            finally:
+                self._held -= 1
         retry_after = str(self._receiver.retry_after_s).encode()
         detail = "too many refused deliveries from this address; genuine ones are still taken"
         await _refuse(send, 429, detail, (b"retry-after", retry_after), *headers)

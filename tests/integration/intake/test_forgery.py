@@ -17,6 +17,7 @@ from streamledger import bootstrap
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect
 from streamledger.postgres.embedded import EmbeddedServer
+from streamledger.web import callbacks
 from tests.integration.intake.receiver import (
     CALLBACKS,
     KEY,
@@ -257,8 +258,10 @@ def test_the_table_of_the_paper_is_the_matrix() -> None:
 
 
 def test_a_flood_from_one_address_is_kept_up_to_a_limit_and_counted_beyond_it(
-    database: Database, clock: Clock
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(callbacks, "HOLD_S", 0.0)
+
     async def flood() -> None:
         async with running(database, refused_per_minute_max=5) as receiver:
             forged = altered(sign="0" * 32)
@@ -340,3 +343,31 @@ def test_behind_a_trusted_proxy_the_senders_own_address_counts_and_elsewhere_the
         }
     assert counters(database)["refused:address"] == 3
     conserved(database)
+
+
+def test_who_floods_waits_for_each_refusal_and_only_so_many_are_held_at_once(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[asyncio.Event] = []
+
+    async def hold(_: float) -> None:
+        held.append(asyncio.Event())
+        await held[-1].wait()
+
+    async def flood() -> None:
+        async with running(database, refused_per_minute_max=1) as receiver:
+            forged = altered(sign="0" * 32)
+            assert (await receiver.deliver(forged)).status_code == 403
+            monkeypatch.setattr(callbacks, "HELD_MAX", 2)
+            monkeypatch.setattr(callbacks, "sleep", hold)
+            waiting = [asyncio.ensure_future(receiver.deliver(forged)) for _ in range(3)]
+            first = await next(asyncio.as_completed(waiting))
+            assert first.status_code == 429, "the third found no room to be held"
+            assert len(held) == 2
+            assert (await receiver.deliver(altered())).status_code == 200, "nobody else waits"
+            for each in held:
+                each.set()
+            assert [(await each).status_code for each in waiting] == [429] * 3
+            monkeypatch.undo()
+
+    asyncio.run(flood())
