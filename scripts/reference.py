@@ -42,7 +42,12 @@ def cli_page() -> str:
     lines = ["# Command line", "", "<!-- Written by `make docs` from --help. -->", ""]
     for path, command in _commands(cli, ("streamledger",)):
         context = click.Context(
-            command, info_name=" ".join(path), terminal_width=_WIDTH, max_content_width=_WIDTH
+            command,
+            info_name=" ".join(path),
+            terminal_width=_WIDTH,
+            max_content_width=_WIDTH,
+            # As a command inherits them when it runs: a command remembers the help option it was first given.
+            help_option_names=cli.context_settings["help_option_names"],
         )
         lines += [f"## {' '.join(path)}", "", "```", command.get_help(context), "```", ""]
     return "\n".join(lines)

@@ -116,7 +116,7 @@ class Callbacks:
         await _answer(send, receipt)
 
     async def _refuse_too_many(self, send: Send, *headers: tuple[bytes, bytes]) -> None:
-        """The answer comes late: who sends one forgery after another waits, and others do not wait for them."""
+        """The answer comes late: who sends one forgery after another waits, and others do not."""
         if self._held < HELD_MAX:
             self._held += 1
             try:
