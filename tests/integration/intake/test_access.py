@@ -1,6 +1,7 @@
 """Who may ask what: tokens and scopes over every route, and no secret in any answer of scope read."""
 
 import asyncio
+import base64
 import json
 import logging
 from collections.abc import Iterator
@@ -180,6 +181,10 @@ def test_no_secret_is_in_any_answer_of_scope_read_and_all_of_them_in_those_of_sc
                     whole = (await client.get(f"/v1/quarantine/{quarantine_id}")).json()
                 assert whole["body"].encode() in bodies
                 assert SECRETS[0] in whole["body"]
+            async with receiver.client(token="a-d-m-i-n") as client:
+                one = (await client.get(f"/v1/deliveries/{facts['position']}")).json()
+            assert one["body_text"].encode() == bodies[0]
+            assert base64.b64decode(one["body_base64"]) == bodies[0]
 
     asyncio.run(walk())
 
