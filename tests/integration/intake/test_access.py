@@ -5,6 +5,7 @@ import base64
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
+from streamledger import bootstrap
 from streamledger.bootstrap import refuse_unguarded
 from streamledger.cli.main import cli
 from streamledger.domain.errors import UnsafeCombination
@@ -354,3 +356,29 @@ def test_the_metrics_add_up_to_what_was_received(database: Database, clock: Cloc
     assert samples["streamledger_queue_length"] == "0"
     documented = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     assert {name.partition("{")[0] for name in samples} <= documented
+
+
+def test_a_changed_key_file_is_taken_up_without_a_restart(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bootstrap, "KEY_FILE_LOOK_S", 0.01)
+    file = tmp_path / "keys.toml"
+    file.write_text('[[keys]]\nname = "old"\nkey = "k-old"\n')
+    start = push(1, NOW_S)
+
+    async def play() -> None:
+        async with running(
+            database, callback_keys=None, callback_keys_file=file, refused_per_minute_max=0
+        ) as receiver:
+            assert (await receiver.deliver(signed(start, NOW_S + 60, "k-old"))).status_code == 200
+            assert (await receiver.deliver(signed(start, NOW_S + 60, "k-new"))).status_code == 403
+            file.write_text('[[keys]]\nname = "the new one"\nkey = "k-new"\n')
+            async with asyncio.timeout(10):
+                while (await receiver.deliver(signed(start, NOW_S + 60, "k-new"))).status_code != 200:
+                    pass  # the file is looked at meanwhile
+            assert (await receiver.deliver(signed(start, NOW_S + 60, "k-old"))).status_code == 403
+            async with receiver.client() as client:
+                events = (await client.get("/v1/events")).json()["items"]
+            assert [event["key"] for event in events] == ["old", "the new one"]
+
+    asyncio.run(play())
