@@ -67,9 +67,9 @@ def main(count: int = 40_000) -> None:
         print_table(("receiver", "requests/s", "of bare Litestar", "of bare ASGI", "p50 ms", "p99 ms"), rows)
 
 
-def start_server(directory: Path, *arguments: str) -> tuple[subprocess.Popen[str], str, int]:
+def start_server(directory: Path, *arguments: str, **settings: str) -> tuple[subprocess.Popen[str], str, int]:
     """The installed program on a fresh embedded store; returns process, URL and port."""
-    environment = {**os.environ, "STREAMLEDGER_CALLBACK_KEYS": f"bench:{KEY}"}
+    environment = {**os.environ, "STREAMLEDGER_CALLBACK_KEYS": f"bench:{KEY}", **settings}
     command = [sys.executable, "-m", "streamledger.cli.main", "serve", "--port", "0"]
     server = subprocess.Popen(
         [*command, "--data-dir", str(directory), *arguments],

@@ -1,5 +1,6 @@
 """Writes docs/settings.md and docs/cli.md from the code: `make docs`. A test compares them."""
 
+import copy
 import typing
 from pathlib import Path
 
@@ -41,10 +42,16 @@ def cli_page() -> str:
     """The page of all commands, as --help prints them."""
     lines = ["# Command line", "", "<!-- Written by `make docs` from --help. -->", ""]
     for path, command in _commands(cli, ("streamledger",)):
+        fresh = copy.copy(command)
+        vars(fresh)["_help_option"] = None  # click remembers the one of whichever run came first
         context = click.Context(
-            command, info_name=" ".join(path), terminal_width=_WIDTH, max_content_width=_WIDTH
+            fresh,
+            info_name=" ".join(path),
+            terminal_width=_WIDTH,
+            max_content_width=_WIDTH,
+            help_option_names=cli.context_settings["help_option_names"],
         )
-        lines += [f"## {' '.join(path)}", "", "```", command.get_help(context), "```", ""]
+        lines += [f"## {' '.join(path)}", "", "```", fresh.get_help(context), "```", ""]
     return "\n".join(lines)
 
 

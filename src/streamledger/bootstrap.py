@@ -1,31 +1,49 @@
 """The composition root: from settings to a store, to services, to the web application."""
 
+import asyncio
 import ipaddress
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
 import psycopg
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
 
 from streamledger.domain.errors import SettingInvalid, UnsafeCombination
 from streamledger.ledger.append import QuarantineCaps
 from streamledger.ledger.appender import Appender, AppenderLimits
+from streamledger.operations.key_ring import KeyRing
 from streamledger.operations.receive import Receiver, Trust
+from streamledger.operations.refusal_limit import RefusalLimit
+from streamledger.operations.release import Releases
+from streamledger.operations.retention import Retention
+from streamledger.operations.tokens import digest_of, has_active_token
 from streamledger.postgres.connection import Database, connect, open_pool_async
 from streamledger.postgres.embedded import running_dsn, start_embedded
 from streamledger.postgres.schema import migrate
+from streamledger.readmodel.quarantine_queries import QuarantineQueries
 from streamledger.readmodel.queries import Queries
 from streamledger.readmodel.runner import Runner
 from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.system_queries import SystemQueries
 from streamledger.settings import Secret, Settings
+from streamledger.tencent.redaction import also_redact
 from streamledger.tencent.signature import CallbackKey
 from streamledger.web.app import WebOptions, WebServices, create_app
-from streamledger.web.auth import SCOPES, ApiToken
+from streamledger.web.auth import SCOPES, ApiToken, Tokens
 from streamledger.web.callbacks import HotPath
+from streamledger.web.senders import Network, Senders, networks_of
 
 POOL_SIZE_MAX: Final = 8
 """Connections for queries, per web process."""
+
+SYSTEM_POOL_SIZE_MAX: Final = 2
+"""Connections for tokens, quarantine and metrics, per web process: queries never take them all."""
+
+KEY_FILE_LOOK_S: Final = 1.0
+"""How often the key file is looked at for a change."""
 
 
 def now_us() -> int:
@@ -79,7 +97,7 @@ def api_tokens(secret: Secret | None) -> list[ApiToken]:
                 expected="name:scope:token, the scope read or admin",
                 got=f"a part named {name[:20]!r} that is not",
             )
-        tokens.append(ApiToken(name, scope, text.encode()))
+        tokens.append(ApiToken(name, scope, digest_of(text)))
     return tokens
 
 
@@ -87,14 +105,51 @@ def _parts(secret: Secret | None) -> list[str]:
     return [part.strip() for part in secret.reveal().split(",") if part.strip()] if secret else []
 
 
+def key_ring(settings: Settings) -> KeyRing:
+    """The callback keys of the settings and of the key file. Raises SettingInvalid."""
+    return KeyRing(callback_keys(settings.callback_keys), settings.callback_keys_file)
+
+
+def senders(settings: Settings) -> Senders:
+    """Whose callbacks are taken, and whose word about a sender's address. Raises SettingInvalid."""
+    return Senders(
+        _networks("callback_networks", settings.callback_networks),
+        _networks("trusted_proxies", settings.trusted_proxies),
+    )
+
+
+def _networks(name: str, text: str) -> list[Network]:
+    try:
+        return networks_of(part for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise SettingInvalid(
+            name=f"STREAMLEDGER_{name.upper()}", expected="comma-separated networks (CIDR)", got=repr(text)
+        ) from error
+
+
+def _redact_also(settings: Settings) -> None:
+    names = (name.strip() for name in settings.redact_parameters.split(","))
+    also_redact(frozenset(name for name in names if name))
+
+
 def refuse_unsafe(settings: Settings) -> None:
-    """Raises UnsafeCombination when others could reach what is not protected."""
+    """Raises UnsafeCombination when others could send what is not verified."""
     if settings.insecure or _is_loopback(settings.host):
         return
-    if not _parts(settings.callback_keys):
+    if not _parts(settings.callback_keys) and settings.callback_keys_file is None:
         raise UnsafeCombination(host=settings.host, missing="STREAMLEDGER_CALLBACK_KEYS")
-    if not _parts(settings.api_tokens):
-        raise UnsafeCombination(host=settings.host, missing="STREAMLEDGER_API_TOKENS")
+
+
+def refuse_unguarded(settings: Settings, database: Database) -> None:
+    """Raises UnsafeCombination when others could query: neither the settings nor the store hold a token."""
+    if settings.insecure or _is_loopback(settings.host) or _parts(settings.api_tokens):
+        return
+    with connect(database, application_name="streamledger") as connection:
+        if not has_active_token(connection):
+            raise UnsafeCombination(
+                host=settings.host,
+                missing="STREAMLEDGER_API_TOKENS or a token of `streamledger token create`",
+            )
 
 
 def _is_loopback(host: str) -> bool:
@@ -135,6 +190,7 @@ async def open_queries(
     settings: Settings, database: Database, size: int = POOL_SIZE_MAX
 ) -> AsyncIterator[Queries]:
     """The queries, with a pool of their own."""
+    _redact_also(settings)
     pool = await open_pool_async(database, min_size=1, max_size=size, name="streamledger queries")
     try:
         yield Queries(pool, silence_ms_max=settings.silence_s_max * 1000)
@@ -144,20 +200,34 @@ async def open_queries(
 
 def create_web_app(settings: Settings, database: Database) -> HotPath:
     """The web application of one worker process."""
-    tokens: Sequence[ApiToken] = api_tokens(settings.api_tokens)
-    trust = Trust(
-        keys=callback_keys(settings.callback_keys),
-        grace_s=settings.expiry_grace_s,
-        ahead_s_max=settings.ahead_s_max,
-    )
+    fixed_tokens = api_tokens(settings.api_tokens)
+    ring = key_ring(settings)
+    trust = Trust(keys=ring.keys, grace_s=settings.expiry_grace_s, ahead_s_max=settings.ahead_s_max)
 
     @asynccontextmanager
     async def services() -> AsyncIterator[WebServices]:
-        async with open_queries(settings, database) as queries:
+        async with open_queries(settings, database) as queries, _open_system_pool(database) as pool:
             appender = Appender(lambda: connect_writer(database), database.schema, appender_limits(settings))
+            receiver = Receiver(appender, trust, now_us, RefusalLimit(settings.refused_per_minute_max))
+            watch = asyncio.create_task(_follow_key_file(ring, receiver))
+            system = SystemQueries(pool)
+
+            async def stored_tokens() -> list[ApiToken]:
+                return [ApiToken(*token) for token in await system.active_tokens()]
+
             try:
-                yield WebServices(receiver=Receiver(appender, trust, now_us), queries=queries)
+                yield WebServices(
+                    receiver=receiver,
+                    queries=queries,
+                    quarantine=QuarantineQueries(pool),
+                    system=system,
+                    releases=releases(settings, database, ring),
+                    tokens=Tokens(fixed_tokens, stored_tokens),
+                )
             finally:
+                watch.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watch
                 await appender.close()
 
     application = create_app(
@@ -165,10 +235,56 @@ def create_web_app(settings: Settings, database: Database) -> HotPath:
         WebOptions(
             body_bytes_max=settings.body_bytes_max,
             path_token=settings.callback_token.reveal() if settings.callback_token else None,
-            api_tokens=tokens,
+            senders=senders(settings),
         ),
     )
     return HotPath(application)
+
+
+@asynccontextmanager
+async def _open_system_pool(database: Database) -> AsyncIterator[AsyncConnectionPool[AsyncConnection]]:
+    pool = await open_pool_async(
+        database, min_size=1, max_size=SYSTEM_POOL_SIZE_MAX, name="streamledger system"
+    )
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def _follow_key_file(ring: KeyRing, receiver: Receiver) -> None:
+    while True:
+        await asyncio.sleep(KEY_FILE_LOOK_S)
+        if await asyncio.to_thread(ring.refresh):
+            receiver.use_keys(ring.keys)
+
+
+def releases(settings: Settings, database: Database, ring: KeyRing) -> Releases:
+    """What releases quarantined deliveries."""
+    return Releases(
+        lambda: connect(database, application_name="streamledger release"),
+        database.schema,
+        ring,
+        grace_s=settings.expiry_grace_s,
+        ahead_s_max=settings.ahead_s_max,
+    )
+
+
+@asynccontextmanager
+async def open_quarantine(settings: Settings, database: Database) -> AsyncIterator[QuarantineQueries]:
+    """The queries of the quarantine, with a pool of their own."""
+    _redact_also(settings)
+    async with _open_system_pool(database) as pool:
+        yield QuarantineQueries(pool)
+
+
+def create_retention(settings: Settings, database: Database) -> Retention:
+    """What purges the quarantine."""
+    return Retention(
+        lambda: connect(database, application_name="streamledger retention"),
+        database.schema,
+        settings.quarantine_days_max,
+    )
 
 
 def create_runner(database: Database) -> Runner:

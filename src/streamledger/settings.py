@@ -51,12 +51,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Without any, deliveries are believed unsigned and `serve` listens on loopback only."
         ),
     ] = None
+    callback_keys_file: Annotated[
+        Path | None,
+        _about(
+            "TOML file of further callback keys, [[keys]] with name, key and optionally not_before and "
+            "not_after; changes take effect within seconds, without a restart."
+        ),
+    ] = None
     callback_token: Annotated[
         Secret | None,
         _about(
             "Secret last part of the callback URL, /callbacks/tencent/TOKEN; lets unsigned deliveries in."
         ),
     ] = None
+    callback_networks: Annotated[
+        str,
+        _about(
+            "Networks that callbacks are taken from, comma-separated CIDRs; all others are answered with 403."
+        ),
+    ] = ""
+    trusted_proxies: Annotated[
+        str,
+        _about("Networks of proxies whose X-Forwarded-For is believed, comma-separated CIDRs."),
+    ] = ""
+    refused_per_minute_max: Annotated[
+        int,
+        _about(
+            "Refused deliveries of one address that are kept in a minute; beyond it the answer is 429 and "
+            "they are counted only. 0 sets no limit.",
+            ge=0,
+        ),
+    ] = 600
     expiry_grace_s: Annotated[
         int, _about("How long after `t` has passed a delivery is still believed, in seconds.", ge=0)
     ] = 0
@@ -104,6 +129,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_signed_bytes_max: Annotated[int, _about("Bytes of signed but expired bodies kept.", ge=0)] = (
         2 * 1024 * 1024 * 1024
     )
+    quarantine_days_max: Annotated[
+        int, _about("Days after which a quarantined delivery that was never released is deleted.", ge=1)
+    ] = 90
+    redact_parameters: Annotated[
+        str,
+        _about("Names of URL parameters and fields to redact besides txSecret, comma-separated."),
+    ] = ""
     silence_s_max: Annotated[
         int, _about("Silence after which a session without a stop is suspect, in seconds.", ge=1)
     ] = 3600
@@ -170,7 +202,9 @@ def _convert(field: str, shown_name: str, value: object) -> object:
             raise SettingInvalid(name=shown_name, expected="text", got=type(value).__name__)
         return Secret(value) if value else None
     if Path in kinds:
-        return Path(str(value))
+        return Path(str(value)) if value or type(None) not in kinds else None
+    if str in kinds and isinstance(value, list):
+        value = ",".join(str(each) for each in value)
     try:
         return msgspec.convert(value, Annotated[wanted, msgspec.Meta(ge=meta.ge, le=meta.le)], strict=False)
     except msgspec.ValidationError as error:

@@ -9,9 +9,11 @@ import click
 from streamledger.cli.audit import audit
 from streamledger.cli.demo import demo
 from streamledger.cli.doctor import doctor
+from streamledger.cli.quarantine import quarantine
 from streamledger.cli.serve import serve
 from streamledger.cli.sessions import sessions, timeline
 from streamledger.cli.simulate import simulate
+from streamledger.cli.token import token
 from streamledger.domain.errors import StreamledgerError
 from streamledger.version import __version__
 
@@ -29,7 +31,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, demo, simulate, sessions, timeline, audit, doctor):
+for command in (serve, demo, simulate, sessions, timeline, audit, quarantine, token, doctor):
     cli.add_command(command)
 
 

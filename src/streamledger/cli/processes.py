@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from streamledger.bootstrap import create_runner, create_web_app
+from streamledger.bootstrap import create_retention, create_runner, create_web_app
 from streamledger.postgres.connection import Database
 from streamledger.settings import Settings
 from streamledger.telemetry import configure_logging
@@ -68,6 +68,8 @@ def run_projector(settings: Settings, database: Database) -> None:
     """The projector; returns when told to stop."""
     configure_logging(settings.log_level)
     runner = create_runner(database)
+    retention = create_retention(settings, database)
+    threading.Thread(target=retention.run, name="retention", daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: runner.stop())
     _end_with_parent()

@@ -63,7 +63,8 @@ def run(
     """Serve until SIGINT or SIGTERM; `on_ready` is called once, with the URL, when deliveries can be kept."""
     configure_logging(settings.log_level)
     bootstrap.refuse_unsafe(settings)
-    bootstrap.callback_keys(settings.callback_keys)
+    bootstrap.key_ring(settings)
+    bootstrap.senders(settings)
     bootstrap.api_tokens(settings.api_tokens)
     family = family or Family()
     signal.signal(signal.SIGTERM, family.ask_to_stop)
@@ -71,6 +72,7 @@ def run(
     with contextlib.closing(_listen(settings)) as listener:
         host, port = listener.getsockname()[:2]
         with bootstrap.open_store(settings, serving=True) as database:
+            bootstrap.refuse_unguarded(settings, database)
             for _ in range(settings.workers):
                 family.start("web worker", run_web, settings, database, listener)
             family.start("projector", run_projector, settings, database)
@@ -126,7 +128,7 @@ def _announce(settings: Settings, url: str) -> None:
     if sys.stdout.isatty():
         click.echo(f"streamledger is ready at {url} ({store}).")
         click.echo(f"  callbacks: {url}/callbacks/tencent   sessions: {url}/v1/sessions   Ctrl-C stops it.")
-        if settings.callback_keys is None:
+        if settings.callback_keys is None and settings.callback_keys_file is None:
             click.echo("  No callback key is set: unsigned deliveries are believed (docs/security.md).")
     else:
         click.echo(json.dumps({"ready": True, "url": url, "store": store}))

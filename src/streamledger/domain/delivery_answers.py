@@ -84,6 +84,10 @@ class DeliveryDetail(msgspec.Struct, frozen=True, kw_only=True):
     notification: NotificationSummary
     body: dict[str, Any]
     """As read, with secrets taken out."""
+    body_text: str | None = None
+    """The exact body as text (bytes that are no UTF-8 replaced); null in read scope."""
+    body_base64: str | None = None
+    """The exact bytes; null in read scope."""
     mended: list[str]
     same_notification: list[BesideDelivery]
     """All of them in ledger order, the first one first and this one among them."""

@@ -4,7 +4,7 @@ Names, once released, are for ever: `ledger.mapper` maps them to these structs, 
 tests/golden holds one stored example of each.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -13,6 +13,11 @@ PUSH_STOPPED: Final = "push-stopped.v1"
 RECORDING_CREATED: Final = "recording-created.v1"
 SCREENSHOT_CREATED: Final = "screenshot-created.v1"
 NOTIFICATION_RECEIVED: Final = "notification-received.v1"  # every event type not modelled yet
+
+ADMIN_ACTED: Final = "admin-acted.v1"
+"""What an administrator did. Its body is JSON of our own, no notification: projections pass it by."""
+ADMIN_ORIGINATOR: Final = "~admin"
+"""The event stream of what administrators did; no live stream can be named so (`originator_of`)."""
 
 NAME_BY_EVENT_TYPE: Final = {
     1: PUSH_STARTED,
@@ -25,6 +30,11 @@ NAME_BY_EVENT_TYPE: Final = {
 def event_name(event_type: int) -> str:
     """The stable name under which a notification of this event type is stored."""
     return NAME_BY_EVENT_TYPE.get(event_type, NOTIFICATION_RECEIVED)
+
+
+def is_notification(name: str) -> bool:
+    """Whether an event of this name holds a notification, and so may become a fact."""
+    return name != ADMIN_ACTED
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,6 +64,17 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mended: tuple[str, ...] = ()
     """What the tolerant reader had to mend before the body could be read."""
     release: Release | None = None
+
+
+class AdminAct(msgspec.Struct, frozen=True, kw_only=True):
+    """What an administrator did; as JSON it is the body of an `admin-acted.v1` event."""
+
+    action: str
+    """quarantine-released, token-created or token-revoked"""
+    by: str
+    reason: str = ""
+    subject: dict[str, Any] = {}
+    """What it was done to, and what came of it. Never a secret."""
 
 
 class LedgerEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ delivery never fails its neighbours: a batch the database refuses is halved unti
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 REFUSED_PER_BATCH_MAX: Final = 100
 """Refused deliveries that may ride in one transaction, so that a flood of them delays no genuine one."""
+
+FULL_S: Final = 1.0
+"""How long the room for refused deliveries is taken to be used up, once one has found none."""
 
 IDLE_FLUSH_S: Final = 1.0
 """How long a bare count may wait for a transaction to ride in."""
@@ -80,6 +84,7 @@ class Appender:
         self._counts: dict[str, int] = {}
         self._wake = threading.Condition()
         self._closing = False
+        self._full_until = -math.inf
         self._connection: psycopg.Connection[Any] | None = None
         self._thread = threading.Thread(target=self._run, name="appender", daemon=True)
         self._thread.start()
@@ -93,7 +98,16 @@ class Appender:
         return self._enqueue(self._events, event)
 
     def quarantine(self, row: NewQuarantined) -> "asyncio.Future[bool]":
-        """Whether the delivery was kept (the caps have room), once that is on disk."""
+        """Whether the delivery was kept (the caps have room), once that is on disk.
+
+        While strangers have used up their room, theirs are counted here and now: a flood then costs the
+        store nothing.
+        """
+        if row.budget == "refused" and self._clock() < self._full_until:
+            self.count(f"refused:{row.reason}")
+            counted: asyncio.Future[bool] = self._loop.create_future()
+            counted.set_result(False)
+            return counted
         return self._enqueue(self._refused, row)
 
     def count(self, outcome: str) -> None:
@@ -160,6 +174,8 @@ class Appender:
         results: list[tuple[asyncio.Future[Any], Any]] = [
             (future, position) for (_, future), position in zip(events, stored.positions, strict=True)
         ]
+        if any(row.budget == "refused" and row.delivery_id not in stored.kept for row in batch.quarantined):
+            self._full_until = self._clock() + FULL_S
         results += [
             (future, isinstance(item, NewQuarantined) and item.delivery_id in stored.kept)
             for item, future in refused

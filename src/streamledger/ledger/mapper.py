@@ -11,6 +11,7 @@ import msgspec
 
 from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import (
+    ADMIN_ACTED,
     NOTIFICATION_RECEIVED,
     PUSH_STARTED,
     PUSH_STOPPED,
@@ -20,7 +21,7 @@ from streamledger.domain.events import (
 )
 
 CURRENT_NAMES: Final = frozenset(
-    {PUSH_STARTED, PUSH_STOPPED, RECORDING_CREATED, SCREENSHOT_CREATED, NOTIFICATION_RECEIVED}
+    {PUSH_STARTED, PUSH_STOPPED, RECORDING_CREATED, SCREENSHOT_CREATED, NOTIFICATION_RECEIVED, ADMIN_ACTED}
 )
 
 Upcaster = Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]

@@ -11,6 +11,7 @@ from streamledger.ledger import mapper
 from streamledger.ledger.append import SIGNED_REASONS, NewEvent, NewQuarantined
 from streamledger.ledger.appender import Appender, DeliveryUnstorable
 from streamledger.ledger.delivery_id import new_delivery_id
+from streamledger.operations.refusal_limit import RefusalLimit
 from streamledger.tencent.envelope import Envelope, read_envelope
 from streamledger.tencent.judgement import Judgement, Verdict, judge
 from streamledger.tencent.signature import CallbackKey
@@ -26,6 +27,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"  # not signed, or wrongly
     UNREADABLE = "unreadable"
     NO_ROOM = "no_room"  # signed, but the quarantine is full: not acknowledged
+    TOO_MANY = "too_many"  # refused, and its address was refused too often: counted only
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,14 +53,42 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
 class Receiver:
     """Receives deliveries; `clock_us` gives microseconds since 1970 UTC."""
 
-    def __init__(self, appender: Appender, trust: Trust, clock_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        appender: Appender,
+        trust: Trust,
+        clock_us: Callable[[], int],
+        refusals: RefusalLimit | None = None,
+    ) -> None:
         self._appender = appender
         self._trust = trust
         self._clock_us = clock_us
+        self._refusals = refusals or RefusalLimit(0)
+
+    def use_keys(self, keys: Sequence[CallbackKey]) -> None:
+        """Judge by these keys from the next delivery on."""
+        self._trust = msgspec.structs.replace(self._trust, keys=keys)
 
     def count(self, outcome: str) -> None:
         """Count a request that was refused before its body was read."""
         self._appender.count(f"refused:{outcome}")
+
+    @property
+    def queue_length(self) -> int:
+        """Deliveries that wait for the store in this process."""
+        return self._appender.queue_length
+
+    @property
+    def retry_after_s(self) -> int:
+        """When an address that was refused too often may expect to be looked at again."""
+        return self._refusals.retry_after_s
+
+    def may_be_refused_again(self, source_ip: str) -> bool:
+        """Whether one more refusal of this address is looked after; when not, it is counted here and now."""
+        allowed = self._refusals.allows(source_ip, self._clock_us())
+        if not allowed:
+            self.count("rate_limited")
+        return allowed
 
     async def receive(self, body: bytes, source_ip: str, *, path_token_matched: bool = False) -> Receipt:
         """Keep one delivery; returns once it is on disk.
@@ -69,12 +99,16 @@ class Receiver:
         try:
             envelope = read_envelope(body)
         except MalformedBody as error:
+            if not self.may_be_refused_again(source_ip):
+                return Receipt(outcome=Outcome.TOO_MANY)
             return await self._set_aside(MALFORMED, body, source_ip, now_us, detail=str(error))
         trust = self._trust
         judgement = judge(
             envelope, trust.keys, now_us / 1e6, trust.grace_s, trust.ahead_s_max, path_token_matched
         )
         if judgement.verdict is not Verdict.BELIEVED:
+            if judgement.verdict not in SIGNED_REASONS and not self.may_be_refused_again(source_ip):
+                return Receipt(outcome=Outcome.TOO_MANY)
             return await self._set_aside(
                 judgement.verdict.value, body, source_ip, now_us, envelope=envelope, judgement=judgement
             )

@@ -18,7 +18,7 @@ from streamledger.domain.answers import (
 )
 from streamledger.domain.attribution import REASONS
 from streamledger.domain.derivation import Evidence, Totals, derive, distinct_notifications, presence_of
-from streamledger.domain.events import LedgerEvent
+from streamledger.domain.events import LedgerEvent, is_notification
 from streamledger.domain.instants import instant_ms, instant_us
 from streamledger.domain.notification import Kind, Screenshot
 from streamledger.ledger import mapper
@@ -74,7 +74,14 @@ def session_answer(
             *anomalies,
             Anomaly(code="sequence_shared", detail="another stream has a session with this sequence"),
         ]
-    return msgspec.structs.replace(session, stream_param=redact(session.stream_param), anomalies=anomalies)
+    return without_secrets(msgspec.structs.replace(session, anomalies=anomalies))
+
+
+def without_secrets(session: Session) -> Session:
+    """The same session with the secrets redacted in whatever field they stand: URLs too may hold them."""
+    fields = msgspec.to_builtins(session)
+    shown = redact(fields)
+    return session if shown == fields else msgspec.convert(shown, Session)
 
 
 def _evidence(found: Found, now_ms: int, silence_ms_max: int) -> Evidence:
@@ -144,12 +151,12 @@ def stream_answer(row: StreamRow, open_sessions: Sequence[Found], now_ms: int, s
 def ledger_entry(event: LedgerEvent) -> LedgerEntry:
     """An event as it is shown."""
     obj, mended = parse_object(event.delivery.body)
-    envelope = read_envelope(event.delivery.body)
+    envelope = read_envelope(event.delivery.body) if is_notification(event.name) else None
     return LedgerEntry(
         position=str(event.position),
         name=event.name,
-        stream_id=envelope.stream_id,
-        sequence=envelope.sequence,
+        stream_id=envelope.stream_id if envelope else None,
+        sequence=envelope.sequence if envelope else None,
         received_at=instant_us(event.delivery.received_at_us),
         source_ip=event.delivery.source_ip,
         key=event.delivery.key,

@@ -1,5 +1,6 @@
 """Queries about deliveries: lists, one beside the others of its notification, and a session's."""
 
+import base64
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -117,8 +118,11 @@ class DeliveryQueries:
         last = rows[-1] if len(found) > limit else None
         return Page(items, encode_cursor("deliveries", [last.received_ms, last.position]) if last else None)
 
-    async def delivery(self, position: int) -> DeliveryDetail:
-        """One delivery, with its body and the others of its notification. Raises DeliveryUnknown."""
+    async def delivery(self, position: int, *, whole: bool = False) -> DeliveryDetail:
+        """One delivery, with its body and the others of its notification. Raises DeliveryUnknown.
+
+        `whole` shows the exact body too, secrets included.
+        """
         async with self._pool.connection() as connection:
             found = await _rows(connection, "d.position = %(position)s", {"position": position})
             if not found:
@@ -143,6 +147,8 @@ class DeliveryQueries:
             delivery=answering.delivery_answer(row, notification.source_ip),
             notification=answering.notification_summary(notification),
             body=redact(obj),
+            body_text=body.decode("utf-8", "replace") if whole else None,
+            body_base64=base64.b64encode(body).decode() if whole else None,
             mended=list(mended),
             same_notification=[
                 answering.beside(

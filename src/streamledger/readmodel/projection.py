@@ -7,7 +7,7 @@ import msgspec
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
-from streamledger.domain.events import Delivery, LedgerEvent
+from streamledger.domain.events import Delivery, LedgerEvent, is_notification
 from streamledger.domain.notification import Notification
 from streamledger.tencent.reader import read_notification
 
@@ -47,8 +47,12 @@ class Projection(Protocol):
 
 
 def read_facts(events: Iterable[LedgerEvent]) -> list[Fact]:
-    """The events' bodies, read."""
-    return [Fact(event.position, event.delivery, read_notification(event.delivery.body)) for event in events]
+    """The notifications among the events, read. What administrators did is in the ledger too, but no fact."""
+    return [
+        Fact(event.position, event.delivery, read_notification(event.delivery.body))
+        for event in events
+        if is_notification(event.name)
+    ]
 
 
 def checkpoints(connection: psycopg.Connection[Any], projections: Sequence[Projection]) -> dict[str, int]:

@@ -9,14 +9,29 @@ SECRET_PARAMETERS: Final = frozenset({"txSecret"})
 
 REDACTED: Final = "REDACTED"
 
+_further_parameters: frozenset[str] = frozenset()
 
-def redact(obj: Any, names: frozenset[str] = SECRET_PARAMETERS) -> Any:
+
+def also_redact(names: frozenset[str]) -> None:
+    """Redact these parameters too, in this process from now on.
+
+    Set once at the composition root: whoever calls `redact` later cannot forget them.
+    """
+    global _further_parameters  # noqa: PLW0603  # one setting of the process, as its docstring says
+    _further_parameters = names
+
+
+def redact(obj: Any, names: frozenset[str] | None = None) -> Any:
     """A deep copy of `obj` (builtin types) in which the parameters in `names` read REDACTED.
+
+    By default these are SECRET_PARAMETERS and those given to `also_redact`.
 
     Finds `name=value` in any text, whatever the case of the name, also percent-encoded at any level and
     inside JSON in a string; fields called so; and the top-level field "sign". Idempotent. Where the end
     of a secret is in doubt, it takes too much rather than too little.
     """
+    if names is None:
+        names = SECRET_PARAMETERS | _further_parameters
     patterns = _patterns(names)
     if isinstance(obj, dict) and obj.get("sign"):
         obj = {**obj, "sign": REDACTED}
@@ -26,6 +41,8 @@ def redact(obj: Any, names: frozenset[str] = SECRET_PARAMETERS) -> Any:
 def _copied(value: Any, patterns: tuple[tuple[re.Pattern[str], str], ...], names: frozenset[str]) -> Any:
     match value:
         case str():
+            if "%" not in value and not _may_name(value.casefold(), names):
+                return value  # nearly every text ends here: the patterns are slow
             for pattern, replacement in patterns:
                 value = pattern.sub(replacement, value)
             return value
@@ -40,6 +57,11 @@ def _copied(value: Any, patterns: tuple[tuple[re.Pattern[str], str], ...], names
             return type(value)(_copied(item, patterns, names) for item in value)
         case _:
             return value
+
+
+def _may_name(folded: str, names: frozenset[str]) -> bool:
+    """Whether one of the names stands in a casefolded text in plain letters."""
+    return any(name in folded for name in names)
 
 
 @lru_cache(maxsize=16)

@@ -1,6 +1,6 @@
 """The web application: routes, errors and OpenAPI, put together; what it stands on is handed in."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import msgspec
@@ -13,14 +13,20 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from streamledger.domain.errors import StreamledgerError
 from streamledger.operations.receive import Receiver
+from streamledger.operations.release import Releases
 from streamledger.readmodel.audit_queries import AuditQueries
 from streamledger.readmodel.delivery_queries import DeliveryQueries
+from streamledger.readmodel.quarantine_queries import QuarantineQueries
 from streamledger.readmodel.queries import Queries
+from streamledger.readmodel.system_queries import SystemQueries
 from streamledger.version import __version__
 from streamledger.web import problems
-from streamledger.web.auth import ApiToken, may_read
+from streamledger.web.auth import Tokens, may_read
 from streamledger.web.callbacks import Callbacks, callback_routes
 from streamledger.web.deliveries import DeliveriesController
+from streamledger.web.metrics import metrics
+from streamledger.web.quarantine import QuarantineController
+from streamledger.web.senders import Senders
 from streamledger.web.sessions import SessionsController
 from streamledger.web.streams import StreamsController
 from streamledger.web.system import LedgerController, live, ready
@@ -31,6 +37,10 @@ class WebServices(msgspec.Struct, frozen=True):
 
     receiver: Receiver
     queries: Queries
+    quarantine: QuarantineQueries
+    system: SystemQueries
+    releases: Releases
+    tokens: Tokens
 
 
 class WebOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +48,7 @@ class WebOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     body_bytes_max: int
     path_token: str | None = None
-    api_tokens: Sequence[ApiToken] = ()
+    senders: Senders = msgspec.field(default_factory=Senders)
 
 
 def create_app(
@@ -50,8 +60,17 @@ def create_app(
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_services() as services:
             app.state.queries = services.queries
+            app.state.quarantine = services.quarantine
+            app.state.system = services.system
+            app.state.releases = services.releases
+            app.state.tokens = services.tokens
+            app.state.senders = options.senders
+            app.state.queue_length = lambda: services.receiver.queue_length
             app.state.callbacks = Callbacks(
-                services.receiver, body_bytes_max=options.body_bytes_max, path_token=options.path_token
+                services.receiver,
+                body_bytes_max=options.body_bytes_max,
+                path_token=options.path_token,
+                senders=options.senders,
             )
             yield
 
@@ -65,16 +84,39 @@ def create_app(
     async def audit(state: State) -> AuditQueries:
         return AuditQueries(state.queries.pool)
 
+    async def quarantine(state: State) -> QuarantineQueries:
+        found: QuarantineQueries = state.quarantine
+        return found
+
+    async def system(state: State) -> SystemQueries:
+        found: SystemQueries = state.system
+        return found
+
+    async def releases(state: State) -> Releases:
+        found: Releases = state.releases
+        return found
+
     guarded = Router(
         "/",
-        route_handlers=[SessionsController, StreamsController, LedgerController, DeliveriesController],
+        route_handlers=[
+            SessionsController,
+            StreamsController,
+            LedgerController,
+            DeliveriesController,
+            QuarantineController,
+        ],
         dependencies={"deliveries": Provide(deliveries), "audit": Provide(audit)},
         guards=[may_read],
     )
     return Litestar(
-        route_handlers=[*callback_routes(), guarded, live, ready],
+        route_handlers=[*callback_routes(), guarded, live, ready, metrics],
         lifespan=[lifespan],
-        dependencies={"queries": Provide(queries)},
+        dependencies={
+            "queries": Provide(queries),
+            "quarantine": Provide(quarantine),
+            "system": Provide(system),
+            "releases": Provide(releases),
+        },
         exception_handlers={
             StreamledgerError: problems.streamledger_error,
             HTTPException: problems.http_error,
@@ -86,7 +128,6 @@ def create_app(
             path="/schema",
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],  # the others load from a CDN
         ),
-        state=State({"api_tokens": tuple(options.api_tokens)}),
         request_max_body_size=options.body_bytes_max,
         logging_config=None,
     )

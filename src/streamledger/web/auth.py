@@ -1,46 +1,156 @@
-"""Who may query: bearer tokens, compared in constant time. Without configured tokens everybody may."""
+"""Who may query and who may administer: bearer tokens of the settings and of the database, in two scopes.
+
+Without any token everybody who reaches the server may read, and only this machine may administer.
+"""
 
 import hmac
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from litestar.connection import ASGIConnection
-from litestar.exceptions import NotAuthorizedException
+from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
 
-SCOPES: Final = ("read", "admin")
+from streamledger.domain.errors import StoreUnavailable
+from streamledger.operations.tokens import SCOPES, digest_of
+from streamledger.web.senders import is_loopback
+
+__all__ = ["SCOPES", "ApiToken", "Caller", "Tokens", "find_token", "may_administer", "may_read"]
+
+REMEMBERED_S: Final = 3.0
+"""How long the database's tokens are remembered: a revoked one works no longer than that."""
+
+Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 class ApiToken(msgspec.Struct, frozen=True):
-    """A token of the query interface; its text is never shown."""
+    """A token of the query interface; of its text only the SHA-256 is kept."""
 
     name: str
     scope: str
-    secret: bytes
+    digest: bytes
 
     def __repr__(self) -> str:
         return f"ApiToken(name={self.name!r}, scope={self.scope!r})"
 
 
+class Caller(msgspec.Struct, frozen=True):
+    """Who a request comes from: name and scope of the token. The guards leave it in the request's state."""
+
+    name: str
+    scope: str
+
+
+class Tokens:
+    """The tokens in force: those of the settings, and those of the database as of a moment ago."""
+
+    def __init__(
+        self,
+        fixed: Sequence[ApiToken] = (),
+        load: Callable[[], Awaitable[Sequence[ApiToken]]] | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fixed = tuple(fixed)
+        self._load = load
+        self._clock_s = clock_s
+        self._stored: Sequence[ApiToken] | None = None
+        self._loaded_at_s = 0.0
+
+    async def caller(self, connection: Connection) -> Caller | None:
+        """Who bears which token, or who needs none as there are none; None for a token that is not in force.
+
+        Raises StoreUnavailable when only the database could tell and never has.
+        """
+        authorization = connection.headers.get("authorization")
+        token = find_token(self._fixed, authorization)
+        if token is None:
+            stored = await self._stored_now()
+            token = find_token(stored, authorization)
+            if token is None and not self._fixed and not stored:
+                return Caller("anonymous", "admin" if _is_this_machine(connection) else "read")
+        return None if token is None else Caller(token.name, token.scope)
+
+    async def _stored_now(self) -> Sequence[ApiToken]:
+        if self._load is None:
+            return ()
+        now_s = self._clock_s()
+        if self._stored is None or now_s - self._loaded_at_s >= REMEMBERED_S:
+            try:
+                self._stored = await self._load()
+                self._loaded_at_s = now_s
+            except StoreUnavailable:
+                # What was in force stays so while the store is away: without it no query is answered anyway.
+                if self._stored is None:
+                    raise
+        return self._stored
+
+
 def find_token(tokens: Sequence[ApiToken], authorization: str | None) -> ApiToken | None:
-    """The token that an Authorization header bears; every configured one is compared."""
+    """The token that an Authorization header bears; every one is compared, in constant time."""
     kind, _, secret = (authorization or "").partition(" ")
     if kind.lower() != "bearer":
         return None
-    given = secret.strip().encode("utf-8", "replace")
+    given = digest_of(secret.strip())
     found = None
     for token in tokens:
-        if hmac.compare_digest(token.secret, given):
+        if hmac.compare_digest(token.digest, given):
             found = token
     return found
 
 
-def may_read(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Guard of every query: 401 without a token that is configured."""
-    tokens: Sequence[ApiToken] = connection.app.state.api_tokens
-    if tokens and find_token(tokens, connection.headers.get("authorization")) is None:
+async def may_read(connection: Connection, _: BaseRouteHandler) -> None:
+    """Guard of every query: 401 without a token in force."""
+    await _identify(connection)
+
+
+async def may_administer(connection: Connection, _: BaseRouteHandler) -> None:
+    """Guard of what changes something: 401 without a token in force, 403 with one of scope read."""
+    caller = await _identify(connection)
+    if caller.scope != "admin":
+        raise PermissionDeniedException(
+            "expected a token of scope admin"
+            if caller.name != "anonymous"
+            else "without tokens only this machine may administer; make one: streamledger token create"
+        )
+
+
+async def _identify(connection: Connection) -> Caller:
+    caller = await connection.app.state.tokens.caller(connection)
+    if caller is None:
         raise NotAuthorizedException(
-            "expected the header `Authorization: Bearer TOKEN` with a configured token",
+            "expected the header `Authorization: Bearer TOKEN` with a token in force",
             headers={"WWW-Authenticate": 'Bearer realm="streamledger"'},
         )
+    connection.state.caller = caller
+    assert isinstance(caller, Caller)  # noqa: S101  # what Tokens.caller gives
+    return caller
+
+
+def _is_this_machine(connection: Connection) -> bool:
+    """Whether a request comes from this machine and from no foreign web page in a browser on it.
+
+    A page of another site is known by its Origin; one whose name was rebound to 127.0.0.1, by its Host.
+    """
+    host = _host_of("//" + connection.headers.get("host", ""))
+    origin = connection.headers.get("origin")
+    return (
+        connection.client is not None
+        and is_loopback(connection.client.host)
+        and "x-forwarded-for" not in connection.headers
+        and _is_local_name(host)
+        and (origin is None or _is_local_name(_host_of(origin)))
+    )
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_local_name(host: str) -> bool:
+    return host == "localhost" or is_loopback(host)

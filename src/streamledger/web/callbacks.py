@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+from asyncio import sleep
 from typing import Any, Final
 
 import msgspec
@@ -14,12 +15,20 @@ from streamledger.domain.errors import StoreUnavailable
 from streamledger.ledger.appender import DeliveryUnstorable, QueueFull
 from streamledger.operations.receive import Outcome, Receipt, Receiver
 from streamledger.web.problems import PROBLEM_TYPE, problem
+from streamledger.web.senders import Senders
 
 logger = logging.getLogger(__name__)
 
 PATH: Final = "/callbacks/tencent"
 ACKNOWLEDGEMENT: Final = b'{"code":0}'
 _JSON: Final = (b"content-type", b"application/json")
+_CLOSE: Final = (b"connection", b"close")
+"""Where the body, or the rest of it, is not read: the connection cannot be used again."""
+
+HOLD_S: Final[float] = 1.0
+"""How long an answer 429 is held back; Tencent would wait 20 s."""
+HELD_MAX: Final = 2000
+"""Answers held back at once. Beyond it they go out at once: memory counts more than the flood's pace."""
 
 STATUS: Final = {
     Outcome.STORED: 200,
@@ -27,6 +36,7 @@ STATUS: Final = {
     Outcome.REFUSED: 403,
     Outcome.UNREADABLE: 400,
     Outcome.NO_ROOM: 503,
+    Outcome.TOO_MANY: 429,
 }
 TITLES: Final = {
     400: "Bad Request",
@@ -34,6 +44,7 @@ TITLES: Final = {
     404: "Not Found",
     405: "Method Not Allowed",
     413: "Content Too Large",
+    429: "Too Many Requests",
     503: "Service Unavailable",
 }
 DETAILS: Final = {
@@ -51,8 +62,17 @@ class BodyTooLarge(Exception):
 class Callbacks:
     """Answers deliveries. `path_token` is the secret last part of the URL, when one is configured."""
 
-    def __init__(self, receiver: Receiver, *, body_bytes_max: int, path_token: str | None) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        *,
+        body_bytes_max: int,
+        path_token: str | None,
+        senders: Senders | None = None,
+    ) -> None:
         self._receiver = receiver
+        self._senders = senders or Senders()
+        self._held = 0
         self._body_bytes_max = body_bytes_max
         self._path_token = None if path_token is None else path_token.encode()
 
@@ -64,7 +84,15 @@ class Callbacks:
         if scope["method"] != "POST":
             await _refuse(send, 405, "expected POST", (b"allow", b"POST"))
             return
+        address = self._senders.address_of(scope)
+        if not self._senders.may_send_callbacks(address):
+            self._receiver.count("address")
+            await _refuse(send, 403, "callbacks are not taken from this address", _CLOSE)
+            return
         if token is not None and not self._matches(token):
+            if not self._receiver.may_be_refused_again(address):
+                await self._refuse_too_many(send, _CLOSE)
+                return
             self._receiver.count("path_token")
             await _refuse(send, 404, "no such path")
             return
@@ -72,23 +100,32 @@ class Callbacks:
             body = await self._read_body(scope, receive)
         except BodyTooLarge:
             self._receiver.count("body_too_large")
-            # The rest of the body is not read, so the connection cannot be used again.
-            await _refuse(
-                send, 413, f"body: expected at most {self._body_bytes_max} bytes", (b"connection", b"close")
-            )
+            await _refuse(send, 413, f"body: expected at most {self._body_bytes_max} bytes", _CLOSE)
             return
         if body is None:
             return  # the client hung up before the body was complete: nothing was received
-        client = scope.get("client")
         try:
-            receipt = await self._receiver.receive(
-                body, client[0] if client else "", path_token_matched=token is not None
-            )
+            receipt = await self._receiver.receive(body, address, path_token_matched=token is not None)
         except (QueueFull, StoreUnavailable, DeliveryUnstorable) as error:
             logger.warning("a delivery was not acknowledged: %s", error)
             await _refuse(send, 503, str(error), (b"retry-after", b"1"))
             return
+        if receipt.outcome is Outcome.TOO_MANY:
+            await self._refuse_too_many(send)
+            return
         await _answer(send, receipt)
+
+    async def _refuse_too_many(self, send: Send, *headers: tuple[bytes, bytes]) -> None:
+        """The answer comes late: who sends one forgery after another waits, and others do not."""
+        if self._held < HELD_MAX:
+            self._held += 1
+            try:
+                await sleep(HOLD_S)
+            finally:
+                self._held -= 1
+        retry_after = str(self._receiver.retry_after_s).encode()
+        detail = "too many refused deliveries from this address; genuine ones are still taken"
+        await _refuse(send, 429, detail, (b"retry-after", retry_after), *headers)
 
     def _matches(self, token: str) -> bool:
         return self._path_token is not None and hmac.compare_digest(token.encode(), self._path_token)
@@ -156,7 +193,8 @@ async def _refuse(send: Send, status: int, detail: str, *headers: tuple[bytes, b
 class HotPath:
     """The application with the intake before its router: a callback meets no middleware on its way.
 
-    The routes of `callback_routes` answer the same; they are what the router knows of the intake.
+    With and without a path token; the route of `callback_routes` answers the same, it is what the router
+    knows of the intake.
     """
 
     def __init__(self, application: Litestar) -> None:
@@ -164,10 +202,15 @@ class HotPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Any ASGI connection."""
-        if scope["type"] == ScopeType.HTTP and scope["path"] == PATH:
-            await self._application.state.callbacks.answer(scope, receive, send, None)
-        else:
-            await self._application(scope, receive, send)
+        if scope["type"] == ScopeType.HTTP and scope["path"].startswith(PATH):
+            slash, token = scope["path"][len(PATH) :][:1], scope["path"][len(PATH) + 1 :]
+            if not slash:
+                await self._application.state.callbacks.answer(scope, receive, send, None)
+                return
+            if slash == "/" and token and "/" not in token:
+                await self._application.state.callbacks.answer(scope, receive, send, token)
+                return
+        await self._application(scope, receive, send)
 
 
 def callback_routes() -> list[ASGIRouteHandler]:

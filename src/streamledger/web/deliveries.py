@@ -1,8 +1,8 @@
 """`/v1/deliveries`, `/v1/sessions/{sequence}/deliveries` and `/v1/audit`: who sent what, and how often."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from litestar import Controller, get
+from litestar import Controller, Request, get
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 
@@ -91,15 +91,20 @@ class DeliveriesController(Controller):
     @get("/deliveries/{position:int}", summary="One delivery beside the others of its notification")
     async def get_delivery(
         self,
+        request: Request[Any, Any, Any],
         queries: NamedDependency[Queries],
         deliveries: NamedDependency[DeliveryQueries],
         position: Position,
         min_position: given.MinPosition = None,
     ) -> DeliveryDetail:
-        """The body as read, secrets taken out, and all else that was delivered of the same notification."""
+        """The body, and all else that was delivered of the same notification.
+
+        Scope read sees the body as read, without secrets; scope admin sees its bytes too.
+        """
         if min_position is not None:
             await queries.wait_for(min_position, PROJECTION)
-        return await deliveries.delivery(position)
+        whole = request.state.caller.scope == "admin"
+        return await deliveries.delivery(position, whole=whole)
 
     @get("/sessions/{sequence:str}/deliveries", summary="A session's deliveries")
     async def get_session_deliveries(

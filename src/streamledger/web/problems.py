@@ -21,6 +21,8 @@ from streamledger.domain.errors import (
     StreamUnknown,
 )
 from streamledger.ledger.appender import QueueFull
+from streamledger.ledger.quarantine import QuarantinedUnknown
+from streamledger.operations.release import KeyUnknown, ReleaseImpossible
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,9 @@ STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
     MalformedBody: HTTPStatus.BAD_REQUEST,
     CursorInvalid: HTTPStatus.BAD_REQUEST,
     ParameterInvalid: HTTPStatus.BAD_REQUEST,
+    KeyUnknown: HTTPStatus.BAD_REQUEST,
+    QuarantinedUnknown: HTTPStatus.NOT_FOUND,
+    ReleaseImpossible: HTTPStatus.CONFLICT,
     SessionUnknown: HTTPStatus.NOT_FOUND,
     StreamUnknown: HTTPStatus.NOT_FOUND,
     DeliveryUnknown: HTTPStatus.NOT_FOUND,

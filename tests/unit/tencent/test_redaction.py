@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamledger.tencent.redaction import redact
+from streamledger.tencent.redaction import also_redact, redact
 
 from .samples import NAMES, body_of
 
@@ -77,3 +77,14 @@ def test_redaction_is_idempotent_and_leaves_its_argument(obj: Any) -> None:
     once = redact(obj)
     assert redact(once) == once
     assert json.dumps(obj) == before
+
+
+def test_further_parameters_are_redacted_once_the_process_has_been_told() -> None:
+    also_redact(frozenset({"auth_key"}))
+    try:
+        assert redact("txSecret=a&auth_key=b&t=c") == "txSecret=REDACTED&auth_key=REDACTED&t=c"
+        assert redact({"u": "x%3Fauth%5Fkey%3Db"}) == {"u": "x%3Fauth_key%3DREDACTED"}
+        assert redact({"Auth_Key": "b"}) == {"Auth_Key": "REDACTED"}
+    finally:
+        also_redact(frozenset())
+    assert redact("auth_key=b") == "auth_key=b"

@@ -1,0 +1,96 @@
+"""`streamledger token`: bearer tokens of the query interface."""
+
+import getpass
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from streamledger import bootstrap
+from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.domain.instants import instant_us
+from streamledger.ledger.acts import Actor
+from streamledger.operations.tokens import SCOPES, create_token, list_tokens, revoke_token
+from streamledger.postgres.connection import connect
+
+
+@click.group()
+def token() -> None:
+    """Tokens of the query interface: create, list, revoke. A change takes effect within seconds."""
+
+
+@token.command()
+@click.argument("name")
+@click.option(
+    "--scope",
+    type=click.Choice(SCOPES),
+    default="read",
+    show_default=True,
+    help="admin may also release and sees whole bodies.",
+)
+@json_option
+@store_options
+def create(config: Path | None, name: str, scope: str, as_json: bool, **store: object) -> None:
+    """Make a token and print it, this once: only its hash is kept."""
+    settings = load_settings(config, **store)
+    with (
+        bootstrap.open_store(settings) as database,
+        connect(database, application_name="streamledger token") as connection,
+    ):
+        secret = create_token(connection, database.schema, name, scope, _actor("token create"))
+    click.echo(msgspec.json.encode({"name": name, "scope": scope, "token": secret}) if as_json else secret)
+
+
+@token.command("list")
+@json_option
+@store_options
+def list_all(config: Path | None, as_json: bool, **store: object) -> None:
+    """List the tokens of the database; those of the settings are not among them."""
+    settings = load_settings(config, **store)
+    with (
+        bootstrap.open_store(settings) as database,
+        connect(database, application_name="streamledger token") as connection,
+    ):
+        found = list_tokens(connection)
+    shown = [
+        {
+            "name": each.name,
+            "scope": each.scope,
+            "created_at": instant_us(each.created_at_us),
+            "created_by": each.created_by,
+            "revoked_at": None if each.revoked_at_us is None else instant_us(each.revoked_at_us),
+            "revoked_by": each.revoked_by,
+        }
+        for each in found
+    ]
+    if as_json:
+        click.echo(msgspec.json.encode({"items": shown}))
+        return
+    table = Table("name", "scope", "created", "by", "revoked", "by")
+    for row in shown:
+        table.add_row(*(value or "" for value in row.values()))
+    Console().print(table if shown else "No tokens.")
+
+
+@token.command()
+@click.argument("name")
+@store_options
+def revoke(config: Path | None, name: str, **store: object) -> None:
+    """Revoke the token NAME. Its name is not free again."""
+    settings = load_settings(config, **store)
+    with (
+        bootstrap.open_store(settings) as database,
+        connect(database, application_name="streamledger token") as connection,
+    ):
+        revoked = revoke_token(connection, database.schema, name, _actor("token revoke"))
+    click.echo(f"{name} is revoked." if revoked else f"{name} was revoked before.")
+
+
+def _actor(reason: str) -> Actor:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = "unknown"
+    return Actor(by=f"cli:{user}", reason=reason, at_us=bootstrap.now_us())

@@ -1,0 +1,39 @@
+"""How many refused deliveries of one address are looked after: a token bucket each, in a bounded table.
+
+It never stands in the way of a genuine delivery: it is asked only once a delivery is known to be refused.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+MINUTE_US: Final = 60_000_000
+ADDRESSES_MAX: Final = 10_000
+"""Addresses remembered. Beyond it the one seen longest ago is forgotten, and starts afresh."""
+
+
+class RefusalLimit:
+    """Allows each address `per_minute_max` refusals, refilled evenly over a minute; 0 sets no limit."""
+
+    def __init__(self, per_minute_max: int, addresses_max: int = ADDRESSES_MAX) -> None:
+        self._per_minute_max = per_minute_max
+        self._addresses_max = addresses_max
+        # What is left of a bucket, in refusals times microseconds a minute: whole numbers do not drift.
+        self._buckets: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def allows(self, address: str, now_us: int) -> bool:
+        """Whether one more refusal of this address is kept or looked into; takes it from its bucket."""
+        if self._per_minute_max == 0:
+            return True
+        full = self._per_minute_max * MINUTE_US
+        left, since_us = self._buckets.pop(address, (full, now_us))
+        left = min(full, left + max(0, now_us - since_us) * self._per_minute_max)
+        allowed = left >= MINUTE_US
+        self._buckets[address] = (left - MINUTE_US if allowed else left, now_us)
+        if len(self._buckets) > self._addresses_max:
+            self._buckets.popitem(last=False)
+        return allowed
+
+    @property
+    def retry_after_s(self) -> int:
+        """Seconds until an exhausted bucket holds one again, at least 1."""
+        return max(1, -(-60 // self._per_minute_max)) if self._per_minute_max else 1

@@ -1,0 +1,78 @@
+"""Retention of the quarantine: what nobody released ages out, in small batches, counted."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+
+from streamledger.domain.errors import StoreUnavailable
+from streamledger.ledger import append, quarantine
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE: Final = 500
+DAY_US: Final = 86_400_000_000
+EVERY_S: Final = 600.0
+
+
+def purge_quarantine(connection: psycopg.Connection[Any], schema: str, before_us: int) -> int:
+    """Delete unreleased deliveries received before then; returns how many.
+
+    Each batch is a transaction that also counts them (`purged:REASON`), so conservation still holds.
+    """
+    purged = 0
+    while True:
+        with connection.transaction(), connection.cursor() as cursor:
+            append.take_lock(cursor, schema)
+            counts = quarantine.purge(cursor, before_us, BATCH_SIZE)
+            if counts:
+                append.add_counts(cursor, {f"purged:{reason}": count for reason, count in counts.items()})
+        if not counts:
+            return purged
+        purged += sum(counts.values())
+
+
+class Retention:
+    """Purges again and again until told to stop, on a thread of its own."""
+
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection[Any]],
+        schema: str,
+        days_max: int,
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._connect = connect
+        self._schema = schema
+        self._days_max = days_max
+        self._clock_us = clock_us
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End `run` after the batch in hand."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Purge at once and then every EVERY_S; a store that is away is tried again next time."""
+        while not self._stopping.is_set():
+            self.step()
+            self._stopping.wait(EVERY_S)
+
+    def step(self) -> int:
+        """Purge once; returns how many deliveries aged out, 0 when the store is away."""
+        try:
+            with self._connect() as connection:
+                purged = purge_quarantine(
+                    connection, self._schema, self._clock_us() - self._days_max * DAY_US
+                )
+        except (psycopg.Error, StoreUnavailable) as error:
+            logger.warning("the quarantine could not be purged: %s", str(error).partition("\n")[0])
+            return 0
+        if purged:
+            logger.info(
+                "%s quarantined deliveries were older than %s days and are gone", purged, self._days_max
+            )
+        return purged

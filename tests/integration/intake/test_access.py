@@ -1,0 +1,384 @@
+"""Who may ask what: tokens and scopes over every route, and no secret in any answer of scope read."""
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from streamledger import bootstrap
+from streamledger.bootstrap import refuse_unguarded
+from streamledger.cli.main import cli
+from streamledger.domain.errors import UnsafeCombination
+from streamledger.ledger.quarantine import QuarantineFilter
+from streamledger.operations.release import ReleaseWish, release_by_filter
+from streamledger.operations.tokens import TokenNameTaken, TokenUnknown, create_token, revoke_token
+from streamledger.postgres.connection import Database, connect
+from streamledger.settings import Secret, Settings
+from streamledger.web import auth
+from streamledger.web.auth import may_administer, may_read
+from tests.integration.intake.receiver import (
+    NOW_S,
+    OPERATOR,
+    Clock,
+    clock,
+    conserved,
+    push,
+    rows,
+    running,
+    signed,
+)
+
+__all__ = ["clock"]
+
+OPEN = ("/health/", "/schema")
+"""What needs no token: health for load balancers, and the description of the interface."""
+
+TOKENS = "reader:read:r-e-a-d,operator:admin:a-d-m-i-n"
+SECRETS = ("5ecre7beefcafe", "o7hersecre7")
+"""The values of txSecret, and of a parameter named in the setting redact_parameters."""
+
+
+def guarded(app: Litestar) -> Iterator[tuple[str, str, Any]]:
+    """Path, method and handler of every route that needs a token."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute) and not route.path.startswith(OPEN):
+            for method, (handler, _) in route.route_handler_map.items():
+                if method != "OPTIONS":
+                    yield route.path, str(method), handler
+
+
+def path_of(template: str, facts: dict[str, str]) -> str:
+    """A path with its parameters filled in."""
+    for name in ("sequence", "stream_id", "position"):
+        template = template.replace(f"{{{name}:str}}", facts.get(name, "1"))
+        template = template.replace(f"{{{name}:int}}", facts.get(name, "1"))
+    return template.replace("{quarantine_id:uuid}", facts["quarantine_id"])
+
+
+def test_no_route_is_without_its_guard_and_what_changes_something_is_for_administrators(
+    database: Database, clock: Clock
+) -> None:
+    async def look() -> None:
+        async with running(database) as receiver:
+            for path, method, handler in guarded(receiver.litestar):
+                guards = handler.resolve_guards()
+                assert may_read in guards or may_administer in guards, f"{method} {path} is open to everybody"
+                if method not in ("GET", "HEAD"):
+                    assert may_administer in guards, f"{method} {path} is open to scope read"
+
+    asyncio.run(look())
+
+
+def test_every_route_answers_each_scope_as_it_should(database: Database, clock: Clock) -> None:
+    facts = {"quarantine_id": "01a20bc0-5bc5-72a1-8b81-25cf27daed35"}
+
+    async def ask() -> None:
+        async with running(database, api_tokens=TOKENS) as receiver:
+            asked = 0
+            for path, method, _ in guarded(receiver.litestar):
+                statuses = []
+                for token in (None, "wrong", "r-e-a-d", "a-d-m-i-n"):
+                    async with receiver.client(token=token) as client:
+                        answer = await client.request(method, path_of(path, facts))
+                        statuses.append(answer.status_code)
+                assert statuses[:2] == [401, 401], f"{method} {path}: {statuses}"
+                assert (statuses[2] == 403) == (method not in ("GET", "HEAD")), f"{method} {path}: {statuses}"
+                assert statuses[3] not in (401, 403, 500), f"{method} {path}: {statuses}"
+                asked += 1
+            assert asked > 10
+            for path in ("/health/live", "/health/ready"):
+                async with receiver.client("203.0.113.9") as client:
+                    assert (await client.get(path)).status_code == 200
+
+    asyncio.run(ask())
+
+
+def test_no_secret_is_in_any_answer_of_scope_read_and_all_of_them_in_those_of_scope_admin(
+    database: Database, clock: Clock
+) -> None:
+    param = f"txSecret={SECRETS[0]}&txTime=5DEBEC80&auth_key={SECRETS[1]}"
+    encoded = (
+        f"rtmp%3A%2F%2Fpush.example.com%2Flive%2Froom-1%3FtxSecret%3D{SECRETS[0]}%26auth_key%3D{SECRETS[1]}"
+    )
+    start = push(1, NOW_S - 60, stream_param=param)
+    bodies: list[bytes] = [
+        signed(start, NOW_S + 60),
+        signed(push(0, NOW_S - 1, stream_param=param, push_duration="59000"), NOW_S + 60),
+        signed(
+            {
+                "event_type": 100,
+                "stream_id": "room-1",
+                "file_id": "f1",
+                "start_time": NOW_S - 50,
+                "end_time": NOW_S - 10,
+                "duration": 40,
+                "stream_param": param,
+                "video_url": f"http://vod.example.com/f1.flv?{param}",
+            },
+            NOW_S + 60,
+        ),
+        signed(
+            {
+                "event_type": 200,
+                "stream_id": "room-1",
+                "create_time": NOW_S - 30,
+                "pic_url": "/room-1-screenshot.jpg",
+                "pic_full_url": f"http://cos.example.com/room-1.jpg?{param}",
+                "stream_param": param,
+            },
+            NOW_S + 60,
+        ),
+        signed(
+            {"event_type": 314, "stream_id": "room-1", "to_url": encoded, "msg": json.dumps({"u": param})},
+            NOW_S + 60,
+        ),
+        signed(start | {"sequence": "2", "user_ip": param}, NOW_S - 60),
+        signed(start | {"sequence": "3"}, NOW_S + 60, "guess"),
+        json.dumps(start | {"sequence": "4"}).encode(),
+        json.dumps([start]).encode(),
+        json.dumps(start | {"event_type": param}).encode(),
+        json.dumps(start).encode()[:-5],
+    ]
+
+    async def walk() -> None:
+        settings = {"api_tokens": TOKENS, "redact_parameters": "auth_key"}
+        async with running(database, **settings) as receiver:
+            for body in bodies:
+                await receiver.deliver(body)
+            with connect(database, application_name="test") as connection:
+                wish = ReleaseWish(wanted=QuarantineFilter(reason="expired"))
+                release_by_filter(connection, database.schema, wish, OPERATOR)
+            receiver.project()
+            facts = {
+                "sequence": "2210464508206756938",
+                "stream_id": "room-1",
+                "position": str(rows(database, "SELECT min(notification_id) FROM ledger_events")[0][0]),
+            }
+            ids = [row[0] for row in rows(database, "SELECT id::text FROM quarantine")]
+            assert len(ids) == 6
+            seen = ""
+            for path, method, _ in guarded(receiver.litestar):
+                if method != "GET" or path.endswith("/live"):  # a stream of events has no end
+                    continue
+                for quarantine_id in ids if "quarantine_id" in path else ids[:1]:
+                    asked = path_of(path, facts | {"quarantine_id": quarantine_id})
+                    async with receiver.client(token="r-e-a-d") as client:
+                        answer = await client.get(asked)
+                    assert answer.status_code == 200, (asked, answer.text)
+                    for secret in SECRETS:
+                        assert secret not in answer.text, f"{asked} shows a secret"
+                    seen += answer.text
+            assert seen.count("REDACTED") > 10, "the answers did hold secrets to redact"
+            for quarantine_id in ids:
+                async with receiver.client(token="a-d-m-i-n") as client:
+                    whole = (await client.get(f"/v1/quarantine/{quarantine_id}")).json()
+                assert whole["body"].encode() in bodies
+                assert SECRETS[0] in whole["body"]
+            async with receiver.client(token="a-d-m-i-n") as client:
+                one = (await client.get(f"/v1/deliveries/{facts['position']}")).json()
+            assert one["body_text"].encode() == bodies[0]
+            assert base64.b64decode(one["body_base64"]) == bodies[0]
+
+    asyncio.run(walk())
+
+
+def test_a_stored_token_works_until_it_is_revoked_and_its_text_is_nowhere(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(auth, "REMEMBERED_S", 0.0)
+    caplog.set_level(logging.DEBUG)
+    store = ["--database-url", database.dsn]
+
+    async def play() -> None:
+        async with running(database) as receiver:
+
+            async def status(token: str | None) -> int:
+                async with receiver.client(token=token) as client:
+                    return (await client.get("/v1/sessions")).status_code
+
+            assert await status(None) == 200, "without any token everybody may read"
+            secret = (
+                await asyncio.to_thread(CliRunner().invoke, cli, ["token", "create", "dashboard", *store])
+            ).output.strip()
+            assert len(secret) > 40
+            assert [await status(token) for token in (None, "wrong", secret)] == [401, 401, 200]
+            async with receiver.client(token=secret) as client:
+                forbidden = await client.post("/v1/quarantine/release", json={"reason": "x", "filter": {}})
+            assert forbidden.status_code == 403
+            listed = await asyncio.to_thread(CliRunner().invoke, cli, ["token", "list", "--json", *store])
+            assert [each["name"] for each in json.loads(listed.output)["items"]] == ["dashboard"]
+            dump = str(rows(database, "SELECT * FROM api_tokens")) + str(
+                rows(database, "SELECT encode(state, 'escape') FROM ledger_events")
+            )
+            assert secret not in dump + listed.output + caplog.text
+            with connect(database, application_name="test") as connection:
+                create_token(connection, database.schema, "ops", "admin", OPERATOR)
+            await asyncio.to_thread(CliRunner().invoke, cli, ["token", "revoke", "dashboard", *store])
+            assert await status(secret) == 401
+
+    asyncio.run(play())
+    with connect(database, application_name="test") as connection:
+        with pytest.raises(TokenNameTaken):
+            create_token(connection, database.schema, "dashboard", "read", OPERATOR)
+        with pytest.raises(TokenUnknown):
+            revoke_token(connection, database.schema, "nobody", OPERATOR)
+        assert revoke_token(connection, database.schema, "ops", OPERATOR)
+        assert not revoke_token(connection, database.schema, "ops", OPERATOR)
+    acts = rows(database, "SELECT count(*) FROM ledger_events WHERE originator_id = '~admin'")
+    assert acts == [(4,)]
+    conserved(database)
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "status"),
+    [
+        ("127.0.0.1", {}, 200),
+        ("::1", {}, 200),
+        ("127.0.0.1", {"Origin": "http://localhost:8470"}, 200),
+        ("203.0.113.9", {}, 403),
+        ("127.0.0.1", {"Origin": "https://elsewhere.example"}, 403),
+        ("127.0.0.1", {"Origin": "null"}, 403),
+        ("127.0.0.1", {"Host": "rebound.example:8470"}, 403),
+        ("127.0.0.1", {"X-Forwarded-For": "203.0.113.9"}, 403),
+    ],
+)
+def test_without_tokens_only_this_machine_administers_and_no_web_page_through_it(
+    database: Database, clock: Clock, address: str, headers: dict[str, str], status: int
+) -> None:
+    async def ask() -> httpx.Response:
+        async with running(database) as receiver, receiver.client(address, **headers) as client:
+            assert (await client.get("/v1/sessions")).status_code == 200
+            return await client.post("/v1/quarantine/release", json={"reason": "x", "filter": {}})
+
+    assert asyncio.run(ask()).status_code == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"reason": ""},
+        {"reason": " "},
+        {"reason": 7},
+        {"reason": "x" * 501},
+        {"reason": "x", "by": "somebody else"},
+    ],
+)
+def test_a_release_without_a_proper_reason_is_refused(
+    database: Database, clock: Clock, body: dict[str, Any]
+) -> None:
+    async def ask() -> list[int]:
+        async with running(database) as receiver, receiver.client() as client:
+            one = await client.post("/v1/quarantine/01a20bc0-5bc5-72a1-8b81-25cf27daed35/release", json=body)
+            many = await client.post("/v1/quarantine/release", json=body | {"filter": {}})
+            return [one.status_code, many.status_code]
+
+    assert asyncio.run(ask()) == [400, 400]
+
+
+def test_the_quarantine_is_listed_by_filter_page_by_page(database: Database, clock: Clock) -> None:
+    async def play() -> None:
+        async with running(database) as receiver:
+            for number in range(5):
+                clock.now_s = NOW_S + number
+                await receiver.deliver(signed(push(0, NOW_S, str(number)), NOW_S - 1))
+            clock.now_s = NOW_S + 5
+            await receiver.deliver(b"no JSON")
+            async with receiver.client() as client:
+
+                async def sequences(**filters: str | int) -> list[str | None]:
+                    found: list[str | None] = []
+                    cursor: str | None = None
+                    while True:
+                        asked = dict(filters) | ({"cursor": cursor} if cursor else {})
+                        page = (await client.get("/v1/quarantine", params=asked)).json()
+                        found += [each["sequence"] for each in page["items"]]
+                        cursor = page["next_cursor"]
+                        if cursor is None:
+                            return found
+
+                assert await sequences(limit=2) == [None, "4", "3", "2", "1", "0"]
+                assert await sequences(reason="expired", limit=2) == ["4", "3", "2", "1", "0"]
+                assert await sequences(**{"from": NOW_S + 1, "to": NOW_S + 3}) == ["2", "1"]
+                assert await sequences(stream_id="nobody") == []
+                assert await sequences(released="true") == []
+                for asked in ({"reason": "dislike"}, {"cursor": "x"}, {"from": "yesterday"}, {"limit": 501}):
+                    assert (await client.get("/v1/quarantine", params=asked)).status_code == 400, asked
+                unknown = await client.get("/v1/quarantine/01a20bc0-5bc5-72a1-8b81-25cf27daed35")
+                assert unknown.status_code == 404
+
+    asyncio.run(play())
+
+
+def test_beyond_loopback_a_token_of_the_settings_or_the_store_is_asked_for(database: Database) -> None:
+    public = Settings(host="0.0.0.0")
+    with pytest.raises(UnsafeCombination, match="token create"):
+        refuse_unguarded(public, database)
+    refuse_unguarded(Settings(host="0.0.0.0", insecure=True), database)
+    refuse_unguarded(Settings(host="0.0.0.0", api_tokens=Secret("a:read:b")), database)
+    refuse_unguarded(Settings(), database)
+    with connect(database, application_name="test") as connection:
+        create_token(connection, database.schema, "ops", "admin", OPERATOR)
+        refuse_unguarded(public, database)
+        revoke_token(connection, database.schema, "ops", OPERATOR)
+    with pytest.raises(UnsafeCombination):
+        refuse_unguarded(public, database)
+
+
+def test_the_metrics_add_up_to_what_was_received(database: Database, clock: Clock) -> None:
+    async def play() -> str:
+        async with running(database) as receiver:
+            await receiver.deliver(signed(push(1, NOW_S), NOW_S + 60))
+            await receiver.deliver(signed(push(0, NOW_S), NOW_S - 60))
+            await receiver.deliver(b"no JSON")
+            await receiver.deliver(b"{}", path="/callbacks/tencent/guess")
+            await receiver.deliver(b"no JSON")  # takes the count before it with it
+            async with receiver.client() as client:
+                answer = await client.get("/metrics")
+            assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+            return answer.text
+
+    text = asyncio.run(play())
+    samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    outcomes = {name: int(value) for name, value in samples.items() if "deliveries_total" in name}
+    assert sum(outcomes.values()) == int(samples["streamledger_received_total"]) == 5
+    assert outcomes['streamledger_deliveries_total{outcome="refused",reason="path_token"}'] == 1
+    assert samples['streamledger_quarantine_rows{budget="signed"}'] == "1"
+    assert samples["streamledger_queue_length"] == "0"
+    documented = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    assert {name.partition("{")[0] for name in samples} <= documented
+
+
+def test_a_changed_key_file_is_taken_up_without_a_restart(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bootstrap, "KEY_FILE_LOOK_S", 0.01)
+    file = tmp_path / "keys.toml"
+    file.write_text('[[keys]]\nname = "old"\nkey = "k-old"\n')
+    start = push(1, NOW_S)
+
+    async def play() -> None:
+        async with running(
+            database, callback_keys=None, callback_keys_file=file, refused_per_minute_max=0
+        ) as receiver:
+            assert (await receiver.deliver(signed(start, NOW_S + 60, "k-old"))).status_code == 200
+            assert (await receiver.deliver(signed(start, NOW_S + 60, "k-new"))).status_code == 403
+            file.write_text('[[keys]]\nname = "the new one"\nkey = "k-new"\n')
+            async with asyncio.timeout(10):
+                while (await receiver.deliver(signed(start, NOW_S + 60, "k-new"))).status_code != 200:
+                    pass  # the file is looked at meanwhile
+            assert (await receiver.deliver(signed(start, NOW_S + 60, "k-old"))).status_code == 403
+            async with receiver.client() as client:
+                events = (await client.get("/v1/events")).json()["items"]
+            assert [event["key"] for event in events] == ["old", "the new one"]
+
+    asyncio.run(play())

@@ -1,0 +1,39 @@
+"""The token bucket of refused deliveries: per address, refilled evenly, in a bounded table."""
+
+from streamledger.operations.refusal_limit import RefusalLimit
+
+SECOND_US = 1_000_000
+
+
+def test_an_address_has_its_minute_and_gets_it_back_evenly() -> None:
+    limit = RefusalLimit(6)
+    assert [limit.allows("a", 0) for _ in range(7)] == [True] * 6 + [False]
+    assert limit.allows("b", 0)
+    assert not limit.allows("a", 9 * SECOND_US)
+    assert limit.allows("a", 10 * SECOND_US)
+    assert not limit.allows("a", 10 * SECOND_US)
+    assert [limit.allows("a", 600 * SECOND_US) for _ in range(7)] == [True] * 6 + [False]
+    assert limit.retry_after_s == 10
+
+
+def test_a_clock_that_goes_back_gives_nothing() -> None:
+    limit = RefusalLimit(1)
+    assert limit.allows("a", 100 * SECOND_US)
+    assert not limit.allows("a", 0)
+
+
+def test_nothing_is_limited_without_a_limit() -> None:
+    limit = RefusalLimit(0)
+    assert all(limit.allows("a", 0) for _ in range(1000))
+
+
+def test_the_table_forgets_the_address_seen_longest_ago() -> None:
+    limit = RefusalLimit(1, addresses_max=2)
+    assert [limit.allows(address, 0) for address in ("a", "b", "a", "c", "a", "b")] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
