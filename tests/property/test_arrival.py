@@ -50,6 +50,13 @@ def history(seed: int) -> History:
     return generate(SHAPE, starts_at_ms=NOON_S * 1000, random=randomness(seed, NOON_S * 1000, "history"))
 
 
+def connect_quickly(database: Database) -> psycopg.Connection[Any]:
+    """Without waiting for the disk: these tests ask what is written, not whether it stays."""
+    connection = connect(database, application_name="test")
+    connection.execute("SET synchronous_commit = off")
+    return connection
+
+
 def deliver(connection: psycopg.Connection[Any], bodies: list[dict[str, Any]]) -> None:
     """Each delivery is signed anew, so no two of them are the same bytes."""
     store(
@@ -62,7 +69,7 @@ def deliver(connection: psycopg.Connection[Any], bodies: list[dict[str, Any]]) -
 
 
 def truth_of(database: Database, bodies: list[dict[str, Any]], cuts: list[int]) -> dict[str, list[Any]]:
-    with connect(database, application_name="test") as connection:
+    with connect_quickly(database) as connection:
         reading.empty_ledger(connection)
         deliver(connection, bodies)
         reading.project(connection, cuts)
@@ -160,7 +167,7 @@ def test_any_cut_into_batches_gives_the_same_rows_and_digest_as_one_batch(
     source = random.Random(order)
     bodies = [fact.body for fact in history(seed).facts]
     arrived = shuffled([body for body in bodies for _ in range(source.randint(1, 2))], source)
-    with connect(database, application_name="test") as connection:
+    with connect_quickly(database) as connection:
         reading.empty_ledger(connection)
         deliver(connection, arrived)
         reading.project(connection)

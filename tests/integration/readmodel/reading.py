@@ -21,14 +21,21 @@ NOW_US = NOON_S * 1_000_000
 
 def empty_read_model(connection: psycopg.Connection[Any]) -> None:
     """As before the first event; the ledger stays."""
-    connection.execute("TRUNCATE projections, sessions, timeline, streams")
+    with connection.transaction():
+        _delete_all(connection, "projections", "sessions", "timeline", "streams")
 
 
 def empty_ledger(connection: psycopg.Connection[Any]) -> None:
     """Away with everything, past the triggers that refuse it."""
     with connection.transaction():
         connection.execute("SET LOCAL session_replication_role = replica")
-        connection.execute("TRUNCATE ledger_events, projections, sessions, timeline, streams")
+        _delete_all(connection, "ledger_events", "projections", "sessions", "timeline", "streams")
+
+
+def _delete_all(connection: psycopg.Connection[Any], *tables: str) -> None:
+    # For a few rows much faster than TRUNCATE, which makes every file and index anew.
+    for table in tables:
+        connection.execute(f"DELETE FROM {table}")
 
 
 def project(connection: psycopg.Connection[Any], cuts: Sequence[int] = ()) -> None:
