@@ -16,12 +16,14 @@ from streamledger.operations.receive import Receiver
 from streamledger.readmodel.audit_queries import AuditQueries
 from streamledger.readmodel.delivery_queries import DeliveryQueries
 from streamledger.readmodel.queries import Queries
+from streamledger.readmodel.stream_queries import StreamQueries
 from streamledger.version import __version__
 from streamledger.web import problems
 from streamledger.web.auth import ApiToken, may_read
 from streamledger.web.callbacks import Callbacks, callback_routes
 from streamledger.web.deliveries import DeliveriesController
 from streamledger.web.sessions import SessionsController
+from streamledger.web.stream_lists import StreamListsController
 from streamledger.web.streams import StreamsController
 from streamledger.web.system import LedgerController, live, ready
 
@@ -59,6 +61,9 @@ def create_app(
         found: Queries = state.queries
         return found
 
+    async def stream_queries(state: State) -> StreamQueries:
+        return StreamQueries(state.queries)
+
     async def deliveries(state: State) -> DeliveryQueries:
         return DeliveryQueries(state.queries.pool)
 
@@ -67,14 +72,20 @@ def create_app(
 
     guarded = Router(
         "/",
-        route_handlers=[SessionsController, StreamsController, LedgerController, DeliveriesController],
+        route_handlers=[
+            SessionsController,
+            StreamsController,
+            StreamListsController,
+            LedgerController,
+            DeliveriesController,
+        ],
         dependencies={"deliveries": Provide(deliveries), "audit": Provide(audit)},
         guards=[may_read],
     )
     return Litestar(
         route_handlers=[*callback_routes(), guarded, live, ready],
         lifespan=[lifespan],
-        dependencies={"queries": Provide(queries)},
+        dependencies={"queries": Provide(queries), "stream_queries": Provide(stream_queries)},
         exception_handlers={
             StreamledgerError: problems.streamledger_error,
             HTTPException: problems.http_error,
