@@ -1,5 +1,6 @@
 """Which push of a stream follows one without a stop: what bounds the claim of a push whose stop was lost."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from streamledger.domain import session as fold
@@ -13,30 +14,39 @@ def same_place(app: str | None, appname: str | None, span: Span) -> bool:
     return appname is None or span.appname is None or appname == span.appname
 
 
-def follows(span: Span, other: SessionState) -> int | None:
-    """The start of the other push, if it is known and lies after that of this span at the same place."""
-    began_ms, _ = fold.started_ms(other)
-    if began_ms is None or began_ms <= span.from_ms or other.sequence == span.sequence:
-        return None
-    claim = fold.leading_claim(other)
-    if claim is not None and not same_place(claim.app, claim.appname, span):
-        return None
-    return began_ms
-
-
-def newer_ms(state: SessionState, others: Iterable[SessionState]) -> int:
-    """When the next push of the same stream and place began; OPEN_END_MS without one, or with a stop.
+class Starts:
+    """The known starts of a stream's pushes, in order: finds the next one after a push in a few steps.
 
     Only a start that is reported or can be inferred counts: of another push nobody knows its place in time.
     """
-    span = fold.span(state)
-    if not span.open:
+
+    def __init__(self, states: Iterable[SessionState]) -> None:
+        starts = [
+            (began_ms, state.sequence, claim.app, claim.appname)
+            for state in states
+            if (began_ms := fold.started_ms(state)[0]) is not None
+            and (claim := fold.leading_claim(state)) is not None
+        ]
+        self._starts = sorted(starts, key=lambda start: start[:2])
+        self._times = [start[0] for start in self._starts]
+
+    def after(self, span: Span) -> int:
+        """When the next push at the same place began; OPEN_END_MS without one, or if this one has a stop."""
+        if not span.open:
+            return OPEN_END_MS
+        for place in range(bisect_right(self._times, span.from_ms), len(self._starts)):
+            began_ms, sequence, app, appname = self._starts[place]
+            if sequence != span.sequence and same_place(app, appname, span):
+                return began_ms
         return OPEN_END_MS
-    return min(
-        (began for other in others if (began := follows(span, other)) is not None), default=OPEN_END_MS
-    )
+
+
+def newer_ms(state: SessionState, others: Iterable[SessionState]) -> int:
+    """When the next push of the same stream and place began, among these; OPEN_END_MS without one."""
+    return Starts(others).after(fold.span(state))
 
 
 def spans_of(states: Sequence[SessionState]) -> list[Span]:
     """The spans of all sessions of one stream, each with regard to the others; what `decide` expects."""
-    return [fold.span(state, newer_ms(state, states)) for state in states]
+    starts = Starts(states)
+    return [fold.span(state, starts.after(fold.span(state))) for state in states]

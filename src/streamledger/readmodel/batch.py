@@ -269,11 +269,13 @@ def settle(
     for key in touched:
         if key in workspace.sessions:
             by_stream.setdefault(key[0], []).append(workspace.sessions[key].fold)
+    starts = {stream_id: succession.Starts(states) for stream_id, states in by_stream.items()}
+    none = succession.Starts(())
     for key in keys:
         row = workspace.sessions.get(key)
         if row is None:
             continue
-        newer_ms = succession.newer_ms(row.fold, by_stream.get(key[0], ()))
+        newer_ms = starts.get(key[0], none).after(fold.span(row.fold))
         row.newer_ms = OPEN_END_MS if row.ended else min(newer_ms, followers.get(key, OPEN_END_MS))
         span = fold.span(row.fold, row.newer_ms)
         row.sort_ms = fold.sort_ms(row.fold)
