@@ -18,14 +18,15 @@ from tests.conftest import _clone as clone
 ROWS = 60_000
 NOW_MS = 10_000_000_000_000 + ROWS * 1000
 ROWS_READ_MAX = 2_000
-"""A page reads tens of rows, and a few of other tables for each; a list that is sorted whole reads them all."""
+"""A page reads tens of rows, and a few others for each; a list that is sorted whole reads them all."""
 FILL = f"""
 INSERT INTO sessions (stream_id, sequence, sort_ms, span_from_ms, span_until_ms, ended, position, fold,
                       start_known)
 SELECT 'room-' || n % 300, n::text, ms, ms, CASE WHEN n % 100 = 0 THEN 9223372036854775807 ELSE ms + 900 END,
        n % 100 <> 0, n, jsonb_build_object('stream_id', 'room-' || n % 300, 'sequence', n::text), true
 FROM (SELECT n, 10000000000000 + n::bigint * 1000 AS ms FROM generate_series(1, {ROWS}) AS n) AS numbered;
-INSERT INTO timeline (stream_id, kind, key, sequence, at_ms, until_ms, position, received_ms, deliveries, content)
+INSERT INTO timeline (stream_id, kind, key, sequence, at_ms, until_ms, position, received_ms, deliveries,
+                      content)
 SELECT 'room-' || n % 300, CASE WHEN n % 5 = 0 THEN 'other' ELSE 'screenshot' END, n::text,
        CASE WHEN n % 3 = 0 THEN '' ELSE n::text END, ms, ms, n, ms, 1, ''
 FROM (SELECT n, 10000000000000 + n::bigint * 1000 AS ms FROM generate_series(1, {ROWS}) AS n) AS numbered;
