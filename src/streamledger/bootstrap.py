@@ -193,7 +193,12 @@ async def open_queries(
     _redact_also(settings)
     pool = await open_pool_async(database, min_size=1, max_size=size, name="streamledger queries")
     try:
-        yield Queries(pool, silence_ms_max=settings.silence_s_max * 1000)
+        yield Queries(
+            pool,
+            silence_ms_max=settings.silence_s_max * 1000,
+            newer_push_ms_max=settings.newer_push_s_max * 1000,
+            recording_ended_ms_max=settings.recording_ended_s_max * 1000,
+        )
     finally:
         await pool.close()
 

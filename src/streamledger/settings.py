@@ -139,6 +139,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     silence_s_max: Annotated[
         int, _about("Silence after which a session without a stop is suspect, in seconds.", ge=1)
     ] = 3600
+    newer_push_s_max: Annotated[
+        int,
+        _about(
+            "How long ago a newer push of the stream must have begun, without a sign of this one since, "
+            "before a session without a stop is suspect, in seconds.",
+            ge=0,
+        ),
+    ] = 60
+    recording_ended_s_max: Annotated[
+        int,
+        _about(
+            "How long ago its recording must have ended, without a sign since, "
+            "before a session without a stop is suspect, in seconds.",
+            ge=0,
+        ),
+    ] = 300
     log_level: Annotated[str, _about("debug, info, warning or error.")] = "info"
 
 

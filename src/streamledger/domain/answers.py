@@ -47,6 +47,29 @@ class DeliveryTotals(msgspec.Struct, frozen=True, kw_only=True):
     repeated: int = 0
 
 
+class AbnormalCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How often one type of abnormal event was reported."""
+
+    type: int
+    name: str
+    count: int
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The push errors (event type 321) of a session, in sum."""
+
+    reports: int
+    events: int
+    counts: list[AbnormalCount]
+    worst_at: str | None
+    """Of the report with the most abnormal events; null when no report could be read."""
+    worst_events: int
+    worst_interval_ms: int
+    """The stretch of time before worst_at that the report is about."""
+    first_at: str | None
+    last_at: str | None
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One push, named by `sequence`."""
 
@@ -73,6 +96,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     recordings: RecordingTotals
     screenshots: ScreenshotTotals
     deliveries: DeliveryTotals
+    health: Health | None = None
     anomalies: list[Anomaly]
     position: str
 

@@ -1,19 +1,23 @@
-"""To which session a recording or a screenshot belongs: by time on the same stream.
+"""To which session a recording or a screenshot belongs: by time on the same stream (ADR 0008).
 
 They carry no sequence, so this is a judgement, and says how sure it is and why. A decision is a pure
-function of the item and of the spans near it: those that touch it within the slack.
+function of the item, of the spans near it, and, when none comes near, of the latest open one before it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from streamledger.domain.session import Span
+from streamledger.domain.succession import same_place
 
 SLACK_MS: Final = 5000
 """Times of media are "not exact to the second" (267/38082): how far beside a push its media may lie."""
+
+LAST_OPEN_MAX: Final = 8
+"""How many of the latest open pushes are asked for an item that no push comes near."""
 
 
 class Confidence(StrEnum):
@@ -30,10 +34,13 @@ REASONS: Final = {
     "sticks_out": "part of it lies outside the push",
     "no_time": "its time cannot be read, so it belongs nowhere",
     "start_unknown": "the start of the push is not known",
+    "stop_missing": "the push has no stop, and a newer push began before this",
     "only_candidate": "no other push of the stream comes near",
+    "fits_best": "other pushes of the stream come near, and fit less well",
     "stream_param": "its stream_param equals that of this push and of no other candidate",
     "several": "it spans several pushes of the stream; this is one of them",
     "rivals": "several pushes of the stream ran at that time and nothing tells them apart",
+    "last_open": "no push is known to have run at that time; this is the latest one without a stop",
 }
 """What each reason code means, for people."""
 
@@ -58,88 +65,195 @@ class Attribution(msgspec.Struct, frozen=True, kw_only=True):
     """Sequences of the sessions that were considered for the same part and not chosen."""
 
 
+Interval = tuple[int, int]
+
+
 def decide(item: Item, spans: Sequence[Span], slack_ms: int = SLACK_MS) -> tuple[Attribution, ...]:
     """The sessions the item belongs to, in order of time; empty when it fits none.
 
-    `spans` may hold spans that do not touch the item: they have no influence.
+    `spans` are those of its stream, made with regard to each other (`succession.spans_of`). It may hold
+    spans that do not come near the item: they have no influence while any other does.
     """
-    inside: list[Span] = []
-    near: list[Span] = []
-    for span in spans:
-        if span.until_ms < span.from_ms or not _same_place(item, span):
-            continue
-        if item.until_ms >= span.from_ms and item.at_ms <= span.until_ms:
-            inside.append(span)
-        elif item.until_ms + slack_ms >= span.from_ms and item.at_ms - slack_ms <= span.until_ms:
-            near.append(span)
-    if not inside:
-        return _nearest(item, near)
-    if len(inside) == 1:
-        return (_attribute(item, inside[0], [], slack_ms, several=False),)
-    parts = _parts(item, inside, slack_ms)
-    chosen = []
-    for rivals in parts:
-        winner, others, told_apart = _winner(item, rivals)
-        attribution = _attribute(item, winner, others, slack_ms, several=len(parts) > 1)
-        if others:
-            attribution = Attribution(
-                sequence=winner.sequence,
-                confidence=Confidence.PROBABLE if told_apart else Confidence.AMBIGUOUS,
-                because=(*attribution.because, "stream_param" if told_apart else "rivals"),
-                alternatives=tuple(sorted(other.sequence for other in others)),
-            )
-        chosen.append(attribution)
-    return tuple(chosen)
-
-
-def _same_place(item: Item, span: Span) -> bool:
-    """Whether app and appname agree wherever both sides know them."""
-    if item.app is not None and span.app is not None and item.app != span.app:
-        return False
-    return item.appname is None or span.appname is None or item.appname == span.appname
-
-
-def _overlap_ms(item: Item, span: Span) -> int:
-    return min(item.until_ms, span.until_ms) - max(item.at_ms, span.from_ms)
-
-
-def _nearest(item: Item, near: list[Span]) -> tuple[Attribution, ...]:
+    here = [
+        span for span in spans if span.until_ms >= span.from_ms and same_place(item.app, item.appname, span)
+    ]
+    reach = (item.at_ms - slack_ms, item.until_ms + slack_ms)
+    near = [span for span in here if _meet(reach, _possible(span))]
     if not near:
-        return ()
-    ordered = sorted(near, key=lambda span: (-_overlap_ms(item, span), span.from_ms, span.sequence))
-    best = ordered[0]
-    rivals = [span for span in ordered[1:] if _overlap_ms(item, span) == _overlap_ms(item, best)]
-    winner, others, told_apart = _winner(item, [best, *rivals])
-    because: tuple[str, ...] = ("near",) if winner.from_certain else ("near", "start_unknown")
-    confidence = Confidence.PROBABLE
-    if others:
-        because = (*because, "stream_param" if told_apart else "rivals")
-        confidence = Confidence.PROBABLE if told_apart else Confidence.AMBIGUOUS
-    alternatives = tuple(sorted(span.sequence for span in near if span.sequence != winner.sequence))
+        return _last_open(item, spans, slack_ms)
+    core = core_of(item, slack_ms)
+    held = [span for span in near if _meet(core, _possible(span))]
+    if item.until_ms - item.at_ms <= 2 * slack_ms or not held:
+        return (_short(item, near, slack_ms),)
+    return _long(item, held, slack_ms)
+
+
+def core_of(item: Item, slack_ms: int = SLACK_MS) -> Interval:
+    """What surely belongs to the item whatever its times are off by: without the slack at both ends.
+
+    Of an item no longer than twice the slack, its middle.
+    """
+    if item.until_ms - item.at_ms > 2 * slack_ms:
+        return item.at_ms + slack_ms, item.until_ms - slack_ms
+    middle_ms = (item.at_ms + item.until_ms) // 2
+    return middle_ms, middle_ms
+
+
+def _possible(span: Span) -> Interval:
+    return span.from_ms, span.until_ms
+
+
+def _sure(span: Span) -> Interval:
     return (
-        Attribution(
-            sequence=winner.sequence, confidence=confidence, because=because, alternatives=alternatives
-        ),
+        span.from_ms if span.sure_from_ms is None else span.sure_from_ms,
+        span.until_ms if span.sure_until_ms is None else span.sure_until_ms,
     )
 
 
-def _parts(item: Item, inside: list[Span], slack_ms: int) -> list[list[Span]]:
+def _meet(one: Interval, other: Interval) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
+
+
+def _distance_ms(one: Interval, other: Interval) -> int:
+    return max(0, other[0] - one[1], one[0] - other[1])
+
+
+def _overlap_ms(item: Item, interval: Interval) -> int:
+    return min(item.until_ms, interval[1]) - max(item.at_ms, interval[0])
+
+
+def _witness(item: Item, candidates: Sequence[Span]) -> Span | None:
+    """The one candidate whose stream_param equals the item's."""
+    if not item.stream_param:
+        return None
+    witnesses = [span for span in candidates if span.stream_param == item.stream_param]
+    return witnesses[0] if len(witnesses) == 1 else None
+
+
+def _sequences(spans: Sequence[Span]) -> tuple[str, ...]:
+    return tuple(sorted(span.sequence for span in spans))
+
+
+def _short(item: Item, near: list[Span], slack_ms: int) -> Attribution:
+    """A moment, or an item too short or too far off to have a core of its own: it belongs to one push.
+
+    A push that surely ran then comes first, then one that surely ran within the slack, then one that
+    may have run then; within these the closest.
+    """
+    core = core_of(item, slack_ms)
+    reach = (item.at_ms - slack_ms, item.until_ms + slack_ms)
+
+    def rank(span: Span) -> tuple[int, int]:
+        if _meet(reach, _sure(span)):
+            distance_ms = _distance_ms(core, _sure(span))
+            return (1 if distance_ms else 0), distance_ms
+        distance_ms = _distance_ms(core, _possible(span))
+        return (3 if distance_ms else 2), distance_ms
+
+    ordered = sorted(near, key=lambda span: (rank(span), span.from_ms, span.sequence))
+    winner = ordered[0]
+    rivals = [span for span in ordered[1:] if rank(span) == rank(winner)]
+    witness = _witness(item, near) if len(near) > 1 else None
+    if witness is not None:
+        winner, rivals = witness, []
+    others = [span for span in near if span is not winner]
+    tier, distance_ms = rank(winner)
+    because = ["near" if distance_ms else "inside", *_doubts(winner, unsure=tier >= 2)]
+    confidence = Confidence.PROBABLE
+    if witness is not None:
+        because.append("stream_param")
+    elif rivals:
+        because.append("rivals")
+        confidence = Confidence.AMBIGUOUS
+    elif others:
+        because.append("fits_best")
+    else:
+        because.append("only_candidate")
+        if tier == 0 and winner.from_certain:
+            confidence = Confidence.CERTAIN
+    return Attribution(
+        sequence=winner.sequence,
+        confidence=confidence,
+        because=tuple(because),
+        alternatives=_sequences(others),
+    )
+
+
+def _doubts(span: Span, *, unsure: bool) -> list[str]:
+    doubts = [] if span.from_certain else ["start_unknown"]
+    if unsure and span.open:
+        doubts.append("stop_missing")
+    return doubts
+
+
+def _long(item: Item, held: list[Span], slack_ms: int) -> tuple[Attribution, ...]:
+    """An item with a core: it belongs to a push that ran all the while, else to those that follow each other.
+
+    Pushes that surely ran within the core come before those that only may have.
+    """
+    core = core_of(item, slack_ms)
+    sure = [span for span in held if _meet(core, _sure(span))]
+    interval = _sure if sure else _possible
+    whole = [span for span in sure or held if interval(span)[0] <= core[0] and core[1] <= interval(span)[1]]
+    parts = [whole] if whole else _parts(item, sure or held, interval, slack_ms)
+    rest = [span for span in held if span not in (whole or sure or held)]
+    chosen: dict[str, Attribution] = {}
+    for number, rivals in enumerate(parts):
+        begin_ms = min(interval(span)[0] for span in rivals)
+        end_ms = max(interval(span)[1] for span in rivals)
+        stretch = (max(begin_ms, item.at_ms), min(end_ms, item.until_ms))
+        pool = [*rivals, *(span for span in rest if _meet(stretch, _possible(span)))]
+        witness = _witness(item, pool) if len(pool) > 1 else None
+        ordered = sorted(rivals, key=lambda span: (-_overlap_ms(item, interval(span)), *_order(span)))
+        winner = witness or ordered[0]
+        others = [span for span in pool if span is not winner]
+        extent = interval(winner) if winner in rivals else _possible(winner)
+        fits = (number > 0 or item.at_ms + slack_ms >= extent[0]) and (
+            number < len(parts) - 1 or item.until_ms - slack_ms <= extent[1]
+        )
+        because = ["several"] if len(parts) > 1 else ["inside"] if fits else []
+        because += [] if fits else ["sticks_out"]
+        because += _doubts(winner, unsure=winner not in sure)
+        confidence = Confidence.PROBABLE
+        if witness is not None:
+            because.append("stream_param")
+        elif len(rivals) > 1:
+            because.append("rivals")
+            confidence = Confidence.AMBIGUOUS
+        elif others:
+            because.append("fits_best")
+        elif fits and winner.from_certain and winner in sure and len(parts) == 1:
+            confidence = Confidence.CERTAIN
+        if not others and len(parts) == 1:
+            because.append("only_candidate")
+        attribution = Attribution(
+            sequence=winner.sequence,
+            confidence=confidence,
+            because=tuple(because),
+            alternatives=_sequences(others),
+        )
+        chosen.setdefault(winner.sequence, attribution)
+    return tuple(chosen.values())
+
+
+def _order(span: Span) -> tuple[int, str]:
+    return span.from_ms, span.sequence
+
+
+def _parts(
+    item: Item, spans: list[Span], interval: Callable[[Span], Interval], slack_ms: int
+) -> list[list[Span]]:
     """Groups of spans that run at the same time within the item; one winner is chosen from each.
 
-    Pushes that follow each other (a resumed HLS file) give a group each. Where two only touch, by no
-    more than the slack, they follow each other; a touch of the item itself by no more than the slack
-    is noise beside a push that holds more of it.
+    Pushes that follow each other (a resumed HLS file) give a group each. Where two overlap by no more
+    than the slack, they follow each other.
     """
-    ordered = sorted(inside, key=lambda span: (span.from_ms, span.until_ms, span.sequence))
-    most_ms = max(_overlap_ms(item, span) for span in ordered)
-    if most_ms > slack_ms:
-        ordered = [span for span in ordered if _overlap_ms(item, span) > slack_ms]
     parts: list[list[Span]] = []
     reach_ms = 0
-    for span in ordered:
-        until_ms = min(span.until_ms, item.until_ms)
-        from_ms = max(span.from_ms, item.at_ms)
-        if parts and (reach_ms - from_ms > slack_ms or item.at_ms == item.until_ms or most_ms <= slack_ms):
+    for span in sorted(spans, key=lambda each: (*interval(each), each.sequence)):
+        from_ms = max(interval(span)[0], item.at_ms)
+        until_ms = min(interval(span)[1], item.until_ms)
+        if parts and reach_ms - from_ms > slack_ms:
             parts[-1].append(span)
             reach_ms = max(reach_ms, until_ms)
         else:
@@ -148,37 +262,12 @@ def _parts(item: Item, inside: list[Span], slack_ms: int) -> list[list[Span]]:
     return parts
 
 
-def _winner(item: Item, rivals: list[Span]) -> tuple[Span, list[Span], bool]:
-    """The span that is chosen among rivals, the others, and whether stream_param told them apart.
-
-    Without a witness: the one that holds most of the item, then the one that began first.
-    """
-    if len(rivals) == 1:
-        return rivals[0], [], True
-    told_apart = False
-    candidates = rivals
-    if item.stream_param:
-        witnesses = [span for span in rivals if span.stream_param == item.stream_param]
-        if len(witnesses) == 1:
-            candidates, told_apart = witnesses, True
-    winner = min(candidates, key=lambda span: (-_overlap_ms(item, span), span.from_ms, span.sequence))
-    return winner, [span for span in rivals if span is not winner], told_apart
-
-
-def _attribute(item: Item, span: Span, others: list[Span], slack_ms: int, *, several: bool) -> Attribution:
-    because: list[str] = []
-    confidence = Confidence.CERTAIN
-    fits = item.at_ms + slack_ms >= span.from_ms and item.until_ms - slack_ms <= span.until_ms
-    if several:
-        because.append("several")
-    elif fits:
-        because.append("inside")
-    else:
-        because.append("sticks_out")
-        confidence = Confidence.PROBABLE
-    if not span.from_certain:
-        because.append("start_unknown")
-        confidence = Confidence.PROBABLE
-    elif not others and not several and fits:
-        because.append("only_candidate")
-    return Attribution(sequence=span.sequence, confidence=confidence, because=tuple(because))
+def _last_open(item: Item, spans: Sequence[Span], slack_ms: int) -> tuple[Attribution, ...]:
+    """The latest push without a stop that began before the item, when no push comes near it."""
+    before = [span for span in spans if span.open and span.from_ms <= item.at_ms + slack_ms]
+    latest = sorted(before, key=_order, reverse=True)[:LAST_OPEN_MAX]
+    for span in latest:
+        if same_place(item.app, item.appname, span):
+            because = ("last_open", *_doubts(span, unsure=True))
+            return (Attribution(sequence=span.sequence, confidence=Confidence.PROBABLE, because=because),)
+    return ()

@@ -6,16 +6,19 @@ from typing import TypeVar
 import msgspec
 
 from streamledger.domain import session as fold
+from streamledger.domain.anomalies import anomalies_of
 from streamledger.domain.answers import (
-    Anomaly,
+    AbnormalCount,
     DeliveryTotals,
+    Health,
     RecordingTotals,
     ScreenshotTotals,
     Session,
     Stop,
 )
 from streamledger.domain.instants import instant_ms
-from streamledger.domain.session import Claim, SessionState
+from streamledger.domain.session import OPEN_END_MS, Claim, SessionState
+from streamledger.domain.suspicion import NEWER_PUSH_MS_MAX, RECORDING_ENDED_MS_MAX, suspicions
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +29,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     latest_ms: int | None = None
     """Time of the latest notification of the session, media included."""
     newer_push_ms: int | None = None
-    """Start of a push of the same stream that began later."""
+    """Start of the next push of the same stream and place; None or OPEN_END_MS without one."""
+    recording_ended_ms: int | None = None
+    """When its recording is known to have ended, if nothing was recorded since."""
+    newer_push_ms_max: int = NEWER_PUSH_MS_MAX
+    recording_ended_ms_max: int = RECORDING_ENDED_MS_MAX
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,9 +50,17 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 Value = TypeVar("Value")
 Meaning = Callable[[int | None], tuple[str, str]]
 """Class and meaning of an errcode."""
+AbnormalName = Callable[[int], str]
+"""Name of a type of abnormal event (event type 321)."""
 
 
-def derive(state: SessionState, totals: Totals, evidence: Evidence, meaning: Meaning) -> Session:
+def derive(
+    state: SessionState,
+    totals: Totals,
+    evidence: Evidence,
+    meaning: Meaning,
+    abnormal_name: AbnormalName = str,
+) -> Session:
     """The answer about a session."""
     began_ms, start_source = fold.started_ms(state)
     ended_ms = fold.ended_ms(state)
@@ -80,26 +95,57 @@ def derive(state: SessionState, totals: Totals, evidence: Evidence, meaning: Mea
         deliveries=DeliveryTotals(
             count=totals.deliveries, repeated=max(0, totals.deliveries - totals.notifications)
         ),
+        health=health_of(state, abnormal_name),
         anomalies=anomalies_of(state),
         position=str(totals.position),
     )
 
 
+def health_of(state: SessionState, abnormal_name: AbnormalName) -> Health | None:
+    """The push errors of a session in sum; None without any."""
+    health = state.health
+    if not health.reports:
+        return None
+    events, minus_at_ms, interval_ms = health.worst or (0, 0, 0)
+    return Health(
+        reports=health.reports,
+        events=sum(health.counts.values()),
+        counts=[
+            AbnormalCount(type=int(number), name=abnormal_name(int(number)), count=count)
+            for number, count in sorted(health.counts.items(), key=lambda each: int(each[0]))
+        ],
+        worst_at=instant_ms(-minus_at_ms) if health.worst else None,
+        worst_events=events,
+        worst_interval_ms=interval_ms,
+        first_at=None if health.first_ms is None else instant_ms(health.first_ms),
+        last_at=None if health.last_ms is None else instant_ms(health.last_ms),
+    )
+
+
 def distinct_notifications(state: SessionState) -> int:
-    """How many notifications made this state: one start, one stop, and the push errors."""
-    return bool(state.starts) + bool(state.stops) + state.health.reports
+    """How many notifications made this state: one start, one stop, the push errors, and all others."""
+    return bool(state.starts) + bool(state.stops) + state.health.reports + state.others
+
+
+def latest_sign_ms(state: SessionState, evidence: Evidence) -> int:
+    """When the session gave its latest sign: its start, a push error, or media attributed to it."""
+    return max(fold.sort_ms(state), state.health.last_ms or 0, evidence.latest_ms or 0)
 
 
 def presence_of(state: SessionState, evidence: Evidence) -> tuple[str, list[str]]:
     """ended, live or suspect, and for suspect the reasons. A session is never closed without a stop."""
     if state.stops:
         return "ended", []
-    reasons = []
-    latest_ms = max(fold.sort_ms(state), state.health.last_ms or 0, evidence.latest_ms or 0)
-    if evidence.now_ms - latest_ms > evidence.silence_ms_max:
-        reasons.append("silence")
-    if evidence.newer_push_ms is not None:
-        reasons.append("newer_push")
+    newer_ms = evidence.newer_push_ms
+    reasons = suspicions(
+        evidence.now_ms,
+        {
+            "silence": (latest_sign_ms(state, evidence), evidence.silence_ms_max),
+            "newer_push": (None if newer_ms == OPEN_END_MS else newer_ms, evidence.newer_push_ms_max),
+            "recording_ended": (evidence.recording_ended_ms, evidence.recording_ended_ms_max),
+        },
+        latest_sign_ms(state, evidence),
+    )
     return ("suspect" if reasons else "live"), reasons
 
 
@@ -109,56 +155,13 @@ def duration_of(state: SessionState, now_ms: int | None) -> tuple[int | None, st
         reported_ms = state.stops[0].push.push_duration_ms
         if reported_ms is not None:
             return reported_ms, "reported"
-    measured_ms = _measured_ms(state)
+    measured_ms = fold.measured_ms(state)
     if measured_ms is not None:
         return max(0, measured_ms), "measured"
     began_ms, _ = fold.started_ms(state)
     if not state.stops and began_ms is not None and now_ms is not None:
         return max(0, now_ms - began_ms), "running"
     return None, None
-
-
-def _measured_ms(state: SessionState) -> int | None:
-    began_ms, source = fold.started_ms(state)
-    ended_ms = fold.ended_ms(state)
-    if began_ms is None or ended_ms is None or source != "reported":
-        return None
-    return ended_ms - began_ms
-
-
-def anomalies_of(state: SessionState) -> list[Anomaly]:
-    """What is not as it should be, in the order of the codes' names."""
-    found = []
-    reported_ms = state.stops[0].push.push_duration_ms if state.stops else None
-    measured_ms = _measured_ms(state)
-    if measured_ms is not None and measured_ms < 0:
-        found.append(
-            Anomaly(code="stop_before_start", detail=f"the stop lies {-measured_ms} ms before the start")
-        )
-    elif (
-        measured_ms is not None
-        and reported_ms is not None
-        and abs(measured_ms - reported_ms) > fold.DURATION_TOLERANCE_MS
-    ):
-        found.append(
-            Anomaly(
-                code="duration_mismatch",
-                detail=f"push_duration says {reported_ms} ms, start and stop lie {measured_ms} ms apart",
-            )
-        )
-    if state.stops and not state.starts:
-        found.append(Anomaly(code="start_missing", detail="no start was delivered"))
-    if len(state.starts) > 1:
-        found.append(
-            Anomaly(code="start_conflict", detail=f"{len(state.starts)} different starts were delivered")
-        )
-    if len(state.stops) > 1:
-        found.append(
-            Anomaly(code="stop_conflict", detail=f"{len(state.stops)} different stops were delivered")
-        )
-    unreadable = sorted({field for claim in (*state.starts, *state.stops) for field in claim.unreadable})
-    found += [Anomaly(code="unreadable_field", detail=f"{field} cannot be read") for field in unreadable]
-    return sorted(found, key=lambda anomaly: (anomaly.code, anomaly.detail))
 
 
 def _first(state: SessionState, attribute: Callable[[Claim], Value | None]) -> Value | None:

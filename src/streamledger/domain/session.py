@@ -10,7 +10,7 @@ import msgspec
 
 from streamledger.domain.notification import Kind, Notification, Push, PushError
 
-FOLD_VERSION: Final = 1
+FOLD_VERSION: Final = 2
 """Raised whenever the same history would give other rows: a rebuild is then due."""
 
 CLAIMS_MAX: Final = 8
@@ -21,6 +21,9 @@ DURATION_TOLERANCE_MS: Final = 2000
 
 UNKNOWN_START_LOOKBACK_MS: Final = 12 * 3600 * 1000
 """How far before its stop a push of unknown start is assumed to reach, for attribution only."""
+
+OPEN_BESIDE_NEWER_MS: Final = 12 * 3600 * 1000
+"""How long after a newer push began an older one without a stop is held possible beside it (ADR 0008)."""
 
 OPEN_END_MS: Final = 2**63 - 1
 """The end of the span of a push whose stop is not known."""
@@ -45,8 +48,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reports: int = 0
     counts: dict[str, int] = {}
     """Abnormal events by type, as text."""
-    worst_interval_ms: int = 0
-    """The longest report interval in which something was abnormal."""
+    worst: tuple[int, int, int] | None = None
+    """The report with the most abnormal events: how many, -(its time), its interval; the greatest counts."""
     first_ms: int | None = None
     last_ms: int | None = None
 
@@ -59,6 +62,8 @@ class SessionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     starts: tuple[Claim, ...] = ()
     stops: tuple[Claim, ...] = ()
     health: Health = Health()
+    others: int = 0
+    """Distinct notifications of types not modelled that name this sequence."""
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +72,14 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     sequence: str
     from_ms: int
     until_ms: int
-    """OPEN_END_MS while no stop is known."""
+    """OPEN_END_MS while no stop is known, unless a newer push of the stream makes that unlikely."""
     from_certain: bool
+    sure_from_ms: int | None = None
+    """From here the push is known to have run; None: from from_ms."""
+    sure_until_ms: int | None = None
+    """Until here the push is known, or has to be assumed, to have run; None: until until_ms."""
+    open: bool = False
+    """Whether no stop is known."""
     app: str | None = None
     appname: str | None = None
     stream_param: str | None = None
@@ -87,7 +98,7 @@ def stop_order(claim: Claim) -> tuple[bool, int, str]:
 def take(state: SessionState, notification: Notification, position: int) -> SessionState:
     """The state after one more notification of this sequence; the same state when it brings nothing new.
 
-    Push errors are a tally, so the caller takes each distinct one once.
+    Push errors and types not modelled are tallies, so the caller takes each distinct one once.
     """
     if notification.kind is Kind.PUSH_STARTED:
         starts = _join(state.starts, _claim(notification, position))
@@ -97,7 +108,9 @@ def take(state: SessionState, notification: Notification, position: int) -> Sess
         stops = _join(state.stops, _claim(notification, position))
         stops = tuple(sorted(stops, key=stop_order)[:CLAIMS_MAX])
         return state if stops == state.stops else msgspec.structs.replace(state, stops=stops)
-    return msgspec.structs.replace(state, health=_tally(state.health, notification))
+    if notification.kind is Kind.PUSH_ERROR:
+        return msgspec.structs.replace(state, health=_tally(state.health, notification))
+    return msgspec.structs.replace(state, others=state.others + 1)
 
 
 def _claim(notification: Notification, position: int) -> Claim:
@@ -126,18 +139,23 @@ def _join(claims: tuple[Claim, ...], claim: Claim) -> tuple[Claim, ...]:
 def _tally(health: Health, notification: Notification) -> Health:
     detail = notification.detail
     counts = dict(health.counts)
+    at_ms = notification.at_ms
+    events = 0
     interval_ms = 0
     if isinstance(detail, PushError):
         for abnormal in detail.abnormal_events:
             name = str(abnormal.type)
             counts[name] = counts.get(name, 0) + abnormal.count
+            events += abnormal.count
         interval_ms = detail.report_interval_ms or 0
-    at_ms = notification.at_ms
+    worst = health.worst
+    if events and at_ms is not None:
+        worst = max(worst or (0, 0, 0), (events, -at_ms, interval_ms))
     times = [time for time in (health.first_ms, health.last_ms, at_ms) if time is not None]
     return Health(
         reports=health.reports + 1,
         counts=dict(sorted(counts.items())),
-        worst_interval_ms=max(health.worst_interval_ms, interval_ms),
+        worst=worst,
         first_ms=min(times, default=None),
         last_ms=max(times, default=None),
     )
@@ -161,6 +179,15 @@ def ended_ms(state: SessionState) -> int | None:
     return state.stops[0].at_ms if state.stops else None
 
 
+def measured_ms(state: SessionState) -> int | None:
+    """From the reported start to the stop, negative when they are the wrong way round; None without both."""
+    began_ms, source = started_ms(state)
+    end_ms = ended_ms(state)
+    if began_ms is None or end_ms is None or source != "reported":
+        return None
+    return end_ms - began_ms
+
+
 def sort_ms(state: SessionState) -> int:
     """The time by which lists are ordered: the start, else the earliest time that is known."""
     began_ms, _ = started_ms(state)
@@ -170,34 +197,60 @@ def sort_ms(state: SessionState) -> int:
     return min(known, default=0)
 
 
-def span(state: SessionState) -> Span:
-    """The span in which content of this push can lie. Empty (until < from) when no time is known."""
+def span(state: SessionState, newer_ms: int | None = None) -> Span:
+    """The span in which content of this push can lie. Empty (until < from) when no time is known.
+
+    `newer_ms` is the start of the next push of the same stream and place (`succession.newer_ms`): it
+    matters while this one has no stop. The rules are those of ADR 0008.
+    """
     began_ms, source = started_ms(state)
-    end_ms = ended_ms(state)
-    if end_ms is None:
-        until_ms = OPEN_END_MS
-        if began_ms is None:
-            first_ms = state.health.first_ms
-            if first_ms is None or state.stops:
-                began_ms, until_ms = 0, -1
-            else:
-                began_ms = first_ms
-        elif state.stops:
-            until_ms = began_ms  # stopped, but nobody can say when: only its first moment is certain
-    else:
-        until_ms = end_ms
-        if began_ms is None:
-            began_ms = max(0, end_ms - UNKNOWN_START_LOOKBACK_MS)
+    from_ms, until_ms, sure_from_ms, sure_until_ms = (
+        _closed(state, began_ms) if state.stops else _open(state, began_ms, newer_ms)
+    )
     claim = leading_claim(state)
     return Span(
         sequence=state.sequence,
-        from_ms=began_ms,
+        from_ms=from_ms,
         until_ms=until_ms,
         from_certain=source is not None,
+        sure_from_ms=sure_from_ms,
+        sure_until_ms=sure_until_ms,
+        open=not state.stops and until_ms >= from_ms,
         app=claim.app if claim else None,
         appname=claim.appname if claim else None,
         stream_param=claim.stream_param if claim else None,
     )
+
+
+NOWHERE: Final = (0, -1, 0, -1)
+
+
+def _closed(state: SessionState, began_ms: int | None) -> tuple[int, int, int, int]:
+    """From, until and the sure part of them for a push whose stop is known."""
+    end_ms = ended_ms(state)
+    if end_ms is None:
+        if began_ms is None:
+            return NOWHERE
+        # The stop's time cannot be read; its duration may still tell it.
+        reach_ms = began_ms + (state.stops[0].push.push_duration_ms or 0)
+        return began_ms, reach_ms, began_ms, reach_ms
+    if began_ms is None:
+        first_ms = min(state.health.first_ms if state.health.first_ms is not None else end_ms, end_ms)
+        return max(0, min(first_ms, end_ms - UNKNOWN_START_LOOKBACK_MS)), end_ms, first_ms, end_ms
+    # A stop before its start: the clocks disagree, so the push lies between the two.
+    from_ms, until_ms = min(began_ms, end_ms), max(began_ms, end_ms)
+    return from_ms, until_ms, from_ms, until_ms
+
+
+def _open(state: SessionState, began_ms: int | None, newer_ms: int | None) -> tuple[int, int, int, int]:
+    """The same for a push without a stop: sure until a newer one begins, unless it gave a sign later."""
+    from_ms = began_ms if began_ms is not None else state.health.first_ms
+    if from_ms is None:
+        return NOWHERE
+    if newer_ms is None or newer_ms == OPEN_END_MS:
+        return from_ms, OPEN_END_MS, from_ms, OPEN_END_MS
+    sure_ms = max(newer_ms, state.health.last_ms or 0)
+    return from_ms, sure_ms + OPEN_BESIDE_NEWER_MS, from_ms, sure_ms
 
 
 def leading_claim(state: SessionState) -> Claim | None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from streamledger.domain.anomalies import anomalies_of
 from streamledger.domain.answers import (
-    Anomaly,
     AttributionAnswer,
     LedgerEntry,
     ProjectionStatus,
@@ -21,8 +21,11 @@ from streamledger.domain.derivation import Evidence, Totals, derive, distinct_no
 from streamledger.domain.events import LedgerEvent, is_notification
 from streamledger.domain.instants import instant_ms, instant_us
 from streamledger.domain.notification import Kind, Screenshot
+from streamledger.domain.stream_answers import StreamEntry
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.ledger import mapper
 from streamledger.readmodel.rows import SessionRow, StreamRow, TimelineRow
+from streamledger.tencent.abnormal import abnormal_name
 from streamledger.tencent.envelope import read_envelope
 from streamledger.tencent.errcodes import class_of, meaning_of
 from streamledger.tencent.reader import notification_of
@@ -37,7 +40,7 @@ class Found(msgspec.Struct, frozen=True):
 
     row: SessionRow
     latest_ms: int | None = None
-    newer_push_ms: int | None = None
+    recording_ended_ms: int | None = None
     screenshot_position: int | None = None
 
 
@@ -47,7 +50,7 @@ def meaning(errcode: int | None) -> tuple[str, str]:
 
 
 def session_answer(
-    found: Found, latest: LedgerEvent | None, now_ms: int, silence_ms_max: int, *, shared: bool
+    found: Found, latest: LedgerEvent | None, now_ms: int, limits: SuspectLimits, *, shared: bool
 ) -> Session:
     """The answer about a session; `shared` says that other streams have its sequence too."""
     row = found.row
@@ -67,13 +70,8 @@ def session_answer(
         notifications=distinct_notifications(row.fold),
         position=row.position,
     )
-    session = derive(row.fold, totals, _evidence(found, now_ms, silence_ms_max), meaning)
-    anomalies = session.anomalies
-    if shared:
-        anomalies = [
-            *anomalies,
-            Anomaly(code="sequence_shared", detail="another stream has a session with this sequence"),
-        ]
+    session = derive(row.fold, totals, evidence_of(found, now_ms, limits), meaning, abnormal_name)
+    anomalies = anomalies_of(row.fold, shared=True) if shared else session.anomalies
     return without_secrets(msgspec.structs.replace(session, anomalies=anomalies))
 
 
@@ -84,12 +82,16 @@ def without_secrets(session: Session) -> Session:
     return session if shown == fields else msgspec.convert(shown, Session)
 
 
-def _evidence(found: Found, now_ms: int, silence_ms_max: int) -> Evidence:
+def evidence_of(found: Found, now_ms: int, limits: SuspectLimits) -> Evidence:
+    """What speaks for or against a session, as it was read."""
     return Evidence(
         now_ms=now_ms,
-        silence_ms_max=silence_ms_max,
+        silence_ms_max=limits.silence_ms_max,
+        newer_push_ms_max=limits.newer_push_ms_max,
+        recording_ended_ms_max=limits.recording_ended_ms_max,
         latest_ms=found.latest_ms,
-        newer_push_ms=found.newer_push_ms,
+        newer_push_ms=found.row.newer_ms,
+        recording_ended_ms=found.recording_ended_ms,
     )
 
 
@@ -129,11 +131,24 @@ def timeline_entry(row: TimelineRow, event: LedgerEvent | None) -> TimelineEntry
     )
 
 
-def stream_answer(row: StreamRow, open_sessions: Sequence[Found], now_ms: int, silence_ms_max: int) -> Stream:
+def stream_entry(row: TimelineRow, event: LedgerEvent | None) -> StreamEntry:
+    """An entry of a stream's list, from its row and the event it points to."""
+    entry = timeline_entry(row, event)
+    fields = {name: getattr(entry, name) for name in entry.__struct_fields__}
+    envelope = read_envelope(event.delivery.body) if event is not None else None
+    return StreamEntry(
+        **fields,
+        stream_id=row.stream_id,
+        event_type=envelope.event_type if envelope else None,
+        sequence=row.sequence or None,
+    )
+
+
+def stream_answer(
+    row: StreamRow, open_sessions: Sequence[Found], now_ms: int, limits: SuspectLimits
+) -> Stream:
     """A stream is live while any of its sessions is."""
-    states = {
-        presence_of(found.row.fold, _evidence(found, now_ms, silence_ms_max))[0] for found in open_sessions
-    }
+    states = {presence_of(found.row.fold, evidence_of(found, now_ms, limits))[0] for found in open_sessions}
     presence = "live" if "live" in states else "suspect" if states else "offline"
     return Stream(
         stream_id=row.stream_id,

@@ -1,22 +1,23 @@
 """What a batch of events changes in the rows of the sessions projection: pure, on a workspace.
 
-Three steps, with loading in between: `take` folds each event into sessions and timeline rows;
-`windows` tells which stretches of which streams have to be judged again; `attribute` judges the
-media there. The result depends on the events up to here, not on where batches were cut.
+Four steps, with loading in between: `take` folds each event into sessions and timeline rows;
+`settle` tells open sessions which push follows them; `windows` tells which stretches of which streams
+have to be judged again; `attribute` judges the media there. The result depends on the events up to
+here, not on where batches were cut.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from streamledger.domain import attribution
+from streamledger.domain import attribution, succession
 from streamledger.domain import session as fold
 from streamledger.domain.attribution import Attribution, Item
-from streamledger.domain.notification import Kind, Notification, Recording
+from streamledger.domain.notification import Kind, Notification, Recording, RecordingStatus
 from streamledger.domain.session import OPEN_END_MS, Span
 from streamledger.readmodel.projection import Fact
-from streamledger.readmodel.rows import StreamRow, TimelineRow
+from streamledger.readmodel.rows import SessionRow, StreamRow, TimelineRow
 from streamledger.readmodel.workspace import FactKey, SessionKey, Workspace
 
 ATTRIBUTED_KINDS: Final = frozenset(
@@ -57,6 +58,8 @@ def take(workspace: Workspace, facts: Iterable[Fact]) -> dict[FactKey, Item]:
         is_new, counts = _enter(workspace, key, fact)
         if is_new:
             _count_kind(stream, notification.kind)
+        if counts:
+            stream.latest_ms = max(stream.latest_ms, _latest_ms(fact))
         if notification.sequence is not None and notification.kind not in ATTRIBUTED_KINDS:
             _fold(workspace, stream, fact, is_new_content=counts)
         elif notification.kind in ATTRIBUTED_KINDS:
@@ -66,6 +69,14 @@ def take(workspace: Workspace, facts: Iterable[Fact]) -> dict[FactKey, Item]:
             if counts and next(iter(rows)).content == notification.content:
                 items[key] = item_of(notification)
     return items
+
+
+def _latest_ms(fact: Fact) -> int:
+    """When what a notification tells of was over; its receipt when its time cannot be read."""
+    at_ms = _at_ms(fact.notification)
+    if at_ms is None:
+        return fact.delivery.received_at_us // 1000
+    return max(at_ms, fact.notification.until_ms or 0)
 
 
 def item_of(notification: Notification) -> Item:
@@ -166,22 +177,22 @@ def _describe(row: TimelineRow, notification: Notification) -> None:
     if isinstance(notification.detail, Recording):
         row.duration_s = notification.detail.duration_s
         row.bytes = notification.detail.file_bytes
+    elif isinstance(notification.detail, RecordingStatus):
+        row.note = notification.detail.record_event
 
 
 def _counts_more(notification: Notification, row: TimelineRow) -> bool:
     """Which of two contents of one identity counts: the earliest start, the latest of everything else.
 
-    One without a readable time counts least, as in the fold.
+    One without a readable time counts least, as in the fold; ties by content.
     """
     at_ms = _at_ms(notification)
-    until_ms = None if at_ms is None else max(at_ms, notification.until_ms or 0)
-    timeless = row.because == NO_TIME
+    if at_ms is None or row.because == NO_TIME:
+        return (at_ms is None, notification.content) < (row.because == NO_TIME, row.content)
     if notification.kind is Kind.PUSH_STARTED:
-        new, known = at_ms or 0, row.at_ms
-    else:
-        new, known = -(until_ms or 0), -row.until_ms
-    known = 0 if timeless else known
-    return (at_ms is None, new, notification.content) < (timeless, known, row.content)
+        return (at_ms, notification.content) < (row.at_ms, row.content)
+    until_ms = max(at_ms, notification.until_ms or 0)
+    return (-until_ms, notification.content) < (-row.until_ms, row.content)
 
 
 def _fold(workspace: Workspace, stream: StreamRow, fact: Fact, *, is_new_content: bool) -> None:
@@ -190,15 +201,87 @@ def _fold(workspace: Workspace, stream: StreamRow, fact: Fact, *, is_new_content
     is_new = (stream.stream_id, sequence) not in workspace.sessions
     row = workspace.session(stream.stream_id, sequence)
     stream.sessions += is_new
+    was_open = not is_new and not row.ended
     row.deliveries += 1
     row.position = max(row.position, fact.position)
-    if not is_new_content:
-        return
-    row.fold = fold.take(row.fold, fact.notification, fact.position)
-    span = fold.span(row.fold)
-    row.sort_ms = fold.sort_ms(row.fold)
-    row.span_from_ms, row.span_until_ms = span.from_ms, span.until_ms
+    if is_new_content:
+        row.fold = fold.take(row.fold, fact.notification, fact.position)
     row.ended = bool(row.fold.stops)
+    stream.open_sessions += (not row.ended) - was_open
+
+
+class Follower(msgspec.Struct, frozen=True):
+    """An open session that looks for the push that follows it."""
+
+    stream_id: str
+    sequence: str
+    from_ms: int
+    app: str | None
+    appname: str | None
+
+
+def moved_starts(workspace: Workspace, touched: Iterable[SessionKey]) -> list[Window]:
+    """Where starts came, went or changed place: open sessions before them may have a new follower."""
+    found = []
+    for key in touched:
+        row = workspace.sessions.get(key)
+        if row is None:
+            continue
+        before, after = _start_of(workspace.session_before(key)), _start_of(row)
+        if before != after:
+            times = [start[0] for start in (before, after) if start is not None]
+            found.append(Window(key[0], min(times), max(times)))
+    return found
+
+
+def _start_of(row: SessionRow | None) -> tuple[int, str | None, str | None] | None:
+    """The start of a push, where it is known, and its place."""
+    if row is None:
+        return None
+    began_ms, _ = fold.started_ms(row.fold)
+    claim = fold.leading_claim(row.fold)
+    return None if began_ms is None or claim is None else (began_ms, claim.app, claim.appname)
+
+
+def seekers(workspace: Workspace, keys: Iterable[SessionKey]) -> list[Follower]:
+    """Those of these sessions that have no stop: they need to know which push follows."""
+    found = []
+    for key in keys:
+        row = workspace.sessions.get(key)
+        if row is not None:
+            span = fold.span(row.fold)
+            if span.open:
+                found.append(Follower(*key, span.from_ms, span.app, span.appname))
+    return found
+
+
+def settle(
+    workspace: Workspace,
+    keys: Collection[SessionKey],
+    touched: Iterable[SessionKey],
+    followers: Mapping[SessionKey, int],
+) -> None:
+    """Write into the rows of these sessions what their folds, and the pushes that follow them, say.
+
+    `followers` gives the start of the next push among all sessions but the touched ones.
+    """
+    by_stream: dict[str, list[fold.SessionState]] = {}
+    for key in touched:
+        if key in workspace.sessions:
+            by_stream.setdefault(key[0], []).append(workspace.sessions[key].fold)
+    starts = {stream_id: succession.Starts(states) for stream_id, states in by_stream.items()}
+    none = succession.Starts(())
+    for key in keys:
+        row = workspace.sessions.get(key)
+        if row is None:
+            continue
+        newer_ms = starts.get(key[0], none).after(fold.span(row.fold))
+        row.newer_ms = OPEN_END_MS if row.ended else min(newer_ms, followers.get(key, OPEN_END_MS))
+        span = fold.span(row.fold, row.newer_ms)
+        row.sort_ms = fold.sort_ms(row.fold)
+        row.span_from_ms, row.span_until_ms = span.from_ms, span.until_ms
+        row.start_known = fold.started_ms(row.fold)[0] is not None
+        row.app, row.appname = span.app, span.appname
 
 
 def windows(workspace: Workspace, sessions: Iterable[SessionKey]) -> list[Window]:
@@ -208,21 +291,34 @@ def windows(workspace: Workspace, sessions: Iterable[SessionKey]) -> list[Window
         row = workspace.sessions.get(key)
         if row is None:
             continue
-        before, after = workspace.span_before(key), fold.span(row.fold)
+        before, after = workspace.span_before(key), fold.span(row.fold, row.newer_ms)
         if before == after:
             continue
-        edges = [after] if before is None else [before, after]
-        only_end = before is not None and msgspec.structs.replace(before, until_ms=after.until_ms) == after
-        from_ms = min(span.until_ms if only_end else span.from_ms for span in edges)
-        until_ms = max(span.until_ms for span in edges)
-        found.append(
-            Window(
-                stream_id=key[0],
-                from_ms=max(0, from_ms - WINDOW_MARGIN_MS),
-                until_ms=min(OPEN_END_MS, until_ms + WINDOW_MARGIN_MS),
-            )
-        )
+        edges, to_the_end = _edges(before, after)
+        if edges:
+            until_ms = OPEN_END_MS if to_the_end else max(edges) + WINDOW_MARGIN_MS
+            found.append(Window(key[0], max(0, min(edges) - WINDOW_MARGIN_MS), min(OPEN_END_MS, until_ms)))
     return found
+
+
+def _edges(before: Span | None, after: Span) -> tuple[list[int], bool]:
+    """The ends of a span that moved, and whether everything behind them may have changed too.
+
+    An open session may be the latest one, to which media fall that no other is near (`last_open`).
+    """
+    spans = [span for span in (before, after) if span is not None and span.until_ms >= span.from_ms]
+    is_open = any(span.open for span in spans)
+    if before is None or len(spans) < 2 or _bearing(before) != _bearing(after):
+        return [edge for span in spans for edge in (span.from_ms, span.until_ms)], is_open
+    names = ("until_ms", "sure_from_ms", "sure_until_ms")
+    moved = [name for name in names if getattr(before, name) != getattr(after, name)]
+    edges = [getattr(span, name) for span in spans for name in moved]
+    return edges, is_open and before.open != after.open
+
+
+def _bearing(span: Span) -> tuple[object, ...]:
+    """What of a span bears on all its media; its beginning, as of rivals the first to begin is named."""
+    return span.from_ms, span.from_certain, span.app, span.appname, span.stream_param
 
 
 def attribute(

@@ -17,11 +17,13 @@ from streamledger.domain.errors import (
     StreamUnknown,
 )
 from streamledger.domain.notification import Kind
+from streamledger.domain.suspicion import NEWER_PUSH_MS_MAX, RECORDING_ENDED_MS_MAX, SuspectLimits
 from streamledger.ledger import reader
 from streamledger.readmodel import answering
 from streamledger.readmodel.answering import Found
 from streamledger.readmodel.cursors import decode_cursor, encode_cursor
-from streamledger.readmodel.fetching import fetch as _fetch
+from streamledger.readmodel.evidence import EVIDENCE, SUSPECT, suspect_facts
+from streamledger.readmodel.fetching import fetch
 from streamledger.readmodel.rows import StreamRow, TimelineRow
 from streamledger.readmodel.tables import columns_of, session_row, stream_row, timeline_row
 
@@ -32,19 +34,6 @@ LIMIT_MAX: Final = 500
 MIN_POSITION_WAIT_S_MAX: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.01
 STREAM_OPEN_SESSIONS_MAX: Final = 100
-
-# What speaks for or against an open session: its latest notification, and the next push of its stream.
-EVIDENCE: Final = """
-    (SELECT t.at_ms FROM timeline AS t WHERE t.stream_id = s.stream_id AND t.sequence = s.sequence
-     ORDER BY t.at_ms DESC LIMIT 1) AS latest_ms,
-    CASE WHEN s.ended THEN NULL ELSE
-        (SELECT n.sort_ms FROM sessions AS n WHERE n.stream_id = s.stream_id AND n.sort_ms > s.sort_ms
-         ORDER BY n.sort_ms LIMIT 1) END AS newer_push_ms,
-    CASE WHEN s.screenshots > 0 THEN
-        (SELECT t.position FROM timeline AS t WHERE t.stream_id = s.stream_id AND t.sequence = s.sequence
-         AND t.kind = 'screenshot' ORDER BY t.at_ms DESC, t.key DESC LIMIT 1) END AS screenshot_position
-"""
-SUSPECT: Final = "(greatest(sort_ms, latest_ms) < %(silent_since_ms)s OR newer_push_ms IS NOT NULL)"
 
 
 class Page(msgspec.Struct, Generic[Item], frozen=True):
@@ -72,16 +61,26 @@ class Queries:
         pool: AsyncConnectionPool[AsyncConnection],
         *,
         silence_ms_max: int,
+        newer_push_ms_max: int = NEWER_PUSH_MS_MAX,
+        recording_ended_ms_max: int = RECORDING_ENDED_MS_MAX,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._pool = pool
-        self._silence_ms_max = silence_ms_max
+        self.limits = SuspectLimits(
+            silence_ms_max=silence_ms_max,
+            newer_push_ms_max=newer_push_ms_max,
+            recording_ended_ms_max=recording_ended_ms_max,
+        )
         self._clock_ms = clock_ms
 
     @property
     def pool(self) -> AsyncConnectionPool[AsyncConnection]:
         """The connections, for the queries of other rooms of the read model."""
         return self._pool
+
+    def now_ms(self) -> int:
+        """Now, by the clock of all queries."""
+        return self._clock_ms()
 
     async def sessions(
         self, wanted: SessionFilter, limit: int = LIMIT_DEFAULT, cursor: str | None = None
@@ -90,7 +89,7 @@ class Queries:
         now_ms = self._clock_ms()
         facts: dict[str, Any] = {
             "limit": limit + 1,
-            "silent_since_ms": now_ms - self._silence_ms_max,
+            **suspect_facts(self.limits, now_ms),
             "stream_id": wanted.stream_id,
             "from_ms": wanted.started_from_ms,
             "to_ms": wanted.started_to_ms,
@@ -121,7 +120,7 @@ class Queries:
             f" ORDER BY sort_ms {direction}, stream_id {direction}, sequence {direction} LIMIT %(limit)s"
         )
         async with self._pool.connection() as connection:
-            found = [_found(values) for values in await _fetch(connection, sql, facts)]
+            found = [found_of(values) for values in await fetch(connection, sql, facts)]
             more, found = len(found) > limit, found[:limit]
             items = await self._answers(connection, found, now_ms)
         next_cursor = None
@@ -165,7 +164,7 @@ class Queries:
         async with self._pool.connection() as connection:
             session = (await self._find(connection, sequence, stream_id)).row
             facts |= {"stream_id": session.stream_id, "sequence": sequence}
-            rows = [timeline_row(values) for values in await _fetch(connection, sql, facts)]
+            rows = [timeline_row(values) for values in await fetch(connection, sql, facts)]
             more, rows = len(rows) > limit, rows[:limit]
             items = await self._entries(connection, rows)
         last = rows[-1] if more else None
@@ -174,37 +173,47 @@ class Queries:
     async def streams(
         self, presence: str | None = None, limit: int = LIMIT_DEFAULT, cursor: str | None = None
     ) -> Page[Stream]:
-        """Streams in the order of their names; with presence "live" those with any open session."""
+        """Streams in the order of their names; with presence "live" those that are."""
         after = decode_cursor("streams", cursor, (str,))[0] if cursor is not None else ""
-        facts = {"after": after, "limit": limit + 1}
         if presence == "live":
-            # A loose index scan over the open sessions: one step a stream, however many sessions it has.
-            sql = (
-                "WITH RECURSIVE open(stream_id) AS ("  # noqa: S608  # constant names
-                " (SELECT stream_id FROM sessions WHERE NOT ended AND stream_id > %(after)s"
-                "  ORDER BY stream_id LIMIT 1)"
-                " UNION ALL SELECT (SELECT s.stream_id FROM sessions AS s WHERE NOT s.ended"
-                "  AND s.stream_id > open.stream_id ORDER BY s.stream_id LIMIT 1)"
-                " FROM open WHERE open.stream_id IS NOT NULL"
-                f") SELECT {columns_of('streams', 's')} FROM open JOIN streams AS s USING (stream_id)"
-                " ORDER BY stream_id LIMIT %(limit)s"
-            )
-        else:
-            sql = (
-                f"SELECT {columns_of('streams')} FROM streams WHERE stream_id > %(after)s"  # noqa: S608  # constant names
-                " ORDER BY stream_id LIMIT %(limit)s"
-            )
+            return await self._live_streams(after, limit)
         async with self._pool.connection() as connection:
-            rows = [stream_row(values) for values in await _fetch(connection, sql, facts)]
+            rows = await self._stream_rows(connection, "true", {"after": after, "limit": limit + 1})
             more, rows = len(rows) > limit, rows[:limit]
             items = await self._streams(connection, rows)
         return Page(items, encode_cursor("streams", [rows[-1].stream_id]) if more else None)
+
+    async def _live_streams(self, after: str, limit: int) -> Page[Stream]:
+        """Streams that are live. Those with nothing but lost stops, silent for long, are skipped in SQL."""
+        facts = {"after": after, "limit": limit + 1, **suspect_facts(self.limits, self._clock_ms())}
+        items: list[Stream] = []
+        async with self._pool.connection() as connection:
+            while len(items) <= limit:
+                rows = await self._stream_rows(
+                    connection, "open_sessions > 0 AND latest_ms >= %(silent_since_ms)s", facts
+                )
+                found = await self._streams(connection, rows)
+                items += [stream for stream in found if stream.presence == "live"]
+                if len(rows) <= limit:
+                    break
+                facts["after"] = rows[-1].stream_id
+        more, items = len(items) > limit, items[:limit]
+        return Page(items, encode_cursor("streams", [items[-1].stream_id]) if more else None)
+
+    async def _stream_rows(
+        self, connection: AsyncConnection, condition: str, facts: dict[str, Any]
+    ) -> list[StreamRow]:
+        sql = (
+            f"SELECT {columns_of('streams')} FROM streams WHERE stream_id > %(after)s AND {condition}"  # noqa: S608  # constant conditions
+            " ORDER BY stream_id LIMIT %(limit)s"
+        )
+        return [stream_row(values) for values in await fetch(connection, sql, facts)]
 
     async def stream(self, stream_id: str) -> Stream:
         """One stream. Raises StreamUnknown."""
         sql = f"SELECT {columns_of('streams')} FROM streams WHERE stream_id = %(stream_id)s"  # noqa: S608  # constant names
         async with self._pool.connection() as connection:
-            rows = [stream_row(values) for values in await _fetch(connection, sql, {"stream_id": stream_id})]
+            rows = [stream_row(values) for values in await fetch(connection, sql, {"stream_id": stream_id})]
             if not rows:
                 raise StreamUnknown(stream_id=stream_id)
             return (await self._streams(connection, rows))[0]
@@ -216,13 +225,13 @@ class Queries:
             " ORDER BY notification_id LIMIT %(limit)s"
         )
         async with self._pool.connection() as connection:
-            rows = await _fetch(connection, sql, {"after": after, "limit": limit})
+            rows = await fetch(connection, sql, {"after": after, "limit": limit})
         return [answering.ledger_entry(reader.event_of(row)) for row in rows]
 
     async def projections(self) -> list[ProjectionStatus]:
         """How far the projections have come."""
         async with self._pool.connection() as connection:
-            rows = await _fetch(
+            rows = await fetch(
                 connection,
                 "SELECT p.name, p.position, p.digest::text, h.head,"
                 " (SELECT count(*) FROM (SELECT FROM ledger_events WHERE notification_id > p.position"
@@ -240,7 +249,7 @@ class Queries:
         """The position that a projection has taken in."""
         sql = "SELECT position FROM projections WHERE name = %(name)s"
         async with self._pool.connection() as connection:
-            rows = await _fetch(connection, sql, {"name": projection})
+            rows = await fetch(connection, sql, {"name": projection})
         return int(rows[0][0]) if rows else 0
 
     async def wait_for(self, min_position: int, projection: str = "sessions") -> None:
@@ -260,12 +269,12 @@ class Queries:
         )
         if stream_id is not None:
             sql += " AND s.stream_id = %(stream_id)s"
-        rows = await _fetch(
+        rows = await fetch(
             connection, sql + " ORDER BY s.stream_id LIMIT 10", {"sequence": sequence, "stream_id": stream_id}
         )
         if not rows:
             raise SessionUnknown(sequence=sequence)
-        found = [_found(values) for values in rows]
+        found = [found_of(values) for values in rows]
         if len(found) > 1:
             raise SessionAmbiguous(sequence=sequence, streams=", ".join(each.row.stream_id for each in found))
         return found[0]
@@ -274,14 +283,14 @@ class Queries:
         self, connection: AsyncConnection, found: Sequence[Found], now_ms: int
     ) -> list[Session]:
         positions = [each.screenshot_position for each in found if each.screenshot_position is not None]
-        latest = await self._read(connection, positions)
+        latest = await read_events(connection, positions)
         shared = await self._sequences_of_several_streams(connection, [each.row.sequence for each in found])
         return [
             answering.session_answer(
                 each,
                 latest.get(each.screenshot_position or -1),
                 now_ms,
-                self._silence_ms_max,
+                self.limits,
                 shared=each.row.sequence in shared,
             )
             for each in found
@@ -290,7 +299,7 @@ class Queries:
     async def _sequences_of_several_streams(
         self, connection: AsyncConnection, sequences: Sequence[str]
     ) -> set[str]:
-        rows = await _fetch(
+        rows = await fetch(
             connection,
             "SELECT named.sequence FROM unnest(%(sequences)s::text[]) AS named(sequence) WHERE ("
             " SELECT count(*) FROM"
@@ -301,7 +310,7 @@ class Queries:
         return {row[0] for row in rows}
 
     async def _entries(self, connection: AsyncConnection, rows: Sequence[TimelineRow]) -> list[TimelineEntry]:
-        events = await self._read(connection, [row.position for row in rows])
+        events = await read_events(connection, [row.position for row in rows])
         return [answering.timeline_entry(row, events.get(row.position)) for row in rows]
 
     async def _streams(self, connection: AsyncConnection, rows: Sequence[StreamRow]) -> list[Stream]:
@@ -311,26 +320,27 @@ class Queries:
             " (SELECT * FROM sessions AS o WHERE o.stream_id = named.stream_id AND NOT o.ended"
             f"  ORDER BY o.sort_ms DESC LIMIT {STREAM_OPEN_SESSIONS_MAX}) AS s"
         )
-        found = await _fetch(connection, sql, {"streams": [row.stream_id for row in rows]})
+        found = await fetch(connection, sql, {"streams": [row.stream_id for row in rows]})
         open_sessions: dict[str, list[Found]] = {}
-        for each in map(_found, found):
+        for each in map(found_of, found):
             open_sessions.setdefault(each.row.stream_id, []).append(each)
         now_ms = self._clock_ms()
         return [
-            answering.stream_answer(row, open_sessions.get(row.stream_id, []), now_ms, self._silence_ms_max)
+            answering.stream_answer(row, open_sessions.get(row.stream_id, []), now_ms, self.limits)
             for row in rows
         ]
 
-    async def _read(
-        self, connection: AsyncConnection, positions: Sequence[int]
-    ) -> dict[int, "answering.Event"]:
-        if not positions:
-            return {}
-        async with connection.cursor(binary=True) as cursor:
-            await cursor.execute(reader.AT_SQL, (sorted(positions),))
-            return {event.position: event for event in reader.events_of(await cursor.fetchall())}
+
+async def read_events(connection: AsyncConnection, positions: Sequence[int]) -> dict[int, "answering.Event"]:
+    """The ledger's events at these positions."""
+    if not positions:
+        return {}
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(reader.AT_SQL, (sorted(positions),))
+        return {event.position: event for event in reader.events_of(await cursor.fetchall())}
 
 
-def _found(values: Sequence[Any]) -> Found:
-    *row, latest_ms, newer_push_ms, screenshot_position = values
-    return Found(session_row(row), latest_ms, newer_push_ms, screenshot_position)
+def found_of(values: Sequence[Any]) -> Found:
+    """A row selected by `columns_of("sessions")` and EVIDENCE."""
+    *row, latest_ms, recording_ended_ms, screenshot_position = values
+    return Found(session_row(row), latest_ms, recording_ended_ms, screenshot_position)

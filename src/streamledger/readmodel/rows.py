@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
 
-from streamledger.domain.session import SessionState
+from streamledger.domain.session import OPEN_END_MS, SessionState
 
 _json = msgspec.json.Encoder(order="deterministic")
 
@@ -29,6 +29,10 @@ class SessionRow(msgspec.Struct, kw_only=True):
     screenshots: int = 0
     deliveries: int = 0
     position: int = 0
+    start_known: bool = False
+    app: str | None = None
+    appname: str | None = None
+    newer_ms: int = OPEN_END_MS
     fold: SessionState
 
 
@@ -53,6 +57,7 @@ class TimelineRow(msgspec.Struct, kw_only=True):
     alternatives: tuple[str, ...] | None = None
     duration_s: int | None = None
     bytes: int | None = None
+    note: str | None = None
 
 
 class StreamRow(msgspec.Struct, kw_only=True):
@@ -66,6 +71,8 @@ class StreamRow(msgspec.Struct, kw_only=True):
     screenshots: int = 0
     others: int = 0
     unattributed: int = 0
+    open_sessions: int = 0
+    latest_ms: int = 0
     first_seen_us: int
     last_seen_us: int
     position: int = 0

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
-from streamledger.domain.attribution import SLACK_MS
+from streamledger.domain.attribution import LAST_OPEN_MAX, SLACK_MS
 from streamledger.domain.session import OPEN_END_MS, SessionState
-from streamledger.readmodel.batch import Window
+from streamledger.readmodel.batch import Follower, Window
 from streamledger.readmodel.row_tables import RowTables, key_columns
 from streamledger.readmodel.rows import SessionRow, StreamRow, TimelineRow
 from streamledger.readmodel.workspace import FactKey, SessionKey
@@ -94,20 +94,70 @@ class Tables(RowTables):
         )
         return [stream_row(values) for values in found]
 
-    def sessions_near(self, windows: Sequence[Window]) -> list[SessionRow]:
-        """The sessions whose spans come within the slack of these windows."""
+    def sessions_near(
+        self, windows: Sequence[Window], touched: Iterable[SessionKey] = ()
+    ) -> list[SessionRow]:
+        """The sessions whose spans come within the slack of these windows, and the latest open ones before.
+
+        `touched` are at hand already: they are not counted among the latest.
+        """
+        columns = columns_of("sessions", "s")
         found = self._select(
-            f"SELECT {columns_of('sessions', 's')}"  # noqa: S608  # constant names
-            f" FROM unnest(%b::text[], %b::int8[], %b::int8[]) AS w(stream_id, from_ms, until_ms)"
+            "WITH w AS MATERIALIZED (SELECT * FROM"  # noqa: S608  # constant names
+            " unnest(%b::text[], %b::int8[], %b::int8[]) AS given(stream_id, from_ms, until_ms))"
+            f" SELECT {columns} FROM w"
             f" JOIN {self.name('sessions')} AS s ON s.stream_id = w.stream_id"
-            f" AND s.span_until_ms >= w.from_ms - {SLACK_MS} AND s.span_from_ms <= w.until_ms",
+            f" AND s.span_until_ms >= w.from_ms - {SLACK_MS} AND s.span_from_ms <= w.until_ms"
+            f" UNION ALL SELECT {columns} FROM w CROSS JOIN LATERAL"
+            f" (SELECT * FROM {self.name('sessions')} AS o WHERE o.stream_id = w.stream_id AND NOT o.ended"
+            "  AND o.sort_ms < w.from_ms AND o.stream_id || E'\\n' || o.sequence <> ALL(%b::text[])"
+            f"  ORDER BY o.sort_ms DESC, o.sequence DESC LIMIT {LAST_OPEN_MAX}) AS s",
             (
                 [window.stream_id for window in windows],
                 [window.from_ms for window in windows],
                 [min(window.until_ms + SLACK_MS, OPEN_END_MS) for window in windows],
+                _names(touched),
             ),
         )
         return [session_row(values) for values in found]
+
+    def open_before(self, windows: Sequence[Window]) -> list[SessionRow]:
+        """The open sessions that may be followed by a push that begins in one of these windows."""
+        found = self._select(
+            f"SELECT {columns_of('sessions', 's')}"  # noqa: S608  # constant names
+            f" FROM unnest(%b::text[], %b::int8[], %b::int8[]) AS w(stream_id, from_ms, until_ms)"
+            f" JOIN {self.name('sessions')} AS s ON s.stream_id = w.stream_id"
+            f" AND NOT s.ended AND s.newer_ms >= w.from_ms AND s.sort_ms < w.until_ms",
+            (
+                [window.stream_id for window in windows],
+                [window.from_ms for window in windows],
+                [window.until_ms for window in windows],
+            ),
+        )
+        return [session_row(values) for values in found]
+
+    def followers(self, seekers: Sequence[Follower], touched: Iterable[SessionKey]) -> dict[SessionKey, int]:
+        """When the next push at the same place began, of these sessions, among all but the touched ones."""
+        found = self._select(
+            "SELECT o.stream_id, o.sequence, n.sort_ms FROM"  # noqa: S608  # constant names
+            " unnest(%b::text[], %b::text[], %b::int8[], %b::text[], %b::text[])"
+            " AS o(stream_id, sequence, from_ms, app, appname) CROSS JOIN LATERAL"
+            f" (SELECT n.sort_ms FROM {self.name('sessions')} AS n"
+            "  WHERE n.stream_id = o.stream_id AND n.sort_ms > o.from_ms AND n.start_known"
+            "  AND coalesce(n.app = o.app, true) AND coalesce(n.appname = o.appname, true)"
+            "  AND n.sequence <> o.sequence"
+            "  AND n.stream_id || E'\\n' || n.sequence <> ALL(%b::text[])"
+            "  ORDER BY n.sort_ms LIMIT 1) AS n",
+            (
+                [each.stream_id for each in seekers],
+                [each.sequence for each in seekers],
+                [each.from_ms for each in seekers],
+                [each.app for each in seekers],
+                [each.appname for each in seekers],
+                _names(touched),
+            ),
+        )
+        return {(stream_id, sequence): began_ms for stream_id, sequence, began_ms in found}
 
     def media_in(self, windows: Sequence[tuple[Window, Sequence[str]]]) -> set[FactKey]:
         """The media that touch these windows: moments of the named sessions and of none, and recordings."""
@@ -139,3 +189,8 @@ class Tables(RowTables):
             ),
         )
         return {(stream_id, kind, key) for stream_id, kind, key in keys}
+
+
+def _names(keys: Iterable[SessionKey]) -> list[str]:
+    """Sessions by one text each; no name of a stream holds a control character."""
+    return [f"{stream_id}\n{sequence}" for stream_id, sequence in keys]

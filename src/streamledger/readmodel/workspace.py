@@ -65,7 +65,12 @@ class Workspace:
     def span_before(self, key: SessionKey) -> fold.Span | None:
         """The session's span as it was when loaded; None for a new session."""
         row = self._before.get(("sessions", key))
-        return fold.span(row.fold) if isinstance(row, SessionRow) else None
+        return fold.span(row.fold, row.newer_ms) if isinstance(row, SessionRow) else None
+
+    def session_before(self, key: SessionKey) -> SessionRow | None:
+        """The session's row as it was when loaded; None for a new session."""
+        row = self._before.get(("sessions", key))
+        return row if isinstance(row, SessionRow) else None
 
     def changes(self) -> Iterator[Change]:
         """Every row that differs from what was loaded."""

@@ -18,6 +18,7 @@ from streamledger.readmodel.audit_queries import AuditQueries
 from streamledger.readmodel.delivery_queries import DeliveryQueries
 from streamledger.readmodel.quarantine_queries import QuarantineQueries
 from streamledger.readmodel.queries import Queries
+from streamledger.readmodel.stream_queries import StreamQueries
 from streamledger.readmodel.system_queries import SystemQueries
 from streamledger.version import __version__
 from streamledger.web import problems
@@ -28,6 +29,7 @@ from streamledger.web.metrics import metrics
 from streamledger.web.quarantine import QuarantineController
 from streamledger.web.senders import Senders
 from streamledger.web.sessions import SessionsController
+from streamledger.web.stream_lists import StreamListsController
 from streamledger.web.streams import StreamsController
 from streamledger.web.system import LedgerController, live, ready
 
@@ -78,6 +80,9 @@ def create_app(
         found: Queries = state.queries
         return found
 
+    async def stream_queries(state: State) -> StreamQueries:
+        return StreamQueries(state.queries)
+
     async def deliveries(state: State) -> DeliveryQueries:
         return DeliveryQueries(state.queries.pool)
 
@@ -104,6 +109,7 @@ def create_app(
             LedgerController,
             DeliveriesController,
             QuarantineController,
+            StreamListsController,
         ],
         dependencies={"deliveries": Provide(deliveries), "audit": Provide(audit)},
         guards=[may_read],
@@ -113,6 +119,7 @@ def create_app(
         lifespan=[lifespan],
         dependencies={
             "queries": Provide(queries),
+            "stream_queries": Provide(stream_queries),
             "quarantine": Provide(quarantine),
             "system": Provide(system),
             "releases": Provide(releases),

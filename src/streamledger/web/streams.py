@@ -1,16 +1,39 @@
 """`/v1/streams`: who is live, and what is known of one stream."""
 
+import hashlib
 from typing import Annotated, Literal
 
-from litestar import Controller, get
+import msgspec
+from litestar import Controller, Response, get
 from litestar.di import NamedDependency
-from litestar.params import QueryParameter
+from litestar.params import HeaderParameter, QueryParameter
 
 from streamledger.domain.answers import Stream
 from streamledger.readmodel.queries import LIMIT_DEFAULT, Page, Queries
 from streamledger.web import parameters as given
 
-Presence = Annotated[Literal["live"] | None, QueryParameter(description="Only streams with an open session")]
+Presence = Annotated[Literal["live"] | None, QueryParameter(description="Only streams that are live")]
+IfNoneMatch = Annotated[
+    str | None, HeaderParameter(name="If-None-Match", max_length=4096, description="ETags of earlier answers")
+]
+
+
+def tag_of(page: Page[Stream]) -> str:
+    """A weak ETag that changes with the streams listed, their presence and their open sessions.
+
+    Counts and times move with every screenshot; who polls for presence need not hear of that.
+    """
+    said = [[each.stream_id, each.presence, each.open_sessions] for each in page.items]
+    digest = hashlib.blake2b(msgspec.json.encode([said, page.next_cursor]), digest_size=12)
+    return f'W/"{digest.hexdigest()}"'
+
+
+def is_named(tag: str, if_none_match: str | None) -> bool:
+    """Whether If-None-Match names the tag, by the weak comparison of RFC 9110, section 8.8.3.2."""
+    if if_none_match is None:
+        return False
+    named = [part.strip().removeprefix("W/") for part in if_none_match.split(",")]
+    return "*" in named or tag.removeprefix("W/") in named
 
 
 class StreamsController(Controller):
@@ -26,11 +49,31 @@ class StreamsController(Controller):
         presence: Presence = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-    ) -> Page[Stream]:
-        """All streams that any notification named, or those with an open session."""
-        return await queries.streams(presence, limit, cursor)
+        min_position: given.MinPosition = None,
+        if_none_match: IfNoneMatch = None,
+    ) -> Response[Page[Stream] | None]:
+        """All streams that any notification named, or those that are live.
+
+        With presence=live the answer has an ETag of who is live; If-None-Match then gives 304.
+        """
+        if min_position is not None:
+            await queries.wait_for(min_position)
+        page = await queries.streams(presence, limit, cursor)
+        if presence is None:
+            return Response(page)
+        headers = {"ETag": tag_of(page), "Cache-Control": "no-cache"}
+        if is_named(headers["ETag"], if_none_match):
+            return Response(None, status_code=304, headers=headers)
+        return Response(page, headers=headers)
 
     @get("/{stream_id:str}", summary="One stream")
-    async def get_stream(self, queries: NamedDependency[Queries], stream_id: given.StreamInPath) -> Stream:
+    async def get_stream(
+        self,
+        queries: NamedDependency[Queries],
+        stream_id: given.StreamInPath,
+        min_position: given.MinPosition = None,
+    ) -> Stream:
         """Presence, open sessions, counts, first and last seen."""
+        if min_position is not None:
+            await queries.wait_for(min_position)
         return await queries.stream(stream_id)

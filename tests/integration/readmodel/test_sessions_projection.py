@@ -150,6 +150,8 @@ def test_of_two_pushes_at_once_stream_param_tells_whose_picture_it_is(
         started(NEXT, 1, stream_param="line=backup"),
         picture(30, stream_param="line=backup"),
         picture(31),
+        stopped(MAIN, 60),
+        stopped(NEXT, 60),
     )
     assert [(sequence, confidence) for _, sequence, confidence, _ in attributed(connection)] == [
         (NEXT, "probable"),

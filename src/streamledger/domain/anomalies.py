@@ -1,0 +1,122 @@
+"""What can be odd about a session: a closed list of codes, each with its cause and what to do about it."""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from streamledger.domain import session as fold
+from streamledger.domain.answers import Anomaly
+from streamledger.domain.session import SessionState
+
+
+class AnomalyCode(StrEnum):
+    """Every code that a session's `anomalies` can hold."""
+
+    DURATION_MISMATCH = "duration_mismatch"
+    PLACE_CONFLICT = "place_conflict"
+    PUSH_ERRORS_ONLY = "push_errors_only"
+    SEQUENCE_SHARED = "sequence_shared"
+    SEQUENCE_ZERO = "sequence_zero"
+    START_CONFLICT = "start_conflict"
+    START_MISSING = "start_missing"
+    STOP_BEFORE_START = "stop_before_start"
+    STOP_CONFLICT = "stop_conflict"
+    UNREADABLE_FIELD = "unreadable_field"
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """What an anomaly comes from, and what to do."""
+
+    cause: str
+    advice: str
+
+
+EXPLANATIONS: Final[dict[AnomalyCode, Explained]] = {
+    AnomalyCode.DURATION_MISMATCH: Explained(
+        "push_duration and the distance of start and stop differ by more than 2 s.",
+        "duration_ms is what push_duration says. Look for a conflicting start or stop, or for skewed clocks.",
+    ),
+    AnomalyCode.PLACE_CONFLICT: Explained(
+        "Start and stop name different push domains or paths (app, appname).",
+        "The start's are shown and used for attribution. Check how the push domains are configured.",
+    ),
+    AnomalyCode.PUSH_ERRORS_ONLY: Explained(
+        "Push errors or unknown types named this sequence; neither its start nor its stop was delivered.",
+        "Check that the push and stop callbacks are configured for this push domain.",
+    ),
+    AnomalyCode.SEQUENCE_SHARED: Explained(
+        "Sessions of several streams have this sequence.",
+        "Add stream_id to the query. Check whether one sender fills in sequences by itself.",
+    ),
+    AnomalyCode.SEQUENCE_ZERO: Explained(
+        "The sequence consists of zeros: a placeholder, which several pushes may share.",
+        "Do not take this session for a single push.",
+    ),
+    AnomalyCode.START_CONFLICT: Explained(
+        "Starts with different contents were delivered for this sequence.",
+        "The earliest counts. The timeline shows how many others there were; compare their deliveries.",
+    ),
+    AnomalyCode.START_MISSING: Explained(
+        "A stop was delivered and no start: it was lost, or is still to come.",
+        "started_at is inferred from the stop and its push_duration where it has one.",
+    ),
+    AnomalyCode.STOP_BEFORE_START: Explained(
+        "The stop lies before the start: the clocks of Tencent's machines disagree, or one time is wrong.",
+        "The push is taken to lie between the two. duration_ms is push_duration, or 0 without one.",
+    ),
+    AnomalyCode.STOP_CONFLICT: Explained(
+        "Stops with different contents were delivered for this sequence.",
+        "The latest counts. The timeline shows how many others there were; compare their deliveries.",
+    ),
+    AnomalyCode.UNREADABLE_FIELD: Explained(
+        "A field of the start or stop was sent in a form that cannot be read.",
+        "It is null here; the body as received is in the ledger.",
+    ),
+}
+
+
+def anomalies_of(state: SessionState, *, shared: bool = False) -> list[Anomaly]:
+    """What is not as it should be, in the order of the codes' names.
+
+    `shared` says that sessions of other streams have the sequence too.
+    """
+    found: list[tuple[AnomalyCode, str]] = []
+    reported_ms = state.stops[0].push.push_duration_ms if state.stops else None
+    measured_ms = fold.measured_ms(state)
+    if measured_ms is not None and measured_ms < 0:
+        found.append((AnomalyCode.STOP_BEFORE_START, f"the stop lies {-measured_ms} ms before the start"))
+    elif (
+        measured_ms is not None
+        and reported_ms is not None
+        and abs(measured_ms - reported_ms) > fold.DURATION_TOLERANCE_MS
+    ):
+        found.append(
+            (
+                AnomalyCode.DURATION_MISMATCH,
+                f"push_duration says {reported_ms} ms, start and stop lie {measured_ms} ms apart",
+            )
+        )
+    if state.starts and state.stops:
+        start, stop = state.starts[0], state.stops[0]
+        for name, one, other in (
+            ("app", start.app, stop.app),
+            ("appname", start.appname, stop.appname),
+        ):
+            if one is not None and other is not None and one != other:
+                found.append((AnomalyCode.PLACE_CONFLICT, f"{name} of the start and of the stop differ"))
+    if not state.starts and not state.stops:
+        found.append((AnomalyCode.PUSH_ERRORS_ONLY, "neither a start nor a stop was delivered"))
+    elif not state.starts:
+        found.append((AnomalyCode.START_MISSING, "no start was delivered"))
+    if len(state.starts) > 1:
+        found.append((AnomalyCode.START_CONFLICT, f"{len(state.starts)} different starts were delivered"))
+    if len(state.stops) > 1:
+        found.append((AnomalyCode.STOP_CONFLICT, f"{len(state.stops)} different stops were delivered"))
+    if not state.sequence.strip("0"):
+        found.append((AnomalyCode.SEQUENCE_ZERO, "the sequence consists of zeros"))
+    if shared:
+        found.append((AnomalyCode.SEQUENCE_SHARED, "another stream has a session with this sequence"))
+    unreadable = {field for claim in (*state.starts, *state.stops) for field in claim.unreadable}
+    found += [(AnomalyCode.UNREADABLE_FIELD, f"{field} cannot be read") for field in unreadable]
+    return [Anomaly(code=code.value, detail=detail) for code, detail in sorted(found)]

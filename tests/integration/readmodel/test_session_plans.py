@@ -1,0 +1,108 @@
+"""Every list of sessions, streams and what belongs to a stream reads an index in the order it needs."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+
+from streamledger.postgres.connection import Database, connect, open_pool_async
+from streamledger.readmodel import fetching, queries, stream_queries
+from streamledger.readmodel.queries import Queries, SessionFilter
+from streamledger.readmodel.stream_queries import StreamQueries
+from tests.conftest import _clone as clone
+
+ROWS = 60_000
+NOW_MS = 10_000_000_000_000 + ROWS * 1000
+ROWS_READ_MAX = 2_000
+"""A page reads tens of rows, and a few others for each; a list that is sorted whole reads them all."""
+FILL = f"""
+INSERT INTO sessions (stream_id, sequence, sort_ms, span_from_ms, span_until_ms, ended, position, fold,
+                      start_known)
+SELECT 'room-' || n % 300, n::text, ms, ms, CASE WHEN n % 100 = 0 THEN 9223372036854775807 ELSE ms + 900 END,
+       n % 100 <> 0, n, jsonb_build_object('stream_id', 'room-' || n % 300, 'sequence', n::text), true
+FROM (SELECT n, 10000000000000 + n::bigint * 1000 AS ms FROM generate_series(1, {ROWS}) AS n) AS numbered;
+INSERT INTO timeline (stream_id, kind, key, sequence, at_ms, until_ms, position, received_ms, deliveries,
+                      content)
+SELECT 'room-' || n % 300, CASE WHEN n % 5 = 0 THEN 'other' ELSE 'screenshot' END, n::text,
+       CASE WHEN n % 3 = 0 THEN '' ELSE n::text END, ms, ms, n, ms, 1, ''
+FROM (SELECT n, 10000000000000 + n::bigint * 1000 AS ms FROM generate_series(1, {ROWS}) AS n) AS numbered;
+INSERT INTO streams (stream_id, sessions, recordings, screenshots, others, unattributed, first_seen_us,
+                     last_seen_us, position, open_sessions, latest_ms)
+SELECT 'room-' || n, 200, 0, 0, 0, 0, 0, 0, n, CASE WHEN n % 100 = 0 THEN 200 ELSE 0 END, {NOW_MS}
+FROM generate_series(0, 299) AS n;
+INSERT INTO streams (stream_id, sessions, recordings, screenshots, others, unattributed, first_seen_us,
+                     last_seen_us, position, open_sessions, latest_ms)
+SELECT 'quiet-' || n, 1, 0, 0, 0, 0, 0, 0, n, 0, 0 FROM generate_series(1, {ROWS}) AS n;
+ANALYZE;
+"""
+
+Asked = Callable[[Queries, StreamQueries], Awaitable[Any]]
+LISTS: dict[str, Asked] = {
+    "sessions": lambda sessions, _: sessions.sessions(SessionFilter()),
+    "sessions of a stream": lambda sessions, _: sessions.sessions(SessionFilter(stream_id="room-7")),
+    "ended sessions, oldest first": lambda sessions, _: sessions.sessions(
+        SessionFilter(state="ended", descending=False)
+    ),
+    "streams": lambda sessions, _: sessions.streams(),
+    "live streams": lambda sessions, _: sessions.streams("live"),
+    "one session": lambda sessions, _: sessions.session("4007"),
+    "timeline": lambda sessions, _: sessions.timeline("4007"),
+    "unattributed": lambda _, streams: streams.unattributed(),
+    "unattributed of a stream": lambda _, streams: streams.unattributed("room-9"),
+    "notifications of a stream": lambda _, streams: streams.notifications("room-10"),
+    "broadcasts": lambda _, streams: streams.broadcasts("room-7", 60_000, 5),
+}
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_server: Any, template_database: str) -> Iterator[Database]:
+
+    with clone(postgres_server.dsn, template_database) as database:
+        with connect(database, application_name="test") as connection:
+            connection.execute(FILL)  # type: ignore[call-overload] # several statements of constant text
+        yield database
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+@pytest.mark.parametrize("listing", LISTS)
+def test_a_list_reads_no_more_rows_than_it_shows_and_scans_no_table(
+    filled: Database, listing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[dict[str, Any]] = []
+
+    async def explained(
+        connection: AsyncConnection, sql: str, facts: dict[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        cursor = psycopg.AsyncCursor(connection)
+        await cursor.execute("EXPLAIN (ANALYZE, TIMING off, FORMAT json) " + sql, facts)
+        row = await cursor.fetchone()
+        assert row is not None
+        plans.append(json.loads(row[0])[0]["Plan"] if isinstance(row[0], str) else row[0][0]["Plan"])
+        return await fetching.fetch(connection, sql, facts)
+
+    async def ask() -> None:
+        pool = await open_pool_async(filled, min_size=1, max_size=1, name="test")
+        try:
+            asked = Queries(pool, silence_ms_max=3_600_000, clock_ms=lambda: NOW_MS)
+            await LISTS[listing](asked, StreamQueries(asked))
+        finally:
+            await pool.close()
+
+    monkeypatch.setattr(queries, "fetch", explained)
+    monkeypatch.setattr(stream_queries, "fetch", explained)
+    asyncio.run(ask())
+    assert plans
+    for plan in plans:
+        for node in nodes(plan):
+            assert node["Node Type"] != "Seq Scan", node
+            read = node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0)
+            assert read <= ROWS_READ_MAX, node

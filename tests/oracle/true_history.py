@@ -1,0 +1,222 @@
+"""True histories of one stream, small and nasty: what was pushed, and what Tencent reports of it.
+
+All times are whole seconds after BEGIN_S, so that the oracle can count seconds one by one.
+"""
+
+import itertools
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+BEGIN_S = 1_713_731_000
+STREAM = "stream"
+HORIZON_S = 400
+SKEW_S = 3
+"""How far the times of media are off, at either end; less than the slack."""
+
+
+@dataclass(frozen=True)
+class TruePush:
+    """One push as it was, and which of its notifications there are."""
+
+    sequence: str
+    start_s: int
+    end_s: int | None
+    app: str | None
+    param: str | None
+    reported_starts: tuple[int, ...] = ()
+    """Times in the starts that are delivered: none, one, or several that conflict."""
+    reported_stops: tuple[int, ...] = ()
+    duration_s: int | None = None
+    """push_duration in every stop."""
+    errors_s: tuple[int, ...] = ()
+    """Times of its push errors."""
+
+
+@dataclass(frozen=True)
+class TrueItem:
+    """A recording, screenshot or recorder's report, with the times it is reported with."""
+
+    kind: str
+    key: str
+    at_s: int
+    until_s: int
+    origins: tuple[str, ...]
+    """The pushes it truly belongs to."""
+    app: str | None = None
+    param: str | None = None
+    note: str | None = None
+
+
+@dataclass
+class History:
+    """Pushes and items of one stream."""
+
+    pushes: list[TruePush] = field(default_factory=list)
+    items: list[TrueItem] = field(default_factory=list)
+    relays: int = 0
+    altered: set[str] = field(default_factory=set)
+    """Keys of the recordings that are delivered with another content too."""
+
+    def known(self) -> list[TruePush]:
+        """The pushes of which any notification is delivered."""
+        return [push for push in self.pushes if push.reported_starts or push.reported_stops or push.errors_s]
+
+
+def draw(random: Random, pushes: int, media: int) -> History:
+    """A history with so many main pushes and, at most, so many media a push."""
+    history = History()
+    clock_s = random.randint(0, 20)
+    apps = ["a.example"] if random.random() < 0.8 else ["a.example", "b.example"]
+    shared_param = "txTime=1" if random.random() < 0.5 else None
+    mains: list[TruePush] = []
+    for number in range(pushes):
+        length_s = random.choice([1, 3, 8, 20, 45, 60])
+        last = number == pushes - 1
+        main = _push(random, f"1{number}", clock_s, length_s, apps, shared_param, live=last)
+        mains.append(main)
+        history.pushes.append(main)
+        if random.random() < 0.25:
+            begin_s = clock_s + random.randint(0, length_s)
+            lasts_s = random.choice([2, 10, 30, 70])
+            backup = _push(
+                random, f"2{number}", begin_s, lasts_s, [main.app or "a.example"], shared_param, last
+            )
+            history.pushes.append(backup)
+        clock_s += length_s + random.choice([0, 0, 1, 2, 4, 6, 15, 40])
+    for push in history.pushes:
+        for _ in range(random.randint(0, media)):
+            history.items.append(_moment(random, push, len(history.items)))
+        if random.random() < 0.6:
+            history.items += _files(random, push, len(history.items))
+    if len(mains) >= 3 and random.random() < 0.4:
+        history.items.append(_resumed(random, mains, len(history.items)))
+    history.altered = {
+        each.key for each in history.items if each.kind == "recording" and random.random() < 0.1
+    }
+    history.relays = random.randint(0, 1)
+    return history
+
+
+def _push(
+    random: Random,
+    sequence: str,
+    start_s: int,
+    length_s: int,
+    apps: list[str],
+    shared_param: str | None,
+    live: bool,
+) -> TruePush:
+    end_s = None if live and random.random() < 0.4 else start_s + length_s
+    push = TruePush(
+        sequence=sequence,
+        start_s=start_s,
+        end_s=end_s,
+        app=random.choice(apps) if random.random() < 0.9 else None,
+        param=shared_param if random.random() < 0.5 else f"txTime={sequence}",
+    )
+    if random.random() < 0.9:
+        starts = {start_s + random.choice([0, 0, 0, 1])}
+        if random.random() < 0.1:
+            starts.add(start_s + random.randint(0, 1))
+        push = replace(push, reported_starts=tuple(sorted(starts)))
+    if end_s is not None and random.random() < 0.85:
+        stops = {end_s + random.choice([0, 0, 0, 1])}
+        if random.random() < 0.1:
+            stops.add(end_s + random.randint(0, 2))
+        if random.random() < 0.04:
+            stops = {start_s - random.randint(1, 3)}  # clock skew: it stops before it starts
+        told_s = length_s if random.random() < 0.9 else length_s + random.randint(5, 40)
+        push = replace(
+            push, reported_stops=tuple(sorted(stops)), duration_s=told_s if random.random() < 0.8 else None
+        )
+    if random.random() < 0.25:
+        seen_s = HORIZON_S if end_s is None else end_s
+        times = {random.randint(start_s, max(start_s, min(seen_s, start_s + length_s))) for _ in range(2)}
+        push = replace(push, errors_s=tuple(sorted(times)))
+    return push
+
+
+def _until(push: TruePush) -> int:
+    return push.start_s + 50 if push.end_s is None else push.end_s
+
+
+def _moment(random: Random, push: TruePush, number: int) -> TrueItem:
+    at_s = random.randint(push.start_s, _until(push)) + random.randint(-SKEW_S, SKEW_S)
+    status = random.random() < 0.2
+    return TrueItem(
+        kind="recording_status" if status else "screenshot",
+        key=f"moment-{number}",
+        at_s=at_s,
+        until_s=at_s,
+        origins=(push.sequence,),
+        app=push.app if random.random() < 0.7 else None,
+        param=push.param if random.random() < 0.5 else None,
+        note=random.choice(["record_start_succeeded", "record_ended"]) if status else None,
+    )
+
+
+def _files(random: Random, push: TruePush, number: int) -> list[TrueItem]:
+    """Files of one push, in one or two intervals and formats."""
+    cuts = [push.start_s, _until(push)]
+    if cuts[1] - cuts[0] > 20 and random.random() < 0.5:
+        cuts.insert(1, random.randint(cuts[0] + 5, cuts[1] - 5))
+    files = []
+    for cut_s, next_s in itertools.pairwise(cuts):
+        begin_s = cut_s + random.randint(-SKEW_S, SKEW_S)
+        end_s = max(begin_s, next_s + random.randint(-SKEW_S, SKEW_S))
+        for file_format in ("flv", "mp4")[: random.randint(1, 2)]:
+            key = f"file-{number}-{len(files)}-{file_format}"
+            param = push.param if random.random() < 0.5 else None
+            files.append(TrueItem("recording", key, begin_s, end_s, (push.sequence,), push.app, param))
+    return files
+
+
+def _resumed(random: Random, mains: list[TruePush], number: int) -> TrueItem:
+    """One HLS file over three or more pushes; only the last is called back."""
+    first = random.randint(0, len(mains) - 3)
+    over = mains[first:]
+    return TrueItem(
+        kind="recording",
+        key=f"resumed-{number}",
+        at_s=over[0].start_s + random.randint(-SKEW_S, SKEW_S),
+        until_s=_until(over[-1]) + random.randint(-SKEW_S, SKEW_S),
+        origins=tuple(push.sequence for push in over),
+        param=over[-1].param if random.random() < 0.5 else None,
+    )
+
+
+def bodies(history: History) -> list[dict[str, Any]]:
+    """Every distinct notification of a history, less t and sign."""
+    found: list[dict[str, Any]] = []
+    for push in history.pushes:
+        shared = {"stream_id": STREAM, "sequence": push.sequence, "stream_param": push.param}
+        for number, at_s in enumerate(push.reported_starts):
+            start = {"event_type": 1, "event_time": BEGIN_S + at_s, "node": f"192.0.2.{number}"}
+            found.append({**start, **shared, "app": push.app, "appname": "live", "errcode": 0})
+        for at_s in push.reported_stops:
+            stop = {"event_type": 0, "event_time": BEGIN_S + at_s, "errcode": 1}
+            if push.duration_s is not None:
+                stop["push_duration"] = str(push.duration_s * 1000)
+            found.append({**stop, **shared, "app": push.app, "appname": "live"})
+        for at_s in push.errors_s:
+            error = {"event_type": 321, "data_time": (BEGIN_S + at_s) * 1000, "report_interval": 5000}
+            abnormal = [{"type": 6, "count": 2}, {"type": 7, "count": 1}]
+            found.append({**error, **shared, "domain": push.app, "path": "live", "abnormal_event": abnormal})
+    found += [_body(item) for item in history.items]
+    found += [{**_body(item), "file_size": 2000} for item in history.items if item.key in history.altered]
+    found += [{"event_type": 314, "stream_id": STREAM, "task_id": str(n)} for n in range(history.relays)]
+    return found
+
+
+def _body(item: TrueItem) -> dict[str, Any]:
+    body: dict[str, Any] = {"stream_id": STREAM, "stream_param": item.param, "app": item.app}
+    if item.kind == "screenshot":
+        return {"event_type": 200, "pic_url": item.key, "create_time": BEGIN_S + item.at_s, **body}
+    if item.kind == "recording":
+        times = {"start_time": BEGIN_S + item.at_s - 1, "end_time": BEGIN_S + item.until_s}
+        size = {"duration": item.until_s - item.at_s, "file_size": 1000}
+        return {"event_type": 100, "file_id": item.key, **times, **size, **body}
+    del body["app"]
+    status = {"event_type": 332, "record_event": item.note, "event_time": BEGIN_S + item.at_s}
+    return {**status, "seq": item.key, "domain": item.app, **body}

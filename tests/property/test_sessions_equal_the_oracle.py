@@ -1,0 +1,281 @@
+"""Whatever the order, the number of copies and the cuts of batches: what comes of a history is what must."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from random import Random
+
+import pytest
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+from streamledger.domain import attribution, broadcast, succession
+from streamledger.domain import session as fold
+from streamledger.domain.anomalies import anomalies_of
+from streamledger.domain.broadcast import Part
+from streamledger.domain.derivation import Evidence, presence_of
+from streamledger.domain.events import Delivery
+from streamledger.readmodel import batch
+from streamledger.readmodel import rows as row_types
+from streamledger.readmodel.projection import Fact
+from streamledger.readmodel.rows import SessionRow
+from streamledger.tencent.reader import notification_of
+from tests.oracle import expectation
+from tests.oracle.expectation import HALF_A_DAY, LIMITS_S, Limits
+from tests.oracle.memory_tables import MemoryTables
+from tests.oracle.true_history import BEGIN_S, HORIZON_S, STREAM, History, bodies, draw
+
+EXAMPLES = int(
+    os.environ.get("STREAMLEDGER_TEST_EXAMPLES")
+    or (10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "ci" else 200)
+)
+"""Of the first law; the others take a quarter each, for they walk the same histories."""
+QUARTER = max(1, EXAMPLES // 4)
+
+pushes = st.integers(1, 5)
+media = st.integers(0, 4)
+copies = st.sampled_from([1, 1, 2, 3, 13])
+seeds = st.integers(0, 2**64 - 1)
+limits = st.sampled_from([HALF_A_DAY, HALF_A_DAY, Limits(40, 20), Limits(10, 60)])
+
+
+@contextmanager
+def in_force(wanted: Limits) -> Iterator[None]:
+    """The half days of ADR 0008 shortened, so that a small history reaches beyond them."""
+    with pytest.MonkeyPatch.context() as patch:
+        if wanted is not HALF_A_DAY:
+            patch.setattr(fold, "UNKNOWN_START_LOOKBACK_MS", wanted.lookback_s * 1000)
+            patch.setattr(fold, "OPEN_BESIDE_NEWER_MS", wanted.beside_newer_s * 1000)
+        yield
+
+
+def deliveries(history: History, random: Random, most_copies: int) -> list[Fact]:
+    """Every notification in 1 to so many copies, each signed anew, in any order."""
+    copied = [body for body in bodies(history) for _ in range(random.randint(1, most_copies))]
+    random.shuffle(copied)
+    facts = []
+    for number, body in enumerate(copied):
+        signed = {**body, "t": BEGIN_S + random.randint(0, 10_000), "sign": f"{random.getrandbits(128):032x}"}
+        delivery = Delivery(body=b"", received_at_us=(BEGIN_S + HORIZON_S + number) * 1_000_000)
+        facts.append(Fact(number * 2 + 1, delivery, notification_of(signed)))
+    return facts
+
+
+def cut(facts: Sequence[Fact], random: Random) -> Iterator[Sequence[Fact]]:
+    """The facts in batches of any sizes."""
+    begin = 0
+    while begin < len(facts):
+        end = begin + random.choice([1, 2, 5, 20, len(facts)])
+        yield facts[begin:end]
+        begin = end
+
+
+def projected(facts: Sequence[Fact], random: Random | None = None) -> MemoryTables:
+    """The tables after these facts, taken in as one batch or cut at random."""
+    tables = MemoryTables()
+    for part in cut(facts, random) if random else [facts] if facts else []:
+        tables.take_in(part)
+    return tables
+
+
+def attributed(tables: MemoryTables) -> dict[tuple[str, str], list[tuple[str, str, tuple[str, ...]]]]:
+    """Per item (kind, key) the sessions it is attributed to, with confidence and alternatives."""
+    found: dict[tuple[str, str], list[tuple[str, str, tuple[str, ...]]]] = {}
+    for row in tables.timeline_rows.values():
+        if row.kind in ("recording", "screenshot", "recording_status"):
+            entries = found.setdefault((row.kind, row.key), [])
+            if row.sequence:
+                entries.append((row.sequence, row.confidence or "", row.alternatives or ()))
+    return {key: sorted(entries) for key, entries in found.items()}
+
+
+def key_of(item: object) -> str:
+    """The identity that the reader gives an item; a status has a digest, so it is found by its seq."""
+    return notification_of(_body_of(item)).key
+
+
+def _body_of(item: object) -> dict[str, object]:
+    history = History(items=[item])  # type: ignore[list-item]  # the caller's items are TrueItems
+    return bodies(history)[0]
+
+
+def _s(ms: int | None) -> int | None:
+    return None if ms is None else ms // 1000 - BEGIN_S
+
+
+@settings(max_examples=EXAMPLES)
+@given(pushes, media, copies, limits, seeds)
+def test_sessions_and_attributions_equal_the_oracle(
+    push_count: int, media_count: int, most_copies: int, wanted: Limits, seed: int
+) -> None:
+    random = Random(seed)
+    history = draw(random, push_count, media_count)
+    note(f"{history}")
+    with in_force(wanted):
+        tables = projected(deliveries(history, random, most_copies), random)
+    expected = {push.sequence: expectation.session(push) for push in history.known()}
+    rows = {row.sequence: row for row in tables.session_rows.values()}
+    assert rows.keys() == expected.keys()
+    for sequence, row in rows.items():
+        must = expected[sequence]
+        began_ms, source = fold.started_ms(row.fold)
+        assert (_s(began_ms), source) == (must.started_s, must.start_source)
+        assert _s(fold.ended_ms(row.fold)) == must.ended_s
+        assert {anomaly.code for anomaly in anomalies_of(row.fold)} == must.anomalies
+        assert row.fold.health.reports == must.errors
+    found = attributed(tables)
+    for item in history.items:
+        judged = expectation.judge(item, history, wanted)
+        must_be = sorted((each.sequence, each.confidence, each.alternatives) for each in judged)
+        assert found[item.kind, key_of(item)] == must_be, item
+    _counts_are_sums(tables)
+
+
+@settings(max_examples=QUARTER)
+@given(pushes, media, copies, seeds)
+def test_certain_is_true_and_the_truth_is_always_among_those_named(
+    push_count: int, media_count: int, most_copies: int, seed: int
+) -> None:
+    """Independent of all rules: no certain attribution is wrong, and none leaves the true push out.
+
+    This asks of pushes whose start is reported or can be inferred, and whose clocks agree.
+    """
+    random = Random(seed)
+    history = draw(random, push_count, media_count)
+    note(f"{history}")
+    found = attributed(projected(deliveries(history, random, most_copies), random))
+    known = {push.sequence: push for push in history.known()}
+    everything = len(known) == len(history.pushes)
+    for item in history.items:
+        if len(item.origins) > 1 or item.origins[0] not in known:
+            continue
+        origin = known[item.origins[0]]
+        wrong_times = any(stop_s < origin.start_s for stop_s in origin.reported_stops)
+        if wrong_times or not (origin.reported_starts or origin.duration_s is not None):
+            continue
+        entries = found[item.kind, key_of(item)]
+        named = {name for sequence, _, others in entries for name in (sequence, *others)}
+        assert origin.sequence in named, item
+        if everything:
+            for sequence, confidence, _ in entries:
+                assert confidence != "certain" or sequence == origin.sequence, item
+
+
+@settings(max_examples=QUARTER)
+@given(pushes, media, copies, limits, seeds)
+def test_batches_may_be_cut_anywhere_and_equal_a_judgement_from_scratch(
+    push_count: int, media_count: int, most_copies: int, wanted: Limits, seed: int
+) -> None:
+    random = Random(seed)
+    history = draw(random, push_count, media_count)
+    note(f"{history}")
+    facts = deliveries(history, random, most_copies)
+    with in_force(wanted):
+        tables, whole = projected(facts, random), projected(facts)
+        spans = succession.spans_of([row.fold for row in tables.session_rows.values()])
+    assert sorted(map(repr, tables.all_rows())) == sorted(map(repr, whole.all_rows()))
+    lines = [(row.TABLE, row_types.copy_line(row)) for row in tables.all_rows()]
+    total = sum(row_types.digest_of(table, line) for table, line in lines)
+    assert tables.digest == whole.digest == total % row_types.DIGEST_MODULUS
+    found = attributed(tables)
+    for item in history.items:
+        scratch = attribution.decide(batch.item_of(notification_of(_body_of(item))), spans)
+        entries = sorted((each.sequence, each.confidence.value, each.alternatives) for each in scratch)
+        assert found[item.kind, key_of(item)] == entries, item
+    for kind, claims in (("push_started", "starts"), ("push_stopped", "stops")):
+        told = {row.sequence: row.content for row in tables.timeline_rows.values() if row.kind == kind}
+        counted = {row.sequence: getattr(row.fold, claims) for row in tables.session_rows.values()}
+        assert told == {sequence: each[0].content for sequence, each in counted.items() if each}
+
+
+def _counts_are_sums(tables: MemoryTables) -> None:
+    rows = list(tables.timeline_rows.values())
+    for session in tables.session_rows.values():
+        own = [row for row in rows if row.sequence == session.sequence]
+        assert session.recordings == sum(row.kind == "recording" for row in own)
+        assert session.screenshots == sum(row.kind == "screenshot" for row in own)
+        assert session.recording_s == sum(row.duration_s or 0 for row in own)
+        assert session.recording_bytes == sum(row.bytes or 0 for row in own)
+    for stream in tables.stream_rows.values():
+        media_kinds = ("recording", "screenshot", "recording_status")
+        assert stream.unattributed == sum(row.kind in media_kinds and not row.sequence for row in rows)
+        assert stream.open_sessions == sum(not row.ended for row in tables.session_rows.values())
+        assert stream.sessions == len(tables.session_rows)
+        assert stream.latest_ms >= max(row.until_ms for row in rows if row.because != "no_time")
+
+
+@settings(max_examples=QUARTER)
+@given(pushes, media, st.integers(0, HORIZON_S + 200), st.sampled_from([0, 1, 5, 20, 60]), seeds)
+def test_presence_and_broadcasts_equal_the_oracle(
+    push_count: int, media_count: int, now_s: int, window_s: int, seed: int
+) -> None:
+    random = Random(seed)
+    history = draw(random, push_count, media_count)
+    note(f"{history}")
+    tables = projected(deliveries(history, random, 1), random)
+    parts: list[Part] = []
+    for row in tables.session_rows.values():
+        push = next(each for each in history.pushes if each.sequence == row.sequence)
+        evidence = _evidence(tables, row, now_s)
+        state, reasons = presence_of(row.fold, evidence)
+        media_s = [
+            (each.kind, _s(each.at_ms) or 0, _s(each.until_ms) or 0, each.note)
+            for each in tables.timeline_rows.values()
+            if each.sequence == row.sequence
+        ]
+        must = expectation.suspect(push, history, media_s, now_s)
+        assert (state == "ended") == (must is None)
+        assert set(reasons) == (must or set())
+        assert state == ("ended" if must is None else "suspect" if must else "live")
+        parts.append(broadcast.part_of(row.fold, evidence))
+    found = broadcast.broadcasts(parts, window_s * 1000)
+    plain = [(part.sequence, _s(part.from_ms) or 0, _s(part.until_ms) or 0) for part in parts]
+    groups = expectation.broadcast_groups(plain, window_s)
+    assert sorted(sorted(part.sequence for part in each.parts) for each in found) == sorted(
+        sorted(group) for group in groups
+    )
+    for each in found:
+        named = {part.sequence for part in each.parts}
+        members = [part for part in plain if part[0] in named]
+        assert each.on_air_ms == 1000 * expectation.on_air_s(members)
+        assert each.reconnects == expectation.comebacks(members)
+        assert sum(gap.until_ms - gap.from_ms for gap in each.gaps) == (
+            each.until_ms - each.from_ms - each.on_air_ms
+        )
+
+
+def _evidence(tables: MemoryTables, row: SessionRow, now_s: int) -> Evidence:
+    own = [each for each in tables.timeline_rows.values() if each.sequence == row.sequence]
+    files = sorted((each.at_ms, each.until_ms) for each in own if each.kind == "recording")
+    latest_ms = max([each.at_ms for each in own] + [until_ms for _, until_ms in files[-1:]])
+    return Evidence(
+        now_ms=(BEGIN_S + now_s) * 1000,
+        silence_ms_max=LIMITS_S["silence"] * 1000,
+        newer_push_ms_max=LIMITS_S["newer_push"] * 1000,
+        latest_ms=latest_ms,
+        newer_push_ms=row.newer_ms,
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_histories_hold_what_they_are_meant_to(seed: int) -> None:
+    """The generator is no use if the hard cases never come."""
+    histories = [draw(Random(f"{seed}-{number}"), 5, 3) for number in range(200)]
+    pushes_drawn = [push for history in histories for push in history.pushes]
+    items = [item for history in histories for item in history.items]
+    assert any(not push.reported_starts and push.reported_stops for push in pushes_drawn)
+    assert any(push.reported_starts and not push.reported_stops for push in pushes_drawn)
+    assert any(len(push.reported_starts) > 1 for push in pushes_drawn)
+    assert any(push.errors_s and not push.reported_starts for push in pushes_drawn)
+    assert any(len(item.origins) >= 3 for item in items)
+    assert any(history.altered for history in histories)
+    judged = [
+        each for history in histories for item in history.items for each in [expectation.judge(item, history)]
+    ]
+    assert {entry.confidence for entries in judged for entry in entries} == {
+        "certain",
+        "probable",
+        "ambiguous",
+    }
+    assert any(len(entries) >= 3 for entries in judged)
+    assert STREAM
