@@ -12,8 +12,9 @@ from streamledger.domain import session as fold
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.events import Delivery, LedgerEvent, event_name, originator_of
 from streamledger.domain.notification import Kind
-from streamledger.ledger import append, mapper
-from streamledger.ledger.append import NewEvent
+from streamledger.ledger import mapper, transaction
+from streamledger.ledger.append import NewEvent, QuarantineCaps
+from streamledger.ledger.transaction import Batch
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel import answering, batch
 from streamledger.readmodel.answering import Found
@@ -28,6 +29,7 @@ from streamledger.tencent.reader import read_notification
 
 STARTS_AT_MS = 1_713_731_478_000
 SILENCE_MS_MAX = 120_000
+NO_QUARANTINE = QuarantineCaps(refused_rows_max=0, refused_bytes_max=0, signed_rows_max=0, signed_bytes_max=0)
 
 
 def disordered(seed: int, *, streams: int = 1, duration_s: int = 120) -> list[Delivery]:
@@ -105,9 +107,7 @@ def append_all(
                 delivery_id=uuid.uuid4(),
             )
         )
-    with connection.transaction(), connection.cursor() as cursor:
-        append.take_lock(cursor, database.schema)
-        append.insert_events(cursor, events)
+    transaction.store(connection, database.schema, Batch(events=events), NO_QUARANTINE)
     return catch_up(connection, database.schema, PROJECTIONS)
 
 

@@ -10,6 +10,7 @@ from streamledger.cli.audit import audit
 from streamledger.cli.demo import demo
 from streamledger.cli.doctor import doctor
 from streamledger.cli.serve import serve
+from streamledger.cli.session import explain_command, session
 from streamledger.cli.sessions import sessions, timeline
 from streamledger.cli.simulate import simulate
 from streamledger.domain.errors import StreamledgerError
@@ -29,7 +30,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, demo, simulate, sessions, timeline, audit, doctor):
+for command in (serve, demo, simulate, sessions, session, timeline, explain_command, audit, doctor):
     cli.add_command(command)
 
 

@@ -182,6 +182,21 @@ def _merged(stretches: Iterable[Stretch]) -> list[Stretch]:
     return merged
 
 
+def reach_of(rows: Sequence[TimelineRow]) -> Stretch | None:
+    """From the first to the last moment of entries; None without any."""
+    if not rows:
+        return None
+    return _stretch(min(row.at_ms for row in rows), max(row.until_ms for row in rows))
+
+
+async def spans_near(past: PastSession, reach: Stretch) -> list[Span]:
+    """The spans, at the moment, of all the stream's sessions that come near a stretch."""
+    workspace = Workspace()
+    batch.take(workspace, past.facts)
+    await _take_neighbours(past.tables, workspace, past.key, reach)
+    return [fold.span(row.fold) for row in workspace.sessions.values()]
+
+
 async def found_of(past: PastSession) -> Found:
     """The session's row with the totals and the evidence of the moment."""
     tables, key = past.tables, past.key
@@ -230,9 +245,13 @@ def _sum(past: PastSession, kept: Counted, kind: Kind) -> Counted:
 
 
 async def page_of(
-    past: PastSession, kind: Kind | None, after: EntryKey | None, limit: int
+    past: PastSession,
+    kind: Kind | None,
+    after: EntryKey | None,
+    limit: int,
+    kinds: frozenset[Kind] = frozenset(Kind),
 ) -> tuple[list[TimelineRow], bool]:
-    """A page of the session's timeline at the moment, and whether more follows."""
+    """A page of the session's timeline at the moment, of one kind or of some, and whether more follows."""
     kept = []
     if kind is None or kind in ATTRIBUTED_KINDS:
         kept = await past.tables.kept_page(past.key, past.judged, kind, after, limit + 1)
@@ -241,7 +260,8 @@ async def page_of(
     anew = [
         row
         for row in past.entries
-        if (kind is None or row.kind == kind) and (after is None or entry_key(row) > after)
+        if (row.kind in kinds if kind is None else row.kind == kind)
+        and (after is None or entry_key(row) > after)
     ]
     rows = sorted([*kept, *anew], key=entry_key)
     return rows[:limit], len(rows) > limit

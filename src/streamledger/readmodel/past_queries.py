@@ -35,9 +35,16 @@ class PastQueries:
 
         Raises SessionUnknown, SessionUnknownThen when it is known now but was not then, or SessionAmbiguous.
         """
-        async with self._tables(asked) as tables:
-            found, shared = await self._find(tables, sequence, stream_id, asked)
+        async with self.found(sequence, asked, stream_id) as (found, shared):
             return await self.answer(found, asked, shared=shared)
+
+    @asynccontextmanager
+    async def found(
+        self, sequence: str, asked: Asked, stream_id: str | None = None
+    ) -> AsyncIterator[tuple[PastSession, bool]]:
+        """The session at a moment, and whether other streams had its sequence too; with the snapshot open."""
+        async with self._tables(asked) as tables:
+            yield await self._find(tables, sequence, stream_id, asked)
 
     async def answer(self, found: PastSession, asked: Asked, *, shared: bool) -> Session:
         """The answer about a session that was read."""
@@ -63,10 +70,9 @@ class PastQueries:
         if cursor is not None:
             at_ms, of_kind, key = decode_cursor(listing, cursor, (int, str, str))
             after = (at_ms, of_kind, key)
-        async with self._tables(asked) as tables:
-            found, _ = await self._find(tables, sequence, stream_id, asked)
+        async with self.found(sequence, asked, stream_id) as (found, _):
             rows, more = await past.page_of(found, kind, after, limit)
-            events = await _read(tables, [row.position for row in rows])
+            events = await _read(found.tables, [row.position for row in rows])
         items = [answering.timeline_entry(row, events.get(row.position)) for row in rows]
         return Page(items, encode_cursor(listing, list(past.entry_key(rows[-1]))) if more else None)
 

@@ -22,6 +22,7 @@ from streamledger.web import problems
 from streamledger.web.auth import ApiToken, may_read
 from streamledger.web.callbacks import Callbacks, callback_routes
 from streamledger.web.deliveries import DeliveriesController
+from streamledger.web.moments import ExplanationController
 from streamledger.web.sessions import SessionsController
 from streamledger.web.stream_lists import StreamListsController
 from streamledger.web.streams import StreamsController
@@ -74,6 +75,7 @@ def create_app(
         "/",
         route_handlers=[
             SessionsController,
+            ExplanationController,
             StreamsController,
             StreamListsController,
             LedgerController,
