@@ -201,15 +201,14 @@ async def found_of(past: PastSession) -> Found:
     """The session's row with the totals and the evidence of the moment."""
     tables, key = past.tables, past.key
     sums = await tables.kept_sums(key, past.judged)
-    media = [row for row in past.entries if row.kind in ATTRIBUTED_KINDS]
     recordings = _sum(past, sums[Kind.RECORDING.value], Kind.RECORDING)
     screenshots = _sum(past, sums[Kind.SCREENSHOT.value], Kind.SCREENSHOT)
-    latest = [*past.entries]
-    pictures = [row for row in media if row.kind == Kind.SCREENSHOT]
-    for kind, rows in ((None, latest), (Kind.SCREENSHOT, pictures)):
-        kept = await tables.kept_latest(key, past.judged, kind)
-        if kept is not None:
-            rows.append(kept)
+    pictures = [row for row in past.entries if row.kind == Kind.SCREENSHOT]
+    kept = await tables.kept_picture(key, past.judged, with_rivals=len(past.recounted))
+    if kept is not None:
+        pictures.append(kept)
+    times = [row.at_ms for row in (*past.entries, *pictures)]
+    kept_ms = await tables.kept_latest_ms(key, past.judged)
     row = msgspec.structs.replace(
         past.row,
         recordings=recordings.count,
@@ -219,7 +218,7 @@ async def found_of(past: PastSession) -> Found:
     )
     return Found(
         row,
-        max((row.at_ms for row in latest), default=None),
+        max(times if kept_ms is None else [*times, kept_ms], default=None),
         None if row.ended else past.next_start_ms,
         max(pictures, key=entry_key).position if pictures else None,
     )

@@ -23,6 +23,13 @@ _PROBES: Final = 15
 _OUT_OF_ORDER_MAX: Final = 1000
 """How many positions on a delivery that was received earlier may lie: deliveries wait for their commits."""
 
+_PLANNING: Final = (
+    # One stream may hold most of all rows, another a few: a plan for all of them would be wrong for each.
+    "SET LOCAL plan_cache_mode = force_custom_plan",
+    "SET LOCAL enable_seqscan = off",
+    "SET LOCAL jit = off",
+)
+
 
 class PastQueries:
     """Queries about moments; shares the pool, the clock and the limits of the queries about now."""
@@ -108,7 +115,8 @@ class PastQueries:
             await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             try:
                 async with connection.transaction():
-                    await connection.execute("SET LOCAL jit = off")
+                    for statement in _PLANNING:
+                        await connection.execute(statement)
                     taken_in = await _taken_in(connection)
                     known = taken_in if position is None else min(position, taken_in)
                     as_of_ms = NO_TIME_MS if asked.as_of_ms is None else asked.as_of_ms

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-from psycopg import AsyncConnection, DataError
+from psycopg import AsyncConnection
 
 from streamledger.domain.attribution import SLACK_MS
-from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.events import originator_of
 from streamledger.domain.notification import Kind
 from streamledger.ledger import reader
 from streamledger.readmodel.batch import ATTRIBUTED_KINDS, COPIES_MAX, RIVALS_MAX
+from streamledger.readmodel.fetching import fetch
 from streamledger.readmodel.moment import NO_TIME_MS, Moment
 from streamledger.readmodel.projection import Fact, read_facts
 from streamledger.readmodel.rows import SessionRow, TimelineRow
@@ -266,14 +266,39 @@ class PastTables:
             Kind.RECORDING.value: Counted(*recordings[0]),
         }
 
-    async def kept_latest(
-        self, key: SessionKey, judged: Sequence[Stretch], kind: Kind | None
+    async def kept_latest_ms(self, key: SessionKey, judged: Sequence[Stretch]) -> int | None:
+        """When the latest medium other than a screenshot was, among those that stand as they did.
+
+        The sum keeps the planner from walking back through all screenshots in search of another kind.
+        """
+        times = []
+        for kinds in ("= 'recording'", f"NOT IN ('screenshot', 'recording') AND t.kind IN ({_ATTRIBUTED})"):
+            sql = (
+                "SELECT max(t.at_ms + 0) FROM timeline AS t WHERE t.stream_id = %(stream_id)s"  # noqa: S608  # constant conditions
+                f" AND t.sequence = %(sequence)s AND t.kind {kinds} AND t.rivals IS NULL"
+                f" AND t.position <= %(position)s{self._until('until_ms')}{_outside(judged, moments=False)}"
+            )
+            times.append((await self.fetch(sql, self._of_session(key, judged)))[0][0])
+        return max((at_ms for at_ms in times if at_ms is not None), default=None)
+
+    async def kept_picture(
+        self, key: SessionKey, judged: Sequence[Stretch], with_rivals: int
     ) -> TimelineRow | None:
-        """The session's latest medium, of one kind or of all, among those that stand as they did."""
-        return next(
-            iter(await self._kept(key, judged, kind, limit=1, order="t.at_ms DESC, t.kind DESC, t.key DESC")),
-            None,
+        """The session's latest screenshot among those that stand as they did, of which `with_rivals` do not.
+
+        The inner query reads the index alone: behind it may lie all that came after the moment.
+        """
+        sql = (
+            f"SELECT {columns_of('timeline', 'r')} FROM ("  # noqa: S608  # constant names
+            "SELECT t.stream_id, t.kind, t.key, t.sequence, t.at_ms FROM timeline AS t"
+            " WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s AND t.kind = 'screenshot'"
+            f" AND t.position <= %(position)s{self._until('at_ms')}{_outside(judged, moments=True)}"
+            " ORDER BY t.at_ms DESC, t.kind DESC, t.key DESC LIMIT %(limit)s"
+            ") AS named JOIN timeline AS r USING (stream_id, kind, key, sequence, at_ms)"
+            " WHERE r.rivals IS NULL ORDER BY r.at_ms DESC, r.key DESC LIMIT 1"
         )
+        rows = await self.fetch(sql, self._of_session(key, judged) | {"limit": 1 + with_rivals})
+        return timeline_row(rows[0]) if rows else None
 
     async def kept_page(
         self,
@@ -284,18 +309,6 @@ class PastTables:
         limit: int,
     ) -> list[TimelineRow]:
         """The session's media in order, after a key, among those that stand as they did."""
-        return await self._kept(key, judged, kind, limit=limit, order="t.at_ms, t.kind, t.key", after=after)
-
-    async def _kept(
-        self,
-        key: SessionKey,
-        judged: Sequence[Stretch],
-        kind: Kind | None,
-        *,
-        limit: int,
-        order: str,
-        after: tuple[int, str, str] | None = None,
-    ) -> list[TimelineRow]:
         facts = self._of_session(key, judged) | {"limit": limit}
         condition = f"t.kind IN ({_ATTRIBUTED})"
         if kind is not None:
@@ -311,7 +324,7 @@ class PastTables:
             f" WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s AND {condition}"
             " AND t.rivals IS NULL AND t.position <= %(position)s"
             f"{self._until('at_ms')}{self._until('until_ms')}{_outside(judged, moments=False)}"
-            f" ORDER BY {order} LIMIT %(limit)s"
+            " ORDER BY t.at_ms, t.kind, t.key LIMIT %(limit)s"
         )
         return [timeline_row(values) for values in await self.fetch(sql, facts)]
 
@@ -338,16 +351,7 @@ class PastTables:
 
     async def fetch(self, sql: str, facts: dict[str, Any]) -> list[tuple[Any, ...]]:
         """The rows of a statement. Raises ParameterInvalid for what PostgreSQL cannot hold."""
-        try:
-            async with self._connection.cursor(binary=True) as cursor:
-                await cursor.execute(sql, facts)
-                return await cursor.fetchall()
-        except (DataError, UnicodeEncodeError) as error:
-            raise ParameterInvalid(
-                name="parameter",
-                expected="text and numbers that PostgreSQL can hold",
-                got=type(error).__name__,
-            ) from error
+        return await fetch(self._connection, sql, facts)
 
 
 def _outside(judged: Sequence[Stretch], *, moments: bool) -> str:

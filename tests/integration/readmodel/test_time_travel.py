@@ -26,7 +26,7 @@ from streamledger.readmodel.queries import Queries
 from streamledger.tencent.reader import read_notification
 from tests.moments import SILENCE_MS_MAX, STARTS_AT_MS, append_all, connect_to, disordered, naive
 
-SEEDS = range(int(os.environ.get("STREAMLEDGER_TRAVEL_SEEDS", "3")))
+SEEDS = range(int(os.environ.get("STREAMLEDGER_TRAVEL_SEEDS", "2")))
 NOW_MS = STARTS_AT_MS + 400_000
 
 Answer = tuple[Session, list[TimelineEntry], list[TimelineEntry]]
