@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 import psycopg
 
-from streamledger.domain import session as fold
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.events import Delivery, LedgerEvent, event_name, originator_of
 from streamledger.domain.notification import Kind
+from streamledger.domain.session import SessionState
+from streamledger.domain.succession import spans_of
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.ledger import mapper, transaction
 from streamledger.ledger.append import NewEvent, QuarantineCaps
 from streamledger.ledger.transaction import Batch
@@ -29,6 +31,7 @@ from streamledger.tencent.reader import read_notification
 
 STARTS_AT_MS = 1_713_731_478_000
 SILENCE_MS_MAX = 120_000
+LIMITS = SuspectLimits(silence_ms_max=SILENCE_MS_MAX)
 NO_QUARANTINE = QuarantineCaps(refused_rows_max=0, refused_bytes_max=0, signed_rows_max=0, signed_bytes_max=0)
 
 
@@ -123,10 +126,11 @@ def naive(
     facts = [fact for fact in read_facts(events) if moment.holds(fact)]
     workspace = Workspace()
     items = batch.take(workspace, facts)
-    spans: dict[str, list[fold.Span]] = {}
+    batch.settle(workspace, list(workspace.sessions), list(workspace.sessions), {})
+    states: dict[str, list[SessionState]] = {}
     for row in workspace.sessions.values():
-        spans.setdefault(row.stream_id, []).append(fold.span(row.fold))
-    batch.attribute(workspace, items, spans)
+        states.setdefault(row.stream_id, []).append(row.fold)
+    batch.attribute(workspace, items, {name: spans_of(each) for name, each in states.items()})
     sessions = [row for row in workspace.sessions.values() if row.sequence == sequence]
     if len(sessions) != 1:
         return None
@@ -140,19 +144,21 @@ def naive(
         ),
         key=lambda row: (row.at_ms, row.kind, row.key),
     )
-    later = [
-        row.sort_ms
-        for row in workspace.sessions.values()
-        if row.stream_id == session.stream_id and row.sort_ms > session.sort_ms
-    ]
+    files = [row for row in entries if row.kind == Kind.RECORDING]
+    statuses = [row for row in entries if row.kind == Kind.RECORDING_STATUS]
+    ended_ms = None
+    if statuses and statuses[-1].note == "record_ended":
+        ended_ms = max(statuses[-1].at_ms, *(row.until_ms for row in files[-1:]), 0)
+    elif files and not (statuses and statuses[-1].at_ms > files[-1].until_ms):
+        ended_ms = files[-1].until_ms + (files[-1].until_ms - files[-1].at_ms)
     pictures = [row for row in entries if row.kind == Kind.SCREENSHOT]
     found = Found(
         session,
-        max(row.at_ms for row in entries),
-        None if session.ended else min(later, default=None),
+        max([row.at_ms for row in entries] + [row.until_ms for row in files[-1:]]),
+        None if session.ended else ended_ms,
         pictures[-1].position if pictures else None,
     )
     by_position = {event.position: event for event in events}
     latest = by_position.get(found.screenshot_position or -1)
-    answer = answering.session_answer(found, latest, now_ms, SILENCE_MS_MAX, shared=False)
+    answer = answering.session_answer(found, latest, now_ms, LIMITS, shared=False)
     return answer, [answering.timeline_entry(row, by_position.get(row.position)) for row in entries]

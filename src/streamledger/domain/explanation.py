@@ -29,10 +29,14 @@ FIELD_RULES: Final = {
     "duration_running": "no stop is known: from the start to now, or to as_of",
     "attributed": "the media that are attributed to the session by time; see attributions",
     "all_deliveries": "the deliveries of the notifications that carry this sequence, copies included",
+    "push_errors": "the push errors (event type 321) that carry this sequence, each counted once",
     "compared": "found by comparing what was delivered",
     "last_delivery": "the last delivery that carries this sequence",
 }
 """The rules by which fields are set, for people."""
+
+POSITIONS_MAX: Final = 100
+"""Positions that one field lists; of a push with thousands of push errors the first ones are named."""
 
 
 class Outcome(StrEnum):
@@ -122,6 +126,10 @@ class Delivered(msgspec.Struct, frozen=True):
     notification: Notification
 
 
+def _rule(code: str) -> Rule:
+    return Rule(code, FIELD_RULES[code])
+
+
 class _Sources:
     """Which deliveries lie behind the claims of a session."""
 
@@ -155,7 +163,7 @@ class _Sources:
         return FieldExplanation(
             field=name,
             value=value,
-            rule=Rule(rule, FIELD_RULES[rule]),
+            rule=_rule(rule),
             positions=sorted({str(claim.position) for claim in setting}, key=int),
             confirmed=self.confirmed(setting),
             overruled=list(overruled),
@@ -201,9 +209,20 @@ def explain_fields(
         FieldExplanation(
             field="deliveries",
             value=msgspec.to_builtins(session.deliveries),
-            rule=Rule("all_deliveries", FIELD_RULES["all_deliveries"]),
+            rule=_rule("all_deliveries"),
             positions=_first_positions(delivered),
             confirmed=session.deliveries.repeated,
+            overruled=[],
+        )
+    )
+    errors = [each for each in delivered if each.notification.kind is Kind.PUSH_ERROR]
+    fields.append(
+        FieldExplanation(
+            field="health",
+            value=msgspec.to_builtins(session.health),
+            rule=_rule("push_errors" if errors else "nothing_known"),
+            positions=_first_positions(errors),
+            confirmed=len(errors) - len({each.notification.content for each in errors}),
             overruled=[],
         )
     )
@@ -215,12 +234,11 @@ def explain_fields(
             [*state.starts, *state.stops] if session.anomalies else [],
         )
     )
-    last = Rule("last_delivery", FIELD_RULES["last_delivery"])
     fields.append(
         FieldExplanation(
             field="position",
             value=session.position,
-            rule=last,
+            rule=_rule("last_delivery"),
             positions=[session.position],
             confirmed=0,
             overruled=[],
@@ -233,7 +251,7 @@ def _first_positions(delivered: Sequence[Delivered]) -> list[str]:
     first: dict[tuple[Kind, str], int] = {}
     for each in delivered:
         first.setdefault((each.notification.kind, each.notification.content), each.position)
-    return [str(position) for position in sorted(first.values())]
+    return [str(position) for position in sorted(first.values())[:POSITIONS_MAX]]
 
 
 def _at(claim: Claim) -> Said:

@@ -64,7 +64,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 def happened_ms(fact: Fact) -> int:
     """When the fact had happened: a recording at its content's end; without a readable time, at receipt."""
     notification = fact.notification
-    at_ms = notification.at_ms
+    at_ms = notification.at_ms if notification.at_ms is not None else notification.until_ms
     if at_ms is None:
         at_ms = fact.delivery.received_at_us // 1000
     return max(at_ms, notification.until_ms or 0)

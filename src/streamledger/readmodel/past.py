@@ -6,14 +6,13 @@ are read from the ledger and judged again. So the cost follows the difference, n
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import msgspec
 
 from streamledger.domain import session as fold
 from streamledger.domain.attribution import Item
 from streamledger.domain.notification import Kind
-from streamledger.domain.session import OPEN_END_MS, Span
+from streamledger.domain.session import OPEN_END_MS, SessionState, Span
 from streamledger.readmodel import batch
 from streamledger.readmodel.answering import Found
 from streamledger.readmodel.batch import ATTRIBUTED_KINDS, WINDOW_MARGIN_MS
@@ -24,8 +23,6 @@ from streamledger.readmodel.workspace import SessionKey, Workspace
 
 EntryKey = tuple[int, str, str]
 """(at_ms, kind, key): the order of a timeline"""
-
-_NOTHING: Final = Span(sequence="", from_ms=0, until_ms=-1, from_certain=False)
 
 
 class PastSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +41,6 @@ class PastSession(msgspec.Struct, frozen=True, kw_only=True):
     """Where media were judged anew: the rows of the read model count outside of these."""
     recounted: Sequence[TimelineRow]
     """Rows of the read model with rivals, which sums over it hold as they are known now."""
-    next_start_ms: int | None
-    """The earliest later start on the stream that was known."""
 
     @property
     def key(self) -> SessionKey:
@@ -61,21 +56,16 @@ async def read_past(tables: PastTables, now: SessionRow) -> PastSession | None:
     batch.take(workspace, facts)
     if key not in workspace.sessions:
         return None
-    region = _region(_span_of(workspace, key), fold.span(now.fold))
+    batch.settle(workspace, [key], [key], {})
+    region = _region(_span(workspace.sessions[key]), _span(now))
     conflicts = await tables.media_with_rivals(key[0])
     items = batch.take(workspace, await tables.facts_of(conflicts))
     reach = await _reach(tables, key[0], region, items.values())
-    near = await _take_neighbours(tables, workspace, key, reach)
-    judged = []
-    for row in (now, *near):
-        if row is now or not tables.moment.is_settled(row):
-            then = _span_of(workspace, (row.stream_id, row.sequence))
-            judged += [_common(each, reach) for each in _difference(fold.span(row.fold), then)]
-    stretches = _merged(each for each in judged if each is not None)
-    spans = [fold.span(row.fold) for row in workspace.sessions.values()]
-    media = await tables.media_in(
-        key[0], stretches, region, sorted({key[1], *(row.sequence for row in near)})
-    )
+    near = await _take_neighbours(tables, workspace, now, reach)
+    differences = [_common(each, reach) for each in _differences(workspace, near)]
+    judged = _merged(each for each in differences if each is not None)
+    spans = [_span(row) for row in workspace.sessions.values()]
+    media = await tables.media_in(key[0], judged, region, sorted(row.sequence for row in near))
     items |= batch.take(workspace, await tables.facts_of(media, copies=False))
     batch.attribute(workspace, items, {key[0]: spans})
     await _count_deliveries(tables, workspace, media)
@@ -86,9 +76,8 @@ async def read_past(tables: PastTables, now: SessionRow) -> PastSession | None:
         facts=facts,
         spans=spans,
         entries=sorted(entries, key=entry_key),
-        judged=stretches,
+        judged=judged,
         recounted=[row for row in conflicts if row.sequence == key[1]],
-        next_start_ms=await _next_start_ms(tables, workspace, key),
     )
 
 
@@ -114,21 +103,32 @@ async def _reach(
 
 
 async def _take_neighbours(
-    tables: PastTables, workspace: Workspace, key: SessionKey, reach: Stretch | None
+    tables: PastTables, workspace: Workspace, now: SessionRow, reach: Stretch | None
 ) -> list[SessionRow]:
-    """Take the stream's other sessions in as they were at the moment; returns them as they are known now."""
-    near = [row for row in await tables.sessions_near(key[0], reach) if row.sequence != key[1]]
+    """Take the stream's other sessions in as they were at the moment, and tell all which push follows them.
+
+    Returns them and the session itself as they are known now.
+    """
+    near = [row for row in await tables.sessions_near(now.stream_id, reach) if row.sequence != now.sequence]
     unsettled = [row for row in near if not tables.moment.is_settled(row)]
     batch.take(workspace, await tables.defining_facts((row.stream_id, row.sequence) for row in unsettled))
-    workspace.load(row for row in near if tables.moment.is_settled(row))
-    return near
+    workspace.load(msgspec.structs.replace(row) for row in near if tables.moment.is_settled(row))
+    keys = list(workspace.sessions)
+    followers = await tables.followers(batch.seekers(workspace, keys))
+    batch.settle(workspace, keys, keys, followers)
+    return [now, *near]
 
 
-async def _next_start_ms(tables: PastTables, workspace: Workspace, key: SessionKey) -> int | None:
-    sort_ms = workspace.sessions[key].sort_ms
-    starts = [row.sort_ms for row in workspace.sessions.values() if row.sort_ms > sort_ms]
-    settled_ms = await tables.next_start_ms(key[0], sort_ms)
-    return min(starts if settled_ms is None else [*starts, settled_ms], default=None)
+def _differences(workspace: Workspace, near: Sequence[SessionRow]) -> list[Stretch]:
+    """Where media have to be judged anew because spans were others at the moment than they are now."""
+    compared = Workspace()
+    compared.load(near)
+    for row in near:
+        key = (row.stream_id, row.sequence)
+        unknown = SessionRow(stream_id=key[0], sequence=key[1], fold=SessionState(stream_id="", sequence=""))
+        compared.sessions[key] = workspace.sessions.get(key, unknown)
+    windows = batch.windows(compared, list(compared.sessions))
+    return [Stretch(window.from_ms, window.until_ms) for window in windows]
 
 
 async def _count_deliveries(tables: PastTables, workspace: Workspace, media: Sequence[TimelineRow]) -> None:
@@ -138,27 +138,20 @@ async def _count_deliveries(tables: PastTables, workspace: Workspace, media: Seq
             entry.deliveries = counts[row.kind, row.key]
 
 
-def _span_of(workspace: Workspace, key: SessionKey) -> Span:
-    row = workspace.sessions.get(key)
-    return fold.span(row.fold) if row is not None else _NOTHING
+def _span(row: SessionRow) -> Span:
+    return fold.span(row.fold, row.newer_ms)
 
 
 def _region(*spans: Span) -> Stretch | None:
-    """From the first to the last moment of spans, with a margin; None when all are empty."""
+    """Where media of these spans can lie, with a margin; None when all are empty.
+
+    Media that no push is near fall to the latest one without a stop, however far behind it they lie.
+    """
     held = [span for span in spans if span.from_ms <= span.until_ms]
     if not held:
         return None
-    return _stretch(min(span.from_ms for span in held), max(span.until_ms for span in held))
-
-
-def _difference(now: Span, then: Span) -> list[Stretch]:
-    """Where the judgement of a medium can differ because a span differs: where it ends, or all of both."""
-    if now == then:
-        return []
-    spans = [span for span in (now, then) if span.from_ms <= span.until_ms]
-    if len(spans) == 2 and msgspec.structs.replace(then, until_ms=now.until_ms) == now:
-        return [_stretch(min(now.until_ms, then.until_ms), max(now.until_ms, then.until_ms))]
-    return [_stretch(span.from_ms, span.until_ms) for span in spans]
+    until_ms = max(OPEN_END_MS if span.open else span.until_ms for span in held)
+    return _stretch(min(span.from_ms for span in held), until_ms)
 
 
 def _stretch(from_ms: int, until_ms: int) -> Stretch:
@@ -182,21 +175,6 @@ def _merged(stretches: Iterable[Stretch]) -> list[Stretch]:
     return merged
 
 
-def reach_of(rows: Sequence[TimelineRow]) -> Stretch | None:
-    """From the first to the last moment of entries; None without any."""
-    if not rows:
-        return None
-    return _stretch(min(row.at_ms for row in rows), max(row.until_ms for row in rows))
-
-
-async def spans_near(past: PastSession, reach: Stretch) -> list[Span]:
-    """The spans, at the moment, of all the stream's sessions that come near a stretch."""
-    workspace = Workspace()
-    batch.take(workspace, past.facts)
-    await _take_neighbours(past.tables, workspace, past.key, reach)
-    return [fold.span(row.fold) for row in workspace.sessions.values()]
-
-
 async def found_of(past: PastSession) -> Found:
     """The session's row with the totals and the evidence of the moment."""
     tables, key = past.tables, past.key
@@ -207,8 +185,14 @@ async def found_of(past: PastSession) -> Found:
     kept = await tables.kept_picture(key, past.judged, with_rivals=len(past.recounted))
     if kept is not None:
         pictures.append(kept)
-    times = [row.at_ms for row in (*past.entries, *pictures)]
-    kept_ms = await tables.kept_latest_ms(key, past.judged)
+    files = [row for row in past.entries if row.kind == Kind.RECORDING]
+    files += await tables.kept_latest(key, past.judged, Kind.RECORDING)
+    statuses = [row for row in past.entries if row.kind == Kind.RECORDING_STATUS]
+    statuses += await tables.kept_latest(key, past.judged, Kind.RECORDING_STATUS)
+    others = await tables.kept_latest(key, past.judged, Kind.RECORDING_EXCEPTION)
+    file = max(files, key=entry_key, default=None)
+    times = [row.at_ms for row in (*past.entries, *pictures, *files, *statuses, *others)]
+    times += [] if file is None else [file.until_ms]
     row = msgspec.structs.replace(
         past.row,
         recordings=recordings.count,
@@ -218,10 +202,19 @@ async def found_of(past: PastSession) -> Found:
     )
     return Found(
         row,
-        max(times if kept_ms is None else [*times, kept_ms], default=None),
-        None if row.ended else past.next_start_ms,
+        max(times, default=None),
+        None if row.ended else _recording_ended_ms(max(statuses, key=entry_key, default=None), file),
         max(pictures, key=entry_key).position if pictures else None,
     )
+
+
+def _recording_ended_ms(status: TimelineRow | None, file: TimelineRow | None) -> int | None:
+    """When the recording is known to have ended; the same as `evidence.EVIDENCE` reads from the tables."""
+    if status is not None and status.note == "record_ended":
+        return status.at_ms if file is None else max(status.at_ms, file.until_ms)
+    if file is None or (status is not None and status.at_ms > file.until_ms):
+        return None
+    return 2 * file.until_ms - file.at_ms
 
 
 def _sum(past: PastSession, kept: Counted, kind: Kind) -> Counted:

@@ -59,8 +59,8 @@ class PastQueries:
         latest = None
         if row.screenshot_position is not None:
             latest = (await _read(found.tables, [row.screenshot_position])).get(row.screenshot_position)
-        now_ms = self._queries.clock_ms() if asked.as_of_ms is None else asked.as_of_ms
-        return answering.session_answer(row, latest, now_ms, self._queries.silence_ms_max, shared=shared)
+        now_ms = self._queries.now_ms() if asked.as_of_ms is None else asked.as_of_ms
+        return answering.session_answer(row, latest, now_ms, self._queries.limits, shared=shared)
 
     async def timeline(
         self,

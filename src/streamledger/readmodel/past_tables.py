@@ -9,11 +9,12 @@ from typing import Any, Final
 import msgspec
 from psycopg import AsyncConnection
 
-from streamledger.domain.attribution import SLACK_MS
+from streamledger.domain.attribution import LAST_OPEN_MAX, SLACK_MS
 from streamledger.domain.events import originator_of
 from streamledger.domain.notification import Kind
+from streamledger.domain.session import OPEN_END_MS
 from streamledger.ledger import reader
-from streamledger.readmodel.batch import ATTRIBUTED_KINDS, COPIES_MAX, RIVALS_MAX
+from streamledger.readmodel.batch import ATTRIBUTED_KINDS, COPIES_MAX, RIVALS_MAX, Follower
 from streamledger.readmodel.fetching import fetch
 from streamledger.readmodel.moment import NO_TIME_MS, Moment
 from streamledger.readmodel.projection import Fact, read_facts
@@ -58,41 +59,64 @@ class PastTables:
         return [session_row(values) for values in await self.fetch(sql, {"sequence": sequence})]
 
     async def sessions_near(self, stream_id: str, near: Stretch | None) -> list[SessionRow]:
-        """The stream's sessions whose spans come near a stretch now, and those that were others then."""
+        """The stream's sessions, as they are known now, that bear on media in a stretch, now or then.
+
+        Those whose spans come near, the latest open ones before it, and those that were others then.
+        """
         facts = self._facts(stream_id)
-        columns = columns_of("sessions", "s")
-        found: dict[str, SessionRow] = {}
-        if near is not None:
-            sql = (
-                f"SELECT {columns} FROM sessions AS s WHERE s.stream_id = %(stream_id)s"  # noqa: S608  # constant names
-                " AND s.span_until_ms >= %(from_ms)s AND s.span_from_ms <= %(until_ms)s"
+        conditions = [
+            f"{unsettled} AND EXISTS (SELECT FROM timeline AS t WHERE t.stream_id = s.stream_id"
+            f" AND t.sequence = s.sequence AND t.kind NOT IN ({_ATTRIBUTED})"
+            " AND ((t.position <= %(position)s AND t.until_ms <= %(as_of_ms)s) OR t.rivals IS NOT NULL))"
+            for unsettled in self._unsettled()
+        ]
+        if conditions:  # open ones whose follower was another, or none
+            conditions.append(
+                f"NOT s.ended AND s.newer_ms < {OPEN_END_MS} AND (s.newer_ms > %(as_of_ms)s OR EXISTS"
+                " (SELECT FROM sessions AS n WHERE n.stream_id = s.stream_id AND n.sort_ms = s.newer_ms"
+                "  AND n.position > %(position)s))"
             )
+        if near is not None:
             facts |= {
                 "from_ms": max(0, near.from_ms - SLACK_MS),
-                "until_ms": min(near.until_ms + SLACK_MS, NO_TIME_MS),
+                "until_ms": min(near.until_ms + SLACK_MS, OPEN_END_MS),
             }
-            rows = [session_row(values) for values in await self.fetch(sql, facts)]
-            found = {row.sequence: row for row in rows}
-        for unsettled in self._unsettled():
+            conditions.append("s.span_until_ms >= %(from_ms)s AND s.span_from_ms <= %(until_ms)s")
+            latest = f"ORDER BY s.sort_ms DESC, s.sequence DESC LIMIT {LAST_OPEN_MAX}"
+            before = "NOT s.ended AND s.sort_ms < %(from_ms)s"
+            conditions += [f"{before} {latest}", f"{before} AND {self._settled()} {latest}"]
+        found: dict[str, SessionRow] = {}
+        for condition in conditions:
             sql = (
-                f"SELECT {columns} FROM sessions AS s WHERE s.stream_id = %(stream_id)s AND {unsettled}"  # noqa: S608  # constant names
-                " AND EXISTS (SELECT FROM timeline AS t WHERE t.stream_id = s.stream_id"
-                f" AND t.sequence = s.sequence AND t.kind NOT IN ({_ATTRIBUTED})"
-                " AND ((t.position <= %(position)s AND t.until_ms <= %(as_of_ms)s) OR t.rivals IS NOT NULL))"
+                f"SELECT {columns_of('sessions', 's')} FROM sessions AS s"  # noqa: S608  # constant names
+                f" WHERE s.stream_id = %(stream_id)s AND {condition}"
             )
             rows = [session_row(values) for values in await self.fetch(sql, facts)]
             found |= {row.sequence: row for row in rows}
         return list(found.values())
 
-    async def next_start_ms(self, stream_id: str, after_ms: int) -> int | None:
-        """The earliest start after a time among the stream's sessions that stand as they did then."""
-        settled = " AND ".join(f"NOT ({unsettled})" for unsettled in self._unsettled()) or "true"
-        sql = (
-            "SELECT s.sort_ms FROM sessions AS s WHERE s.stream_id = %(stream_id)s"  # noqa: S608  # constant conditions
-            f" AND s.sort_ms > %(after_ms)s AND {settled} ORDER BY s.sort_ms LIMIT 1"
-        )
-        rows = await self.fetch(sql, self._facts(stream_id) | {"after_ms": after_ms})
-        return rows[0][0] if rows else None
+    async def followers(self, seekers: Sequence[Follower]) -> dict[SessionKey, int]:
+        """When the next push at the same place began, among the sessions that stand as they did then."""
+        followers: dict[SessionKey, int] = {}
+        for each in seekers:
+            facts = self._facts(each.stream_id) | {
+                "sequence": each.sequence,
+                "from_ms": each.from_ms,
+                "app": each.app,
+                "appname": each.appname,
+            }
+            sql = (
+                "SELECT s.sort_ms FROM sessions AS s WHERE s.stream_id = %(stream_id)s"  # noqa: S608  # constant names
+                " AND s.sort_ms > %(from_ms)s AND s.start_known AND s.sequence <> %(sequence)s"
+                " AND coalesce(s.app = %(app)s, true) AND coalesce(s.appname = %(appname)s, true)"
+                f" AND {self._settled()} ORDER BY s.sort_ms LIMIT 1"
+            )
+            for (began_ms,) in await self.fetch(sql, facts):
+                followers[each.stream_id, each.sequence] = began_ms
+        return followers
+
+    def _settled(self) -> str:
+        return " AND ".join(f"NOT ({unsettled})" for unsettled in self._unsettled()) or "true"
 
     def _unsettled(self) -> list[str]:
         """Conditions under which a session may have been another at the moment than it is now."""
@@ -266,20 +290,17 @@ class PastTables:
             Kind.RECORDING.value: Counted(*recordings[0]),
         }
 
-    async def kept_latest_ms(self, key: SessionKey, judged: Sequence[Stretch]) -> int | None:
-        """When the latest medium other than a screenshot was, among those that stand as they did.
-
-        The sum keeps the planner from walking back through all screenshots in search of another kind.
-        """
-        times = []
-        for kinds in ("= 'recording'", f"NOT IN ('screenshot', 'recording') AND t.kind IN ({_ATTRIBUTED})"):
-            sql = (
-                "SELECT max(t.at_ms + 0) FROM timeline AS t WHERE t.stream_id = %(stream_id)s"  # noqa: S608  # constant conditions
-                f" AND t.sequence = %(sequence)s AND t.kind {kinds} AND t.rivals IS NULL"
-                f" AND t.position <= %(position)s{self._until('until_ms')}{_outside(judged, moments=False)}"
-            )
-            times.append((await self.fetch(sql, self._of_session(key, judged)))[0][0])
-        return max((at_ms for at_ms in times if at_ms is not None), default=None)
+    async def kept_latest(self, key: SessionKey, judged: Sequence[Stretch], kind: Kind) -> list[TimelineRow]:
+        """The session's latest of a rare kind of media, among those that stand as they did; none or one."""
+        sql = (
+            f"SELECT {columns_of('timeline', 't')} FROM timeline AS t"  # noqa: S608  # constant names
+            " WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s"
+            f" AND t.kind = '{kind.value}' AND t.rivals IS NULL AND t.position <= %(position)s"
+            f"{self._until('until_ms')}{_outside(judged, moments=False)}"
+            # The sum keeps the planner from walking back through all screenshots in search of another kind.
+            f" ORDER BY t.at_ms{' + 0' if kind is Kind.RECORDING_EXCEPTION else ''} DESC, t.key DESC LIMIT 1"
+        )
+        return [timeline_row(values) for values in await self.fetch(sql, self._of_session(key, judged))]
 
     async def kept_picture(
         self, key: SessionKey, judged: Sequence[Stretch], with_rivals: int
