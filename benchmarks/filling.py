@@ -186,7 +186,7 @@ def _bodies(now_s: int, drawn: random.Random) -> list[Body]:
                 bodies.append(
                     _recording(stream_id, at_s + 50 * file, at_s + 50 * (file + 1), f"{sequence}{file}")
                 )
-            at_s += 150
+            at_s += 190
             is_live = stream % 50 == 0 and number == SESSIONS_PER_STREAM - 1
             if not is_live:
                 bodies.append(_push(0, stream_id, sequence, at_s - 20))

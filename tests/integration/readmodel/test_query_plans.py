@@ -17,6 +17,7 @@ from streamledger.readmodel.explaining import explain
 from streamledger.readmodel.moment import Asked, KnownAt
 from streamledger.readmodel.past_queries import PastQueries
 from streamledger.readmodel.queries import Queries, SessionFilter
+from streamledger.readmodel.stream_queries import StreamQueries
 from tests.conftest import clone
 
 BIG_TABLES = {"sessions", "timeline", "streams", "ledger_events"}
@@ -58,7 +59,7 @@ async def second_page_of_streams(queries: Queries, _: PastQueries) -> object:
 
 
 def known_at(queries: PastQueries, sequence: str) -> Awaitable[object]:
-    return queries.session(sequence, Asked(known_at=KnownAt(position=6_590)))
+    return queries.session(sequence, Asked(known_at=KnownAt(position=6_112)))
 
 
 QUESTIONS: dict[str, Question] = {
@@ -81,6 +82,10 @@ QUESTIONS: dict[str, Question] = {
     "streams, the next page": second_page_of_streams,
     "live streams": lambda queries, _: queries.streams("live"),
     "one stream": lambda queries, _: queries.stream(STREAM),
+    "unattributed media": lambda queries, _: StreamQueries(queries).unattributed(),
+    "unattributed media of a stream": lambda queries, _: StreamQueries(queries).unattributed(STREAM),
+    "notifications of a stream": lambda queries, _: StreamQueries(queries).notifications(STREAM),
+    "broadcasts of a stream": lambda queries, _: StreamQueries(queries).broadcasts(STREAM, 60_000),
     "events": lambda queries, _: queries.events(20_000),
     "projections": lambda queries, _: queries.projections(),
     "a session as of a time": lambda _, past: past.session(SEQUENCE, UNTIL_THEN),
