@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import flood, ingest
+from benchmarks import flood, ingest, query
 
-BENCHMARKS = {"ingest": ingest.main, "flood": flood.main}
+BENCHMARKS = {"ingest": ingest.main, "query": query.main, "flood": flood.main}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:

@@ -59,14 +59,14 @@ def template_database(postgres_server: EmbeddedServer) -> str:
 @pytest.fixture
 def database(postgres_server: EmbeddedServer, template_database: str) -> Iterator[Database]:
     """A migrated database of this test's own on the embedded server."""
-    with _clone(postgres_server.dsn, template_database) as cloned:
+    with clone(postgres_server.dsn, template_database) as cloned:
         yield cloned
 
 
 @pytest.fixture
 def empty_database(postgres_server: EmbeddedServer) -> Iterator[Database]:
     """A database of this test's own that no migration has touched."""
-    with _clone(postgres_server.dsn, "template0") as cloned:
+    with clone(postgres_server.dsn, "template0") as cloned:
         yield cloned
 
 
@@ -108,7 +108,7 @@ def system_template_database(system_postgres: str) -> str:
 @pytest.fixture
 def system_database(system_postgres: str, system_template_database: str) -> Iterator[Database]:
     """Like `database`, on the system's PostgreSQL 15."""
-    with _clone(system_postgres, system_template_database) as cloned:
+    with clone(system_postgres, system_template_database) as cloned:
         yield cloned
 
 
@@ -129,7 +129,7 @@ def _make_template(dsn: str) -> str:
 
 
 @contextmanager
-def _clone(dsn: str, template: str) -> Iterator[Database]:
+def clone(dsn: str, template: str) -> Iterator[Database]:
     name = f"test_{next(_numbers)}"
     # wal_log copies page by page without a checkpoint: for a small template much faster than file_copy.
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log")

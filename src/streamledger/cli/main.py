@@ -11,6 +11,7 @@ from streamledger.cli.demo import demo
 from streamledger.cli.doctor import doctor
 from streamledger.cli.quarantine import quarantine
 from streamledger.cli.serve import serve
+from streamledger.cli.session import explain_command, session
 from streamledger.cli.sessions import sessions, timeline
 from streamledger.cli.simulate import simulate
 from streamledger.cli.token import token
@@ -31,7 +32,19 @@ def cli() -> None:
     """
 
 
-for command in (serve, demo, simulate, sessions, timeline, audit, quarantine, token, doctor):
+for command in (
+    serve,
+    demo,
+    simulate,
+    sessions,
+    session,
+    timeline,
+    explain_command,
+    audit,
+    quarantine,
+    token,
+    doctor,
+):
     cli.add_command(command)
 
 

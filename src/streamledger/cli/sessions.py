@@ -10,10 +10,12 @@ import msgspec
 from rich.table import Column, Table
 
 from streamledger import bootstrap
+from streamledger.cli.moments import asked, moment_options
 from streamledger.cli.options import console, json_option, load_settings, store_options
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import parse_instant_ms
+from streamledger.readmodel.past_queries import PastQueries
 from streamledger.readmodel.queries import LIMIT_MAX, Page, Queries, SessionFilter
 from streamledger.settings import Settings
 
@@ -87,16 +89,29 @@ def sessions(
 @click.command()
 @click.argument("sequence")
 @click.option("--stream", "stream_id", help="The session's stream, when several have this sequence.")
+@moment_options
 @click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=100, show_default=True)
 @json_option
 @store_options
 def timeline(
-    config: Path | None, sequence: str, stream_id: str | None, limit: int, as_json: bool, **store: object
+    config: Path | None,
+    sequence: str,
+    stream_id: str | None,
+    as_of: str | None,
+    known_at: str | None,
+    limit: int,
+    as_json: bool,
+    **store: object,
 ) -> None:
-    """Show the timeline of the session named SEQUENCE."""
-    page: Page[TimelineEntry] = ask(
-        load_settings(config, **store), lambda queries: queries.timeline(sequence, stream_id, None, limit)
-    )
+    """Show the timeline of the session named SEQUENCE, as it is or as it was."""
+    moment = asked(as_of, known_at)
+
+    async def question(queries: Queries) -> Page[TimelineEntry]:
+        if moment is not None:
+            return await PastQueries(queries).timeline(sequence, moment, stream_id, None, limit)
+        return await queries.timeline(sequence, stream_id, None, limit)
+
+    page = ask(load_settings(config, **store), question)
     if as_json:
         click.echo(msgspec.json.encode(page))
         return

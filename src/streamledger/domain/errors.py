@@ -35,6 +35,12 @@ class SessionUnknown(StreamledgerError):
     exit_code = 4
 
 
+class SessionUnknownThen(StreamledgerError):
+    """the session {sequence} was not known at the moment asked for: {moment}"""
+
+    exit_code = 4
+
+
 class SessionAmbiguous(StreamledgerError):
     """the sequence {sequence} appears under several streams ({streams}); name one with stream_id"""
 

@@ -34,6 +34,9 @@ NO_TIME: Final = "no_time"
 RIVALS_MAX: Final = 8
 """Other contents of one identity that are remembered."""
 
+COPIES_MAX: Final = 32
+"""Positions of further deliveries of one notification that are remembered; the ledger has them all."""
+
 
 class Window(msgspec.Struct, frozen=True):
     """A stretch of a stream's time axis in which attributions may have changed."""
@@ -144,6 +147,7 @@ def _enter(workspace: Workspace, key: FactKey, fact: Fact) -> tuple[bool, bool]:
     )
     for row in known.values():
         row.deliveries += 1
+        row.copies = (*(row.copies or ()), fact.position)[:COPIES_MAX]
         if is_new_content:
             if _counts_more(notification, row):
                 row.rivals = _rivals(rivals, (row.content, row.position))

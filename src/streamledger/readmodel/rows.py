@@ -58,6 +58,7 @@ class TimelineRow(msgspec.Struct, kw_only=True):
     duration_s: int | None = None
     bytes: int | None = None
     note: str | None = None
+    copies: tuple[int, ...] | None = None
 
 
 class StreamRow(msgspec.Struct, kw_only=True):

@@ -22,7 +22,7 @@ TYPES: Final[dict[str, type[SessionRow] | type[TimelineRow] | type[StreamRow]]] 
     "timeline": TimelineRow,
     "streams": StreamRow,
 }
-JSON_COLUMNS: Final = frozenset({"fold", "rivals", "alternatives"})
+JSON_COLUMNS: Final = frozenset({"fold", "rivals", "alternatives", "copies"})
 
 _state_decoder = msgspec.json.Decoder(SessionState)
 
@@ -50,6 +50,8 @@ def timeline_row(values: Sequence[Any]) -> TimelineRow:
         given["rivals"] = msgspec.json.decode(given["rivals"], type=tuple[tuple[str, int], ...])
     if given["alternatives"] is not None:
         given["alternatives"] = msgspec.json.decode(given["alternatives"], type=tuple[str, ...])
+    if given["copies"] is not None:
+        given["copies"] = msgspec.json.decode(given["copies"], type=tuple[int, ...])
     return TimelineRow(**given)
 
 

@@ -26,6 +26,7 @@ from streamledger.web.auth import Tokens, may_read
 from streamledger.web.callbacks import Callbacks, callback_routes
 from streamledger.web.deliveries import DeliveriesController
 from streamledger.web.metrics import metrics
+from streamledger.web.moments import ExplanationController
 from streamledger.web.quarantine import QuarantineController
 from streamledger.web.senders import Senders
 from streamledger.web.sessions import SessionsController
@@ -105,6 +106,7 @@ def create_app(
         "/",
         route_handlers=[
             SessionsController,
+            ExplanationController,
             StreamsController,
             LedgerController,
             DeliveriesController,

@@ -5,7 +5,9 @@ from litestar.di import NamedDependency
 
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.notification import Kind
+from streamledger.readmodel.past_queries import PastQueries
 from streamledger.readmodel.queries import LIMIT_DEFAULT, Page, Queries, SessionFilter
+from streamledger.web import moments
 from streamledger.web import parameters as given
 
 
@@ -46,11 +48,15 @@ class SessionsController(Controller):
         queries: NamedDependency[Queries],
         sequence: given.Sequence,
         stream_id: given.StreamId = None,
+        as_of: moments.AsOf = None,
+        known_at: moments.KnownAtText = None,
         min_position: given.MinPosition = None,
     ) -> Session:
         """One push with everything that is known of it."""
         if min_position is not None:
             await queries.wait_for(min_position)
+        if (moment := moments.asked(as_of, known_at)) is not None:
+            return await PastQueries(queries).session(sequence, moment, stream_id)
         return await queries.session(sequence, stream_id)
 
     @get("/{sequence:str}/timeline", summary="A session's timeline")
@@ -59,6 +65,8 @@ class SessionsController(Controller):
         queries: NamedDependency[Queries],
         sequence: given.Sequence,
         stream_id: given.StreamId = None,
+        as_of: moments.AsOf = None,
+        known_at: moments.KnownAtText = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
         min_position: given.MinPosition = None,
@@ -66,6 +74,8 @@ class SessionsController(Controller):
         """Every notification of the session, in order of time."""
         if min_position is not None:
             await queries.wait_for(min_position)
+        if (moment := moments.asked(as_of, known_at)) is not None:
+            return await PastQueries(queries).timeline(sequence, moment, stream_id, None, limit, cursor)
         return await queries.timeline(sequence, stream_id, None, limit, cursor)
 
     @get("/{sequence:str}/recordings", summary="A session's recordings")
@@ -74,10 +84,16 @@ class SessionsController(Controller):
         queries: NamedDependency[Queries],
         sequence: given.Sequence,
         stream_id: given.StreamId = None,
+        as_of: moments.AsOf = None,
+        known_at: moments.KnownAtText = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
     ) -> Page[TimelineEntry]:
         """The recording files attributed to the session, by the start of their content."""
+        if (moment := moments.asked(as_of, known_at)) is not None:
+            return await PastQueries(queries).timeline(
+                sequence, moment, stream_id, Kind.RECORDING, limit, cursor
+            )
         return await queries.timeline(sequence, stream_id, Kind.RECORDING, limit, cursor)
 
     @get("/{sequence:str}/screenshots", summary="A session's screenshots")
@@ -86,8 +102,14 @@ class SessionsController(Controller):
         queries: NamedDependency[Queries],
         sequence: given.Sequence,
         stream_id: given.StreamId = None,
+        as_of: moments.AsOf = None,
+        known_at: moments.KnownAtText = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
     ) -> Page[TimelineEntry]:
         """The screenshots attributed to the session."""
+        if (moment := moments.asked(as_of, known_at)) is not None:
+            return await PastQueries(queries).timeline(
+                sequence, moment, stream_id, Kind.SCREENSHOT, limit, cursor
+            )
         return await queries.timeline(sequence, stream_id, Kind.SCREENSHOT, limit, cursor)

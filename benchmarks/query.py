@@ -1,0 +1,213 @@
+"""Queries on a filled store, beside a bare look-up by primary key in the same run, directly and over HTTP."""
+
+import argparse
+import asyncio
+import http.client
+import os
+import random
+import signal
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from benchmarks.filling import (
+    LONG_SEQUENCE,
+    SESSIONS_PER_STREAM,
+    STREAMS,
+    fill,
+    fill_long_stream,
+)
+from benchmarks.ingest import start_server
+from benchmarks.table import print_table
+from streamledger.postgres.connection import Database, connect, open_pool_async
+from streamledger.postgres.embedded import start_embedded
+from streamledger.postgres.schema import migrate
+from streamledger.readmodel.moment import Asked, KnownAt
+from streamledger.readmodel.past_queries import PastQueries
+from streamledger.readmodel.queries import Queries
+
+SESSIONS, LONG_SCREENSHOTS = 100_000, 100_000
+FULL_SESSIONS, FULL_LONG_SCREENSHOTS = 1_000_000, 1_000_000
+ROUNDS, ASKED_A_ROUND = 5, 300
+LONG_ASKED = 10
+SILENCE_MS_MAX = 10**12  # the filled history stands still: its open sessions shall not fall silent
+
+Question = Callable[[random.Random], Awaitable[Any]]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """`python -m benchmarks.query --full` fills a million sessions with ten million media."""
+    parser = argparse.ArgumentParser(prog="benchmarks.query")
+    parser.add_argument("--sessions", type=int, default=SESSIONS)
+    parser.add_argument("--long-screenshots", type=int, default=LONG_SCREENSHOTS)
+    parser.add_argument("--full", action="store_true", help="a million sessions, ten million media")
+    given = parser.parse_args(arguments or [])
+    sessions = FULL_SESSIONS if given.full else given.sessions
+    screenshots = FULL_LONG_SCREENSHOTS if given.full else given.long_screenshots
+    with tempfile.TemporaryDirectory(prefix="streamledger-bench-") as directory:
+        with start_embedded(Path(directory)) as server:
+            database = Database(server.dsn)
+            _fill(database, sessions, screenshots)
+            asyncio.run(_ask(database, sessions))
+        _ask_over_http(Path(directory), sessions)
+
+
+def _fill(database: Database, sessions: int, screenshots: int) -> None:
+    began = time.monotonic()
+    migrate(database)
+    now_s = int(time.time())
+    with connect(database, application_name="benchmark") as connection:
+        fill(connection, database.schema, sessions, now_s=now_s)
+        fill_long_stream(connection, database.schema, screenshots, now_s=now_s)
+        row = connection.execute(
+            "SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM timeline),"
+            " (SELECT count(*) FROM ledger_events), pg_size_pretty(pg_database_size(current_database()))"
+        ).fetchone()
+    assert row is not None
+    print(
+        f"  filled in {time.monotonic() - began:.0f} s: {row[0]:,} sessions, {row[1]:,} timeline rows,"
+        f" {row[2]:,} events, {row[3]}\n"
+    )
+
+
+def _sequence(sessions: int, drawn: random.Random) -> tuple[str, str]:
+    """Stream and sequence of any session, as `filling.multiply` names them."""
+    number = drawn.randrange(STREAMS * SESSIONS_PER_STREAM)
+    copy = drawn.randrange(max(1, sessions // (STREAMS * SESSIONS_PER_STREAM)))
+    stream = f"room-{number // SESSIONS_PER_STREAM:03d}"
+    name = stream if copy == 0 else f"{stream}-{copy}"
+    return name, str(3_000_000_000_000_000_000 + number + copy * 1_000_000)
+
+
+async def _ask(database: Database, sessions: int) -> None:
+    pool = await open_pool_async(database, min_size=1, max_size=1, name="benchmark")
+    try:
+        queries = Queries(pool, silence_ms_max=SILENCE_MS_MAX)
+        past = PastQueries(queries)
+        happened, known = await _middle_of_long_session(pool)
+
+        async def live(drawn: random.Random) -> None:
+            page = await queries.streams("live")
+            assert page.items
+
+        questions: dict[str, Question] = {
+            "bare look-up by primary key": lambda drawn: _bare(pool, *_sequence(sessions, drawn)),
+            "one session": lambda drawn: queries.session(_sequence(sessions, drawn)[1]),
+            "its timeline's first page": lambda drawn: queries.timeline(_sequence(sessions, drawn)[1]),
+            "/v1/streams?presence=live": live,
+        }
+        taken = await _measure(questions, ROUNDS, ASKED_A_ROUND)
+        taken |= await _measure(
+            {
+                "the long session now": lambda _: queries.session(LONG_SEQUENCE),
+                "the long session as of its middle": lambda _: past.session(LONG_SEQUENCE, happened),
+                "its timeline as of its middle": lambda _: past.timeline(LONG_SEQUENCE, happened),
+                "the long session known at its middle": lambda _: past.session(LONG_SEQUENCE, known),
+            },
+            1,
+            LONG_ASKED,
+        )
+    finally:
+        await pool.close()
+    bare = _percentile(taken["bare look-up by primary key"], 50)
+    print_table(
+        ("query", "p50 ms", "p99 ms", "p50 of the bare look-up's"),
+        [
+            (
+                name,
+                f"{_percentile(each, 50):.2f}",
+                f"{_percentile(each, 99):.2f}",
+                f"{_percentile(each, 50) / bare:.1f}",
+            )
+            for name, each in taken.items()
+        ],
+    )
+    print()
+
+
+async def _bare(pool: AsyncConnectionPool[AsyncConnection], stream_id: str, sequence: str) -> None:
+    async with pool.connection() as connection, connection.cursor(binary=True) as cursor:
+        await cursor.execute(
+            "SELECT * FROM sessions WHERE stream_id = %s AND sequence = %s", (stream_id, sequence)
+        )
+        assert len(await cursor.fetchall()) == 1
+
+
+async def _middle_of_long_session(pool: AsyncConnectionPool[AsyncConnection]) -> tuple[Asked, Asked]:
+    """Its middle by what had happened, and by what was known."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT (min(at_ms) + max(at_ms)) / 2, (min(position) + max(position)) / 2"
+            " FROM timeline WHERE stream_id = 'long'"
+        )
+        row = await cursor.fetchone()
+    assert row is not None
+    return Asked(as_of_ms=row[0]), Asked(known_at=KnownAt(position=row[1]))
+
+
+async def _measure(questions: dict[str, Question], rounds: int, count: int) -> dict[str, list[float]]:
+    """Milliseconds of each question, asked one after another, interleaved in rounds."""
+    taken: dict[str, list[float]] = {name: [] for name in questions}
+    for number in range(rounds + 1):  # the first round warms caches and prepared statements
+        for name, question in questions.items():
+            drawn = random.Random(number)
+            for _ in range(count):
+                began = time.perf_counter()
+                await question(drawn)
+                if number:
+                    taken[name].append((time.perf_counter() - began) * 1000)
+    return taken
+
+
+def _percentile(values: list[float], percent: int) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+
+
+def _ask_over_http(directory: Path, sessions: int) -> None:
+    """The same through the installed program, one connection, one request after another."""
+    os.environ["STREAMLEDGER_SILENCE_S_MAX"] = str(SILENCE_MS_MAX // 1000)
+    server, url, _ = start_server(directory)
+    try:
+        connection = http.client.HTTPConnection(url.removeprefix("http://"))
+        paths: dict[str, Callable[[random.Random], str]] = {
+            "GET /health/live": lambda _: "/health/live",
+            "GET one session": lambda drawn: f"/v1/sessions/{_sequence(sessions, drawn)[1]}",
+            "GET its timeline's first page": lambda drawn: (
+                f"/v1/sessions/{_sequence(sessions, drawn)[1]}/timeline"
+            ),
+            "GET /v1/streams?presence=live": lambda _: "/v1/streams?presence=live",
+        }
+        taken: dict[str, list[float]] = {name: [] for name in paths}
+        for number in range(ROUNDS + 1):
+            for name, path in paths.items():
+                drawn = random.Random(number)
+                for _ in range(ASKED_A_ROUND):
+                    began = time.perf_counter()
+                    connection.request("GET", path(drawn))
+                    response = connection.getresponse()
+                    response.read()
+                    assert response.status == 200, response.status
+                    if number:
+                        taken[name].append((time.perf_counter() - began) * 1000)
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+    print_table(
+        ("over HTTP", "p50 ms", "p99 ms"),
+        [
+            (name, f"{_percentile(each, 50):.2f}", f"{_percentile(each, 99):.2f}")
+            for name, each in taken.items()
+        ],
+    )
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(sys.argv[1:])

@@ -1,0 +1,74 @@
+"""Explanations: the answer about a session at a moment, with the deliveries and the rules behind it."""
+
+import msgspec
+
+from streamledger.domain import explanation
+from streamledger.domain.answers import Session
+from streamledger.domain.attribution import REASONS
+from streamledger.domain.explanation import AttributionExplanation, Delivered, FieldExplanation, Rule
+from streamledger.domain.instants import instant_ms
+from streamledger.readmodel import batch, past
+from streamledger.readmodel.batch import ATTRIBUTED_KINDS
+from streamledger.readmodel.cursors import decode_cursor, encode_cursor
+from streamledger.readmodel.moment import Asked
+from streamledger.readmodel.past_queries import PastQueries
+from streamledger.readmodel.queries import LIMIT_DEFAULT, Page
+from streamledger.readmodel.rows import TimelineRow
+from streamledger.tencent.redaction import redact
+
+_LISTING = "attributions"
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """A session, explained."""
+
+    session: Session
+    fields: list[FieldExplanation]
+    attributions: Page[AttributionExplanation]
+    """Of its recordings and screenshots, in order of time."""
+
+
+async def explain(
+    queries: PastQueries,
+    sequence: str,
+    asked: Asked,
+    stream_id: str | None = None,
+    limit: int = LIMIT_DEFAULT,
+    cursor: str | None = None,
+) -> Explanation:
+    """Why the session's answer is as it is, at a moment. Raises as `PastQueries.session` does."""
+    after = None
+    if cursor is not None:
+        at_ms, kind, key = decode_cursor(_LISTING, cursor, (int, str, str))
+        after = (at_ms, kind, key)
+    async with queries.found(sequence, asked, stream_id) as (found, shared):
+        session = await queries.answer(found, asked, shared=shared)
+        rows, more = await past.page_of(found, None, after, limit, kinds=ATTRIBUTED_KINDS)
+        facts = await found.tables.facts_of(rows, copies=False)
+    items = {fact.position: batch.item_of(fact.notification) for fact in facts}
+    delivered = [Delivered(fact.position, fact.notification) for fact in found.facts]
+    attributions = []
+    for row in (row for row in rows if row.position in items):
+        decided, candidates = explanation.explain_attribution(items[row.position], found.spans, sequence)
+        if decided is not None:
+            attributions.append(
+                AttributionExplanation(
+                    position=str(row.position),
+                    kind=row.kind,
+                    key=redact(row.key),
+                    at=instant_ms(row.at_ms),
+                    until=instant_ms(row.until_ms) if row.until_ms != row.at_ms else None,
+                    confidence=decided.confidence.value,
+                    because=[Rule(code, REASONS.get(code, code)) for code in decided.because],
+                    candidates=candidates,
+                )
+            )
+    return Explanation(
+        session=session,
+        fields=explanation.explain_fields(session, found.row.fold, delivered),
+        attributions=Page(attributions, _cursor(rows) if more else None),
+    )
+
+
+def _cursor(rows: list[TimelineRow]) -> str:
+    return encode_cursor(_LISTING, list(past.entry_key(rows[-1])))

@@ -1,0 +1,86 @@
+"""A moment on the two axes of time travel: what had happened by then, and what the ledger knew by then."""
+
+import msgspec
+
+from streamledger.domain.events import Delivery
+from streamledger.domain.instants import instant_ms, instant_us, parse_instant_ms
+from streamledger.readmodel.projection import Fact
+from streamledger.readmodel.rows import SessionRow
+
+POSITION_MAX = 2**63 - 1
+NO_TIME_MS = 2**63 - 1
+"""`as_of` when none is given: everything has happened."""
+
+
+class KnownAt(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ledger knew: up to a position, or up to a time of receipt. Exactly one of both is set."""
+
+    position: int | None = None
+    received_us: int | None = None
+
+    def __str__(self) -> str:
+        return f"position {self.position}" if self.received_us is None else instant_us(self.received_us)
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A moment as it is asked for; nothing set means now, with all that is known."""
+
+    as_of_ms: int | None = None
+    known_at: KnownAt | None = None
+
+    def __str__(self) -> str:
+        parts = []
+        if self.as_of_ms is not None:
+            parts.append(f"as of {instant_ms(self.as_of_ms)}")
+        if self.known_at is not None:
+            parts.append(f"known at {self.known_at}")
+        return ", ".join(parts) or "now"
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """A moment with its position found: events up to there count, of facts up to `as_of_ms`."""
+
+    position: int
+    as_of_ms: int = NO_TIME_MS
+    is_all_known: bool = False
+    """Whether everything that the read model has taken in lies at or before `position`."""
+
+    def holds(self, fact: Fact) -> bool:
+        """Whether the fact was known and had happened."""
+        return fact.position <= self.position and happened_ms(fact) <= self.as_of_ms
+
+    def is_settled(self, row: SessionRow) -> bool:
+        """Whether a session's start and end, as they are known now, were so at this moment."""
+        if row.position > self.position:
+            return False
+        if self.as_of_ms == NO_TIME_MS:
+            return True
+        claims = (*row.fold.starts, *row.fold.stops)
+        return max(row.span_from_ms, row.span_until_ms) <= self.as_of_ms and all(
+            claim.at_ms is not None for claim in claims
+        )
+
+
+def happened_ms(fact: Fact) -> int:
+    """When the fact had happened: a recording at its content's end; without a readable time, at receipt."""
+    notification = fact.notification
+    at_ms = notification.at_ms if notification.at_ms is not None else notification.until_ms
+    if at_ms is None:
+        at_ms = fact.delivery.received_at_us // 1000
+    return max(at_ms, notification.until_ms or 0)
+
+
+def known_us(delivery: Delivery) -> int:
+    """When the ledger learned of a delivery: at its receipt, or at its release from the quarantine."""
+    return delivery.release.released_at_us if delivery.release is not None else delivery.received_at_us
+
+
+def parse_known_at(text: str) -> KnownAt:
+    """A position in digits, or a time of receipt in RFC 3339 with an offset. Raises ValueError."""
+    if text.isascii() and text.isdigit():
+        position = int(text[:20])
+        if position > POSITION_MAX:
+            raise ValueError("past every position")
+        return KnownAt(position=position)
+    # Up to the end of the millisecond: a time that an answer shows includes what was received at it.
+    return KnownAt(received_us=parse_instant_ms(text) * 1000 + 999)

@@ -1,0 +1,184 @@
+"""Answers about a moment: a session and its timeline as far as it had happened and was known by then."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from psycopg import AsyncConnection, IsolationLevel
+
+from streamledger.domain.answers import Session, TimelineEntry
+from streamledger.domain.errors import SessionAmbiguous, SessionUnknown, SessionUnknownThen
+from streamledger.domain.events import LedgerEvent
+from streamledger.domain.notification import Kind
+from streamledger.ledger import reader
+from streamledger.readmodel import answering, past
+from streamledger.readmodel.cursors import decode_cursor, encode_cursor
+from streamledger.readmodel.moment import NO_TIME_MS, Asked, KnownAt, Moment, known_us
+from streamledger.readmodel.past import PastSession
+from streamledger.readmodel.past_tables import PastTables
+from streamledger.readmodel.queries import LIMIT_DEFAULT, Page, Queries
+
+_PROBES: Final = 15
+"""Positions looked at in one step of the search for a time of receipt."""
+_OUT_OF_ORDER_MAX: Final = 1000
+"""How many positions on a delivery that was received earlier may lie: deliveries wait for their commits."""
+
+_PLANNING: Final = (
+    # One stream may hold most of all rows, another a few: a plan for all of them would be wrong for each.
+    "SET LOCAL plan_cache_mode = force_custom_plan",
+    "SET LOCAL enable_seqscan = off",
+    "SET LOCAL jit = off",
+)
+
+
+class PastQueries:
+    """Queries about moments; shares the pool, the clock and the limits of the queries about now."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    async def session(self, sequence: str, asked: Asked, stream_id: str | None = None) -> Session:
+        """The session at a moment; what still ran then has run until `as_of`, or until now without one.
+
+        Raises SessionUnknown, SessionUnknownThen when it is known now but was not then, or SessionAmbiguous.
+        """
+        async with self.found(sequence, asked, stream_id) as (found, shared):
+            return await self.answer(found, asked, shared=shared)
+
+    @asynccontextmanager
+    async def found(
+        self, sequence: str, asked: Asked, stream_id: str | None = None
+    ) -> AsyncIterator[tuple[PastSession, bool]]:
+        """The session at a moment, and whether other streams had its sequence too; with the snapshot open."""
+        async with self._tables(asked) as tables:
+            yield await self._find(tables, sequence, stream_id, asked)
+
+    async def answer(self, found: PastSession, asked: Asked, *, shared: bool) -> Session:
+        """The answer about a session that was read."""
+        row = await past.found_of(found)
+        latest = None
+        if row.screenshot_position is not None:
+            latest = (await _read(found.tables, [row.screenshot_position])).get(row.screenshot_position)
+        now_ms = self._queries.now_ms() if asked.as_of_ms is None else asked.as_of_ms
+        return answering.session_answer(row, latest, now_ms, self._queries.limits, shared=shared)
+
+    async def timeline(
+        self,
+        sequence: str,
+        asked: Asked,
+        stream_id: str | None = None,
+        kind: Kind | None = None,
+        limit: int = LIMIT_DEFAULT,
+        cursor: str | None = None,
+    ) -> Page[TimelineEntry]:
+        """The session's timeline at a moment, of one kind or of all. Raises as `session` does."""
+        listing = f"timeline-{kind or 'all'}"
+        after = None
+        if cursor is not None:
+            at_ms, of_kind, key = decode_cursor(listing, cursor, (int, str, str))
+            after = (at_ms, of_kind, key)
+        async with self.found(sequence, asked, stream_id) as (found, _):
+            rows, more = await past.page_of(found, kind, after, limit)
+            events = await _read(found.tables, [row.position for row in rows])
+        items = [answering.timeline_entry(row, events.get(row.position)) for row in rows]
+        return Page(items, encode_cursor(listing, list(past.entry_key(rows[-1]))) if more else None)
+
+    async def _find(
+        self, tables: PastTables, sequence: str, stream_id: str | None, asked: Asked
+    ) -> tuple[PastSession, bool]:
+        """The one session meant, and whether other streams had its sequence at the moment too."""
+        rows = await tables.sessions_named(sequence)
+        wanted = [row for row in rows if stream_id in (None, row.stream_id)]
+        if not wanted:
+            raise SessionUnknown(sequence=sequence)
+        known = {row.stream_id for row in rows}
+        if len(rows) > 1:
+            facts = await tables.defining_facts((row.stream_id, row.sequence) for row in rows)
+            known = {fact.notification.stream_id or "" for fact in facts}
+            wanted = [row for row in wanted if row.stream_id in known]
+        if len(wanted) > 1:
+            raise SessionAmbiguous(sequence=sequence, streams=", ".join(row.stream_id for row in wanted))
+        found = await past.read_past(tables, wanted[0]) if wanted else None
+        if found is None:
+            raise SessionUnknownThen(sequence=sequence, moment=str(asked))
+        return found, len(known) > 1
+
+    @asynccontextmanager
+    async def _tables(self, asked: Asked) -> AsyncIterator[PastTables]:
+        """What the read model and the ledger hold for a moment, in one snapshot of both."""
+        position = None
+        if asked.known_at is not None:
+            async with self._queries.pool.connection() as connection:
+                position = await _position_of(connection, asked.known_at)
+            await self._queries.wait_for(position)
+        async with self._queries.pool.connection() as connection:
+            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+            try:
+                async with connection.transaction():
+                    for statement in _PLANNING:
+                        await connection.execute(statement)
+                    taken_in = await _taken_in(connection)
+                    known = taken_in if position is None else min(position, taken_in)
+                    as_of_ms = NO_TIME_MS if asked.as_of_ms is None else asked.as_of_ms
+                    moment = Moment(position=known, as_of_ms=as_of_ms, is_all_known=known == taken_in)
+                    yield PastTables(connection, moment)
+            finally:
+                if not connection.closed:
+                    await connection.set_isolation_level(None)
+
+
+async def _taken_in(connection: AsyncConnection) -> int:
+    cursor = await connection.execute("SELECT position FROM projections WHERE name = 'sessions'")
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def _position_of(connection: AsyncConnection, known_at: KnownAt) -> int:
+    """The last position that was known: the one that is named, or the last received by the time named.
+
+    Positions rise in the order of commits, so receipts lie a little out of order among neighbours: what
+    counts is the last event received by that time, and everything before it.
+    """
+    row = await (await connection.execute(reader.HEAD_SQL)).fetchone()
+    head = int(row[0]) if row else 0
+    if known_at.received_us is None:
+        return min(head, known_at.position or 0)
+    low, high = 0, head  # known at `low`, not known after `high`
+    while high - low > _PROBES:
+        step = (high - low) // (_PROBES + 1)
+        probes = [low + step * number for number in range(1, _PROBES + 1)]
+        events = await _next_events(connection, probes)
+        for probe in probes:
+            event = events.get(probe)
+            if event is None or known_us(event.delivery) > known_at.received_us:
+                high = probe
+                break
+            low = max(low, event.position)
+        else:
+            if high <= low:
+                break
+    cursor = connection.cursor(binary=True)
+    await cursor.execute(reader.AFTER_SQL, (low, _PROBES + _OUT_OF_ORDER_MAX))
+    later = reader.events_of(await cursor.fetchall())
+    known = [event.position for event in later if known_us(event.delivery) <= known_at.received_us]
+    return max(known, default=low)
+
+
+async def _next_events(connection: AsyncConnection, positions: Sequence[int]) -> dict[int, LedgerEvent]:
+    """By position, the first event at or after it."""
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(
+            f"SELECT probe.at, found.* FROM unnest(%b::int8[]) AS probe(at) CROSS JOIN LATERAL"  # noqa: S608  # constant columns
+            f" (SELECT {reader.COLUMNS} FROM ledger_events WHERE notification_id >= probe.at"
+            "  ORDER BY notification_id LIMIT 1) AS found",
+            (list(positions),),
+        )
+        return {values[0]: reader.event_of(values[1:]) for values in await cursor.fetchall()}
+
+
+async def _read(tables: PastTables, positions: Sequence[int]) -> dict[int, LedgerEvent]:
+    rows = await tables.fetch(
+        f"SELECT {reader.COLUMNS} FROM ledger_events WHERE notification_id = ANY(%(positions)s)",  # noqa: S608  # constant columns
+        {"positions": list(positions)},
+    )
+    return {event.position: event for event in reader.events_of(rows)}

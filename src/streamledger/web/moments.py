@@ -1,0 +1,70 @@
+"""`as_of` and `known_at` as query parameters, and the explanation of a session."""
+
+from typing import Annotated
+
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+
+from streamledger.domain.errors import ParameterInvalid
+from streamledger.readmodel.explaining import Explanation, explain
+from streamledger.readmodel.moment import Asked, parse_known_at
+from streamledger.readmodel.past_queries import PastQueries
+from streamledger.readmodel.queries import LIMIT_DEFAULT, Queries
+from streamledger.web import parameters as given
+
+AsOf = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=64, description="What had happened by this time (RFC 3339, or whole Unix seconds)"
+    ),
+]
+KnownAtText = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=64,
+        description="What the ledger knew: up to a position (digits), or a time of receipt (RFC 3339)",
+    ),
+]
+
+
+def asked(as_of: str | None, known_at: str | None) -> Asked | None:
+    """The moment asked for; None when neither parameter is given. Raises ParameterInvalid."""
+    if as_of is None and known_at is None:
+        return None
+    known = None
+    if known_at is not None:
+        try:
+            # An unescaped "+" of an offset arrives as a space.
+            known = parse_known_at(known_at.replace(" ", "+"))
+        except (ValueError, OverflowError) as error:
+            raise ParameterInvalid(
+                name="known_at", expected="a position, or RFC 3339 with an offset", got=repr(known_at[:64])
+            ) from error
+    return Asked(as_of_ms=given.instant("as_of", as_of), known_at=known)
+
+
+class ExplanationController(Controller):
+    """Why the answer about a session is as it is."""
+
+    path = "/v1/sessions"
+    tags = ["sessions"]  # noqa: RUF012  # the framework's own form of a class attribute
+
+    @get("/{sequence:str}/explain", summary="A session, explained")
+    async def get_explanation(
+        self,
+        queries: NamedDependency[Queries],
+        sequence: given.Sequence,
+        stream_id: given.StreamId = None,
+        as_of: AsOf = None,
+        known_at: KnownAtText = None,
+        limit: given.Limit = LIMIT_DEFAULT,
+        cursor: given.Cursor = None,
+        min_position: given.MinPosition = None,
+    ) -> Explanation:
+        """Per field its value, the deliveries that set it, those overruled, and the rule; per recording and
+        screenshot the pushes that were considered. `limit` and `cursor` page through the latter."""
+        if min_position is not None:
+            await queries.wait_for(min_position)
+        moment = asked(as_of, known_at) or Asked()
+        return await explain(PastQueries(queries), sequence, moment, stream_id, limit, cursor)

@@ -1,0 +1,176 @@
+"""Time travel on the real store: what was known by a position is what a ledger that ended there said."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from streamledger.domain.answers import Session, TimelineEntry
+from streamledger.domain.errors import (
+    SessionAmbiguous,
+    SessionUnknown,
+    SessionUnknownThen,
+)
+from streamledger.domain.instants import instant_us
+from streamledger.domain.notification import Kind
+from streamledger.ledger import reader
+from streamledger.postgres.connection import Database, open_pool_async
+from streamledger.readmodel.moment import NO_TIME_MS, Asked, KnownAt, Moment, parse_known_at
+from streamledger.readmodel.past_queries import PastQueries
+from streamledger.readmodel.queries import Queries
+from streamledger.tencent.reader import read_notification
+from tests.moments import SILENCE_MS_MAX, STARTS_AT_MS, append_all, connect_to, disordered, naive
+
+SEEDS = range(int(os.environ.get("STREAMLEDGER_TRAVEL_SEEDS", "2")))
+NOW_MS = STARTS_AT_MS + 400_000
+
+Answer = tuple[Session, list[TimelineEntry], list[TimelineEntry]]
+Answers = dict[str, Answer | str]
+Found = TypeVar("Found")
+
+
+@asynccontextmanager
+async def open_queries(database: Database) -> AsyncIterator[Queries]:
+    pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
+    try:
+        yield Queries(pool, silence_ms_max=SILENCE_MS_MAX, clock_ms=lambda: NOW_MS)
+    finally:
+        await pool.close()
+
+
+async def told(answer: Callable[[], Awaitable[Found]]) -> Found | str:
+    """The answer, or how it is refused: unknown, be it now or then, and ambiguous."""
+    try:
+        return await answer()
+    except (SessionUnknown, SessionUnknownThen):
+        return "unknown"
+    except SessionAmbiguous:
+        return "ambiguous"
+
+
+async def now_of(queries: Queries, sequence: str) -> Answer | str:
+    async def answer() -> Answer:
+        return (
+            await queries.session(sequence),
+            (await queries.timeline(sequence, limit=500)).items,
+            (await queries.timeline(sequence, kind=Kind.SCREENSHOT, limit=500)).items,
+        )
+
+    return await told(answer)
+
+
+async def then_of(past: PastQueries, sequence: str, asked: Asked) -> Answer | str:
+    async def answer() -> Answer:
+        return (
+            await past.session(sequence, asked),
+            (await past.timeline(sequence, asked, limit=500)).items,
+            (await past.timeline(sequence, asked, kind=Kind.SCREENSHOT, limit=500)).items,
+        )
+
+    return await told(answer)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_was_known_at_each_position_is_what_a_ledger_that_ended_there_says(
+    database: Database, seed: int
+) -> None:
+    deliveries = disordered(seed, streams=1 + seed % 2)
+    sequences = sorted(
+        {sequence for each in deliveries if (sequence := read_notification(each.body).sequence)}
+    )
+
+    async def compare() -> None:
+        said: list[tuple[int, Answers]] = []
+        async with open_queries(database) as queries:
+            with connect_to(database) as connection:
+                for delivery in deliveries:
+                    position = append_all(connection, database, [delivery])
+                    said.append((position, {name: await now_of(queries, name) for name in sequences}))
+            past = PastQueries(queries)
+            for position, answers in said:
+                asked = Asked(known_at=KnownAt(position=position))
+                for sequence, answer in answers.items():
+                    assert await then_of(past, sequence, asked) == answer, (seed, position, sequence)
+
+    asyncio.run(compare())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_at_any_two_times_the_answer_is_that_of_the_whole_history_up_to_them(
+    database: Database, seed: int
+) -> None:
+    deliveries = disordered(seed + 1000)
+    sequences = sorted(
+        {sequence for each in deliveries if (sequence := read_notification(each.body).sequence)}
+    )
+    drawn = random.Random(seed)
+
+    async def compare() -> None:
+        with connect_to(database) as connection:
+            append_all(connection, database, deliveries)
+            events = list(reader.read_all(connection))
+        positions = [event.position for event in events]
+        async with open_queries(database) as queries:
+            past = PastQueries(queries)
+            for _ in range(25):
+                position = drawn.choice([*positions, positions[-1], positions[-1]])
+                as_of_ms = drawn.choice([None, STARTS_AT_MS + drawn.randint(-10, 300) * 1000])
+                asked = Asked(as_of_ms=as_of_ms, known_at=KnownAt(position=position))
+                moment = Moment(position=position, as_of_ms=NO_TIME_MS if as_of_ms is None else as_of_ms)
+                for sequence in sequences:
+                    expected = naive(events, moment, sequence, NOW_MS if as_of_ms is None else as_of_ms)
+                    answer = await then_of(past, sequence, asked)
+                    if isinstance(answer, str):
+                        assert expected is None, (seed, asked, sequence)
+                    else:
+                        assert (answer[0], answer[1]) == expected, (seed, asked, sequence)
+
+    asyncio.run(compare())
+
+
+def test_a_time_of_receipt_stands_for_the_last_position_received_by_it(database: Database) -> None:
+    deliveries = disordered(1)
+    sequence = next(found for each in deliveries if (found := read_notification(each.body).sequence))
+
+    async def compare() -> None:
+        with connect_to(database) as connection:
+            append_all(connection, database, deliveries)
+            positions = [event.position for event in reader.read_all(connection)]
+        async with open_queries(database) as queries:
+            past = PastQueries(queries)
+            for position, delivery in zip(positions, deliveries, strict=True):
+                at = Asked(known_at=parse_known_at(instant_us(delivery.received_at_us)))
+                by_position = Asked(known_at=KnownAt(position=position))
+                assert await then_of(past, sequence, at) == await then_of(past, sequence, by_position)
+
+    asyncio.run(compare())
+
+
+def test_pages_of_a_past_timeline_put_together_are_the_whole(database: Database) -> None:
+    deliveries = disordered(3)
+    sequence = next(found for each in deliveries if (found := read_notification(each.body).sequence))
+
+    async def compare() -> None:
+        with connect_to(database) as connection:
+            last = append_all(connection, database, deliveries)
+        async with open_queries(database) as queries:
+            past = PastQueries(queries)
+            asked = Asked(known_at=KnownAt(position=last - 5))
+            whole = (await past.timeline(sequence, asked, limit=500)).items
+            paged: list[TimelineEntry] = []
+            cursor = None
+            while True:
+                page = await past.timeline(sequence, asked, limit=2, cursor=cursor)
+                paged += page.items
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+            assert len(whole) > 2
+            assert msgspec.to_builtins(paged) == msgspec.to_builtins(whole)
+
+    asyncio.run(compare())
