@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import ingest
+from benchmarks import importing, ingest, rebuild
 
-BENCHMARKS = {"ingest": ingest.main}
+BENCHMARKS = {"ingest": ingest.main, "rebuild": rebuild.main, "import": importing.main}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:

@@ -11,6 +11,7 @@ import psycopg
 from streamledger.domain.errors import SettingInvalid, UnsafeCombination
 from streamledger.ledger.append import QuarantineCaps
 from streamledger.ledger.appender import Appender, AppenderLimits
+from streamledger.operations.attend_rebuilds import RebuildDesk
 from streamledger.operations.receive import Receiver, Trust
 from streamledger.postgres.connection import Database, connect, open_pool_async
 from streamledger.postgres.embedded import running_dsn, start_embedded
@@ -176,3 +177,8 @@ def create_runner(database: Database) -> Runner:
     return Runner(
         lambda: connect(database, application_name="streamledger projector"), database.schema, PROJECTIONS
     )
+
+
+def create_rebuild_desk(settings: Settings, database: Database) -> RebuildDesk:
+    """What does the rebuilds that are asked for over HTTP, or due."""
+    return RebuildDesk(database, PROJECTIONS, clock_us=now_us, automatically=settings.rebuild_automatically)

@@ -107,6 +107,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     silence_s_max: Annotated[
         int, _about("Silence after which a session without a stop is suspect, in seconds.", ge=1)
     ] = 3600
+    rebuild_automatically: Annotated[
+        bool,
+        _about(
+            "Rebuild the read model in the background when its rules have changed with an upgrade; without, "
+            "`serve` says that a rebuild is due."
+        ),
+    ] = False
     log_level: Annotated[str, _about("debug, info, warning or error.")] = "info"
 
 

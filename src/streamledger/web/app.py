@@ -16,11 +16,13 @@ from streamledger.operations.receive import Receiver
 from streamledger.readmodel.audit_queries import AuditQueries
 from streamledger.readmodel.delivery_queries import DeliveryQueries
 from streamledger.readmodel.queries import Queries
+from streamledger.readmodel.rebuild_queries import RebuildQueries
 from streamledger.version import __version__
 from streamledger.web import problems
 from streamledger.web.auth import ApiToken, may_read
 from streamledger.web.callbacks import Callbacks, callback_routes
 from streamledger.web.deliveries import DeliveriesController
+from streamledger.web.rebuilds import RebuildsController
 from streamledger.web.sessions import SessionsController
 from streamledger.web.streams import StreamsController
 from streamledger.web.system import LedgerController, live, ready
@@ -65,16 +67,25 @@ def create_app(
     async def audit(state: State) -> AuditQueries:
         return AuditQueries(state.queries.pool)
 
+    async def rebuilds(state: State) -> RebuildQueries:
+        return RebuildQueries(state.queries.pool)
+
     guarded = Router(
         "/",
-        route_handlers=[SessionsController, StreamsController, LedgerController, DeliveriesController],
+        route_handlers=[
+            SessionsController,
+            StreamsController,
+            LedgerController,
+            DeliveriesController,
+            RebuildsController,
+        ],
         dependencies={"deliveries": Provide(deliveries), "audit": Provide(audit)},
         guards=[may_read],
     )
     return Litestar(
         route_handlers=[*callback_routes(), guarded, live, ready],
         lifespan=[lifespan],
-        dependencies={"queries": Provide(queries)},
+        dependencies={"queries": Provide(queries), "rebuilds": Provide(rebuilds)},
         exception_handlers={
             StreamledgerError: problems.streamledger_error,
             HTTPException: problems.http_error,

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 from litestar.connection import ASGIConnection
-from litestar.exceptions import NotAuthorizedException
+from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
 
 SCOPES: Final = ("read", "admin")
@@ -44,3 +44,12 @@ def may_read(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
             "expected the header `Authorization: Bearer TOKEN` with a configured token",
             headers={"WWW-Authenticate": 'Bearer realm="streamledger"'},
         )
+
+
+def may_administer(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Guard of what changes something: 401 without a token that is configured, 403 with one of scope read."""
+    may_read(connection, handler)
+    tokens: Sequence[ApiToken] = connection.app.state.api_tokens
+    token = find_token(tokens, connection.headers.get("authorization"))
+    if tokens and (token is None or token.scope != "admin"):
+        raise PermissionDeniedException("expected a token of scope admin")

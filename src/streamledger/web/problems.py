@@ -21,6 +21,7 @@ from streamledger.domain.errors import (
     StreamUnknown,
 )
 from streamledger.ledger.appender import QueueFull
+from streamledger.readmodel.rebuild.record import RebuildUnknown
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
     SessionUnknown: HTTPStatus.NOT_FOUND,
     StreamUnknown: HTTPStatus.NOT_FOUND,
     DeliveryUnknown: HTTPStatus.NOT_FOUND,
+    RebuildUnknown: HTTPStatus.NOT_FOUND,
     SessionAmbiguous: HTTPStatus.CONFLICT,
     PositionNotReached: HTTPStatus.GATEWAY_TIMEOUT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
