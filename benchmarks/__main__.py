@@ -2,9 +2,15 @@
 
 import sys
 
-from benchmarks import flood, ingest, query
+from benchmarks import flood, importing, ingest, query, rebuild
 
-BENCHMARKS = {"ingest": ingest.main, "query": query.main, "flood": flood.main}
+BENCHMARKS = {
+    "ingest": ingest.main,
+    "query": query.main,
+    "rebuild": rebuild.main,
+    "import": importing.main,
+    "flood": flood.main,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:

@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from streamledger.domain.errors import SettingInvalid, UnsafeCombination
 from streamledger.ledger.append import QuarantineCaps
 from streamledger.ledger.appender import Appender, AppenderLimits
+from streamledger.operations.attend_rebuilds import RebuildDesk
 from streamledger.operations.key_ring import KeyRing
 from streamledger.operations.receive import Receiver, Trust
 from streamledger.operations.refusal_limit import RefusalLimit
@@ -297,3 +298,8 @@ def create_runner(database: Database) -> Runner:
     return Runner(
         lambda: connect(database, application_name="streamledger projector"), database.schema, PROJECTIONS
     )
+
+
+def create_rebuild_desk(settings: Settings, database: Database) -> RebuildDesk:
+    """What does the rebuilds that are asked for over HTTP, or due."""
+    return RebuildDesk(database, PROJECTIONS, clock_us=now_us, automatically=settings.rebuild_automatically)

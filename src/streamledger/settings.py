@@ -155,6 +155,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ge=0,
         ),
     ] = 300
+    rebuild_automatically: Annotated[
+        bool,
+        _about(
+            "Rebuild the read model in the background when its rules have changed with an upgrade; without, "
+            "`serve` says that a rebuild is due."
+        ),
+    ] = False
     log_level: Annotated[str, _about("debug, info, warning or error.")] = "info"
 
 

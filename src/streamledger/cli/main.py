@@ -9,12 +9,16 @@ import click
 from streamledger.cli.audit import audit
 from streamledger.cli.demo import demo
 from streamledger.cli.doctor import doctor
+from streamledger.cli.parked import parked
 from streamledger.cli.quarantine import quarantine
+from streamledger.cli.rebuild import rebuild_command
 from streamledger.cli.serve import serve
 from streamledger.cli.session import explain_command, session
 from streamledger.cli.sessions import sessions, timeline
 from streamledger.cli.simulate import simulate
 from streamledger.cli.token import token
+from streamledger.cli.transfer import export_command, import_command
+from streamledger.cli.verify import verify
 from streamledger.domain.errors import StreamledgerError
 from streamledger.version import __version__
 
@@ -44,6 +48,11 @@ for command in (
     quarantine,
     token,
     doctor,
+    rebuild_command,
+    verify,
+    parked,
+    export_command,
+    import_command,
 ):
     cli.add_command(command)
 

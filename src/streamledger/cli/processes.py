@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from streamledger.bootstrap import create_retention, create_runner, create_web_app
+from streamledger.bootstrap import create_rebuild_desk, create_retention, create_runner, create_web_app
 from streamledger.postgres.connection import Database
 from streamledger.settings import Settings
 from streamledger.telemetry import configure_logging
@@ -65,15 +65,27 @@ def asyncio_run(config: uvicorn.Config, listener: socket.socket) -> None:
 
 
 def run_projector(settings: Settings, database: Database) -> None:
-    """The projector; returns when told to stop."""
+    """The projector, and the desk that does rebuilds beside it; returns when told to stop."""
     configure_logging(settings.log_level)
     runner = create_runner(database)
     retention = create_retention(settings, database)
     threading.Thread(target=retention.run, name="retention", daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: runner.stop())
+    desk = create_rebuild_desk(settings, database)
+
+    def stop(*_: object) -> None:
+        desk.stop()
+        runner.stop()
+
+    signal.signal(signal.SIGTERM, stop)
     _end_with_parent()
-    runner.run()
+    attending = threading.Thread(target=desk.run, name="rebuild-desk")
+    attending.start()
+    try:
+        runner.run()
+    finally:
+        desk.stop()
+        attending.join()
 
 
 def _end_with_parent() -> None:

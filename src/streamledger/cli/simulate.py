@@ -15,10 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from streamledger.cli.files import read_lines
 from streamledger.domain.errors import StreamledgerError
 from streamledger.simulator.connection import Target, target
 from streamledger.simulator.delivery import Call, Era, Faults, Signing, plan
 from streamledger.simulator.history import generate, randomness
+from streamledger.simulator.incident import read_incident
 from streamledger.simulator.player import Pace, Player
 from streamledger.simulator.report import Report, Tally
 from streamledger.simulator.truth import History, Shape
@@ -93,6 +95,8 @@ def _share(name: str, default: float, text: str) -> Callable[[Callable[..., None
               help="Which of the documented schedules.")  # fmt: skip
 @click.option("--outage", type=(_Span(), _Span()), metavar="FROM TO",
               help="Stretch of the virtual line in which nothing gets through.")  # fmt: skip
+@click.option("--from", "incident", type=click.Path(exists=True, path_type=Path), metavar="FILE",
+              help="Play an exported incident instead, in its order and spacing.")  # fmt: skip
 @click.option("--connections", type=click.IntRange(1, 1_000), default=16, show_default=True,
               help="Calls under way at once, at most.")  # fmt: skip
 @click.option("--truth", type=click.Path(dir_okay=False, writable=True, path_type=Path),
@@ -125,6 +129,7 @@ def simulate(
     validity: int,
     retries: str,
     outage: tuple[int, int] | None,
+    incident: Path | None,
     connections: int,
     truth: Path | None,
     as_json: bool,
@@ -165,19 +170,23 @@ def simulate(
         altered=altered,
     )
     era = Era(retries)
-    history = generate(shape, starts_at_ms=starts_at_ms, random=randomness(seed, starts_at_ms, "history"))
-    calls = plan(
-        history.facts,
-        faults,
-        random=randomness(seed, starts_at_ms, "faults"),
-        era=era,
-        signed=signing.key is not None,
-    )
-    click.echo(
-        f"{len(history.sessions)} sessions, {len(history.facts)} facts"
-        f" (repeat with --seed {seed} --starts-at {starts_at})",
-        err=True,
-    )
+    if incident is not None:
+        history, calls = read_incident(read_lines(incident))
+        click.echo(f"{len(calls)} deliveries of {len(history.facts)} facts", err=True)
+    else:
+        history = generate(shape, starts_at_ms=starts_at_ms, random=randomness(seed, starts_at_ms, "history"))
+        calls = plan(
+            history.facts,
+            faults,
+            random=randomness(seed, starts_at_ms, "faults"),
+            era=era,
+            signed=signing.key is not None,
+        )
+        click.echo(
+            f"{len(history.sessions)} sessions, {len(history.facts)} facts"
+            f" (repeat with --seed {seed} --starts-at {starts_at})",
+            err=True,
+        )
     if truth is not None:
         truth.write_bytes(msgspec.json.encode(history.sessions) + b"\n")
     try:

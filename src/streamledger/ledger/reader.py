@@ -13,6 +13,14 @@ COLUMNS: Final = "notification_id, originator_id, originator_version, topic, sta
 AFTER_SQL: Final = (
     f"SELECT {COLUMNS} FROM ledger_events WHERE notification_id > %b ORDER BY notification_id LIMIT %b"  # noqa: S608  # constant columns
 )
+UNTIL_SQL: Final = (
+    f"SELECT {COLUMNS} FROM ledger_events WHERE notification_id > %b AND notification_id <= %b"  # noqa: S608  # constant columns
+    " ORDER BY notification_id LIMIT %b"
+)
+OF_SQL: Final = (
+    f"SELECT {COLUMNS} FROM ledger_events WHERE originator_id = %b AND originator_version > %b"  # noqa: S608  # constant columns
+    " AND notification_id <= %b ORDER BY originator_version LIMIT %b"
+)
 AT_SQL: Final = (
     f"SELECT {COLUMNS} FROM ledger_events WHERE notification_id = ANY(%b) ORDER BY notification_id"  # noqa: S608  # constant columns
 )
@@ -38,6 +46,31 @@ def event_of(row: Row) -> LedgerEvent:
 def events_of(rows: Iterable[Row]) -> list[LedgerEvent]:
     """The events of several rows."""
     return [event_of(row) for row in rows]
+
+
+def read_rows_after(
+    connection: psycopg.Connection[Any], position: int, limit: int, until: int = 2**63 - 1
+) -> list[Row]:
+    """Like `read_after`, not decoded yet: an event that cannot be decoded does not hide the others."""
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(UNTIL_SQL, (position, until, limit), prepare=True)
+        return cursor.fetchall()
+
+
+def read_rows_of(
+    connection: psycopg.Connection[Any], originator_id: str, version: int, until: int, limit: int
+) -> list[Row]:
+    """Up to `limit` events of one stream after a version, up to a position, in order, not decoded yet."""
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(OF_SQL, (originator_id, version, until, limit), prepare=True)
+        return cursor.fetchall()
+
+
+def read_rows_at(connection: psycopg.Connection[Any], positions: Sequence[int]) -> list[Row]:
+    """Like `read_at`, not decoded yet."""
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(AT_SQL, (list(positions),), prepare=True)
+        return cursor.fetchall()
 
 
 def read_after(connection: psycopg.Connection[Any], position: int, limit: int) -> list[LedgerEvent]:

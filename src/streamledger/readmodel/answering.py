@@ -182,11 +182,17 @@ def ledger_entry(event: LedgerEvent) -> LedgerEntry:
 
 def projection_status(row: Sequence[Any], now_ms: int) -> ProjectionStatus:
     """A projection's row, with how far it is behind: in events, and since when the first of them waits."""
-    name, position, digest, head, lag_events, state = row
+    name, position, digest, head, parked, lag_events, state = row
     lag_s = 0.0
     if state is not None:
         waiting_since_us = mapper.decode("push-started.v1", state)[1].received_at_us
         lag_s = max(0.0, round(now_ms / 1000 - waiting_since_us / 1e6, 3))
     return ProjectionStatus(
-        name=name, position=str(position), head=str(head), lag_events=lag_events, lag_s=lag_s, digest=digest
+        name=name,
+        position=str(position),
+        head=str(head),
+        lag_events=lag_events,
+        lag_s=lag_s,
+        digest=digest,
+        parked=parked,
     )

@@ -1,13 +1,14 @@
 """The deliveries projection: the class of each delivery with its evidence, from batches of facts."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
 from streamledger.domain import forensics
+from streamledger.domain.events import LedgerEvent
 from streamledger.domain.forensics import Judged, Sighting
 from streamledger.domain.notification import Kind, Notification
 from streamledger.ledger import reader
@@ -30,6 +31,9 @@ from streamledger.tencent.expiry import SIGNATURE_VALIDITY_S
 
 DIFFERING_FIELDS_MAX: Final = 30
 
+ReadEvents = Callable[[Sequence[int]], Iterable[LedgerEvent]]
+"""The events at these positions."""
+
 
 class DeliveriesProjection:
     """Writes `deliveries`, `notifications` and `delivery_days`."""
@@ -41,14 +45,9 @@ class DeliveriesProjection:
     def take_in(self, connection: psycopg.Connection[Any], facts: Sequence[Fact], suffix: str = "") -> int:
         """Judge facts, in order, into one generation's tables; returns what they add to the digest."""
         tables = DeliveryTables(connection, suffix)
-        keys = [key_of(fact.notification) for fact in facts]
-        stored = tables.notifications(set(keys))
+        stored = tables.notifications({key_of(fact.notification) for fact in facts})
         known = dict(stored)
-        rows = []
-        for key, fact in zip(keys, facts, strict=True):
-            row, known[key] = _judge(key, known.get(key), fact)
-            rows.append(row)
-        rows = _with_differences(connection, rows, facts)
+        rows = judge_in_order(facts, known, lambda positions: reader.read_at(connection, positions))
         return tables.write(
             [
                 *(Change(None, row) for row in rows),
@@ -56,6 +55,21 @@ class DeliveriesProjection:
                 *_counted(tables, rows),
             ]
         )
+
+
+def judge_in_order(
+    facts: Sequence[Fact], known: dict[NotificationKey, NotificationRow], read: ReadEvents
+) -> list[DeliveryRow]:
+    """The rows of these deliveries; `known`, of their notifications, is brought up to date.
+
+    `read` gives the events at positions before these, whose bodies some are compared with.
+    """
+    rows = []
+    for fact in facts:
+        key = key_of(fact.notification)
+        row, known[key] = _judge(key, known.get(key), fact)
+        rows.append(row)
+    return _with_differences(rows, facts, read)
 
 
 def key_of(notification: Notification) -> NotificationKey:
@@ -121,7 +135,7 @@ def _judge(
 
 
 def _with_differences(
-    connection: psycopg.Connection[Any], rows: Sequence[DeliveryRow], facts: Sequence[Fact]
+    rows: Sequence[DeliveryRow], facts: Sequence[Fact], read: ReadEvents
 ) -> list[DeliveryRow]:
     """The rows, those of other contents with the names of the fields that differ from the first's."""
     differing = {row.position: row.first_position for row in rows if "other_content" in row.evidence.because}
@@ -129,7 +143,7 @@ def _with_differences(
         return list(rows)
     bodies = {fact.position: fact.delivery.body for fact in facts}
     elsewhere = sorted(set(differing.values()) - bodies.keys())
-    bodies |= {event.position: event.delivery.body for event in reader.read_at(connection, elsewhere)}
+    bodies |= {event.position: event.delivery.body for event in read(elsewhere)}
     compared = []
     for row in rows:
         if row.position in differing:

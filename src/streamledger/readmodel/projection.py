@@ -9,6 +9,8 @@ import psycopg
 from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import Delivery, LedgerEvent, is_notification
 from streamledger.domain.notification import Notification
+from streamledger.ledger import reader
+from streamledger.readmodel import parking
 from streamledger.tencent.reader import read_notification
 
 PROJECTED_CHANNEL: Final = "projected"
@@ -55,6 +57,18 @@ def read_facts(events: Iterable[LedgerEvent]) -> list[Fact]:
     ]
 
 
+def facts_and_errors(rows: Iterable[reader.Row]) -> tuple[list[Fact], dict[int, str]]:
+    """The events of ledger rows, read, and position to error of those that cannot be read."""
+    facts: list[Fact] = []
+    errors: dict[int, str] = {}
+    for row in rows:
+        try:
+            facts += read_facts([reader.event_of(row)])
+        except StreamledgerError as error:  # an event of a later version, or a damaged one
+            errors[row[0]] = f"{type(error).__name__}: {error}"
+    return facts, errors
+
+
 def checkpoints(connection: psycopg.Connection[Any], projections: Sequence[Projection]) -> dict[str, int]:
     """The position that each projection has taken in; rows are made where there are none."""
     for projection in projections:
@@ -67,10 +81,23 @@ def checkpoints(connection: psycopg.Connection[Any], projections: Sequence[Proje
     return {name: int(position) for name, position in rows.fetchall()}
 
 
+def locked_positions(
+    connection: psycopg.Connection[Any], projections: Sequence[Projection]
+) -> dict[str, int]:
+    """The position of each projection, locked in their order: until the transaction ends the runner waits."""
+    found = {}
+    for projection in projections:
+        row = connection.execute(
+            "SELECT position FROM projections WHERE name = %s FOR UPDATE", (projection.name,)
+        ).fetchone()
+        found[projection.name] = int(row[0]) if row else 0
+    return found
+
+
 def project(
     connection: psycopg.Connection[Any],
     projections: Sequence[Projection],
-    events: Sequence[LedgerEvent],
+    rows: Sequence[reader.Row],
     *,
     after: int,
     now_us: int,
@@ -78,10 +105,11 @@ def project(
 ) -> int:
     """Let projections that are all at `after` take a batch in, exactly once; returns the new position.
 
-    Raises ProjectionMoved when one's checkpoint is elsewhere: then somebody else has moved it.
+    `rows` are the ledger's, in order. What cannot be read or taken in is parked. Raises ProjectionMoved
+    when a checkpoint is elsewhere: then somebody else has moved it.
     """
-    facts = read_facts(events)
-    position = events[-1].position
+    facts, unreadable = facts_and_errors(rows)
+    position: int = rows[-1][0]
     with connection.transaction():
         for projection in projections:
             row = connection.execute(
@@ -89,7 +117,8 @@ def project(
             ).fetchone()
             if row is None or row[0] != after:
                 raise ProjectionMoved(name=projection.name, found=row[0] if row else None, expected=after)
-            digest = projection.take_in(connection, facts)
+            digest, errors = parking.take_in_or_park(connection, projection, facts)
+            parking.park(connection, projection, unreadable | errors, now_us)
             connection.execute(
                 "UPDATE projections SET position = %s, caught_up_at_us = %s,"
                 " digest = mod(digest + %s, 18446744073709551616) WHERE name = %s",

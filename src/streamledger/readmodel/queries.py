@@ -234,6 +234,7 @@ class Queries:
             rows = await fetch(
                 connection,
                 "SELECT p.name, p.position, p.digest::text, h.head,"
+                " (SELECT count(*) FROM parked WHERE parked.projection = p.name),"
                 " (SELECT count(*) FROM (SELECT FROM ledger_events WHERE notification_id > p.position"
                 "  LIMIT 1000000) AS behind),"
                 " (SELECT state FROM ledger_events WHERE notification_id > p.position"

@@ -12,7 +12,7 @@ import psycopg
 from streamledger.domain.errors import StoreUnavailable
 from streamledger.ledger import reader
 from streamledger.ledger.append import CHANNEL
-from streamledger.readmodel import projection
+from streamledger.readmodel import projection, unparking
 from streamledger.readmodel.projection import Projection, ProjectionMoved
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,7 @@ class Runner:
             return
         connection.execute(f"LISTEN {CHANNEL}_{self._schema}")
         positions = projection.checkpoints(connection, self._projections)
+        self._look_back(connection)
         while not self._stopping.is_set():
             before = min(positions.values())
             if not self.step(connection, positions):
@@ -103,17 +104,39 @@ class Runner:
             self._stopping.wait(STANDBY_S)
         return False
 
+    def _look_back(self, connection: psycopg.Connection[Any]) -> None:
+        """Try what another version parked, and say when a rebuild is due."""
+        for each in self._projections:
+            taken, left = unparking.retry_parked(
+                connection, each, self._clock_us(), only_of_other_versions=True
+            )
+            if taken or left:
+                logger.info(
+                    "projection %s: %s parked events taken in, %s failed again", each.name, taken, left
+                )
+            row = connection.execute(
+                "SELECT fold_version, position FROM projections WHERE name = %s", (each.name,)
+            ).fetchone()
+            if row is not None and row[0] != each.version and row[1]:
+                logger.warning(
+                    "projection %s was made by version %s of its rules and this is version %s:"
+                    " a rebuild is due (streamledger rebuild)",
+                    each.name,
+                    row[0],
+                    each.version,
+                )
+
     def step(self, connection: psycopg.Connection[Any], positions: dict[str, int]) -> bool:
         """Let the projections that lag most take in the next batch; False when there is nothing to take in.
 
         `positions` is moved along.
         """
         after, lagging = projection.laggards(positions, self._projections)
-        events = reader.read_after(connection, after, BATCH_SIZE_MAX)
-        if not events:
+        rows = reader.read_rows_after(connection, after, BATCH_SIZE_MAX)
+        if not rows:
             return False
         position = projection.project(
-            connection, lagging, events, after=after, now_us=self._clock_us(), schema=self._schema
+            connection, lagging, rows, after=after, now_us=self._clock_us(), schema=self._schema
         )
         positions.update({each.name: position for each in lagging})
         return True

@@ -18,6 +18,7 @@ from streamledger.readmodel.audit_queries import AuditQueries
 from streamledger.readmodel.delivery_queries import DeliveryQueries
 from streamledger.readmodel.quarantine_queries import QuarantineQueries
 from streamledger.readmodel.queries import Queries
+from streamledger.readmodel.rebuild_queries import RebuildQueries
 from streamledger.readmodel.stream_queries import StreamQueries
 from streamledger.readmodel.system_queries import SystemQueries
 from streamledger.version import __version__
@@ -28,6 +29,7 @@ from streamledger.web.deliveries import DeliveriesController
 from streamledger.web.metrics import metrics
 from streamledger.web.moments import ExplanationController
 from streamledger.web.quarantine import QuarantineController
+from streamledger.web.rebuilds import RebuildsController
 from streamledger.web.senders import Senders
 from streamledger.web.sessions import SessionsController
 from streamledger.web.stream_lists import StreamListsController
@@ -102,6 +104,9 @@ def create_app(
         found: Releases = state.releases
         return found
 
+    async def rebuilds(state: State) -> RebuildQueries:
+        return RebuildQueries(state.queries.pool)
+
     guarded = Router(
         "/",
         route_handlers=[
@@ -112,6 +117,7 @@ def create_app(
             DeliveriesController,
             QuarantineController,
             StreamListsController,
+            RebuildsController,
         ],
         dependencies={"deliveries": Provide(deliveries), "audit": Provide(audit)},
         guards=[may_read],
@@ -121,6 +127,7 @@ def create_app(
         lifespan=[lifespan],
         dependencies={
             "queries": Provide(queries),
+            "rebuilds": Provide(rebuilds),
             "stream_queries": Provide(stream_queries),
             "quarantine": Provide(quarantine),
             "system": Provide(system),

@@ -24,6 +24,7 @@ from streamledger.domain.errors import (
 from streamledger.ledger.appender import QueueFull
 from streamledger.ledger.quarantine import QuarantinedUnknown
 from streamledger.operations.release import KeyUnknown, ReleaseImpossible
+from streamledger.readmodel.rebuild.record import RebuildUnknown
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
     SessionUnknownThen: HTTPStatus.NOT_FOUND,
     StreamUnknown: HTTPStatus.NOT_FOUND,
     DeliveryUnknown: HTTPStatus.NOT_FOUND,
+    RebuildUnknown: HTTPStatus.NOT_FOUND,
     SessionAmbiguous: HTTPStatus.CONFLICT,
     PositionNotReached: HTTPStatus.GATEWAY_TIMEOUT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

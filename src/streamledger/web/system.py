@@ -6,6 +6,7 @@ from litestar.di import NamedDependency
 from streamledger.domain.answers import LedgerEntry, ProjectionStatus
 from streamledger.domain.errors import StoreUnavailable
 from streamledger.readmodel.queries import LIMIT_DEFAULT, Page, Queries
+from streamledger.readmodel.rebuild_queries import RebuildQueries
 from streamledger.web import parameters as given
 
 
@@ -35,10 +36,13 @@ async def live() -> dict[str, str]:
 
 
 @get("/health/ready", tags=["health"], summary="Can deliveries be kept")
-async def ready(queries: NamedDependency[Queries]) -> Response[dict[str, str]]:
-    """200 when the store answers, 503 with the cause when it does not."""
+async def ready(
+    queries: NamedDependency[Queries], rebuilds: NamedDependency[RebuildQueries]
+) -> Response[dict[str, str]]:
+    """200 when the store answers, 503 with the cause when it does not; parked events do not hinder intake."""
     try:
         position = await queries.position()
+        parked = await rebuilds.parked_count()
     except StoreUnavailable as error:
         return Response({"status": "unavailable", "cause": str(error)}, status_code=503)
-    return Response({"status": "ready", "position": str(position)})
+    return Response({"status": "ready", "position": str(position), "parked": str(parked)})

@@ -1,0 +1,120 @@
+"""Rebuild of every read model from a seeded history, against reading it to nowhere and the library."""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+from eventsourcing.postgres import PostgresApplicationRecorder
+
+from benchmarks.history import fill
+from benchmarks.table import print_table
+from streamledger.ledger import reader
+from streamledger.ledger.application import Ledger
+from streamledger.operations.rebuild import Order, Rebuilt, rebuild
+from streamledger.postgres.connection import Database, connect, eventsourcing_env
+from streamledger.postgres.embedded import start_embedded
+from streamledger.postgres.schema import migrate
+from streamledger.readmodel.projection import Projection, facts_and_errors
+from streamledger.readmodel.rebuild.record import Progress
+from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.tencent.reader import read_notification
+
+EVENTS = int(os.environ.get("BENCH_EVENTS", "1000000"))
+SAMPLE = 50_000
+"""Events that the slow baselines are given."""
+
+
+def main(events: int = EVENTS) -> None:
+    """One run of each, on one history in one store."""
+    with (
+        tempfile.TemporaryDirectory(prefix="streamledger-bench-") as directory,
+        start_embedded(Path(directory)) as server,
+    ):
+        database = Database(server.dsn)
+        migrate(database)
+        with connect(database, application_name="bench") as connection:
+            _, seconds = timed(lambda: fill(connection, events))
+            print(f"  {events:,} events made and copied into the ledger in {seconds:.0f} s")
+            rows = []
+            for name, wanted in {"all": PROJECTIONS, **{each.name: (each,) for each in PROJECTIONS}}.items():
+                done = _rebuild(database, wanted)
+                rows.append(
+                    (
+                        f"rebuild, {name}: fold, indexes, digests, switch",
+                        f"{done.events_per_s:,.0f}",
+                        f"{done.memory_bytes_max / 2**20:.0f} MB a worker",
+                    )
+                )
+            _, seconds = timed(lambda: copied_to_nowhere(connection))
+            rows.append(("COPY binary of the ledger to nowhere", f"{events / seconds:,.0f}", ""))
+            sample = min(events, SAMPLE)
+            for name, work in {
+                "the library's select_notifications, bodies read": library_read,
+                "one fetch of binary tuples, bodies read": plain_read,
+            }.items():
+                _, seconds = timed(lambda work=work: work(database, sample))  # type: ignore[misc]  # bound by default
+                rows.append((name, f"{sample / seconds:,.0f}", f"{sample:,} events"))
+        print_table(("what", "events/s", ""), rows)
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What the work gives, and its seconds."""
+    began = time.perf_counter()
+    found = work()
+    return found, time.perf_counter() - began
+
+
+def _rebuild(database: Database, projections: tuple[Projection, ...]) -> Rebuilt:
+    phases: dict[str, float] = {}
+
+    def note(progress: Progress) -> None:
+        phases.setdefault(progress.phase, time.perf_counter())
+
+    order = Order(projections=projections, workers=os.cpu_count() or 1)
+    done = rebuild(database, order, clock_us=lambda: time.time_ns() // 1000, on_progress=note)
+    ends = [*list(phases.values())[1:], time.perf_counter()]
+    spent = {phase: end - began for (phase, began), end in zip(phases.items(), ends, strict=True)}
+    print("  " + ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in spent.items()), file=sys.stderr)
+    return msgspec.structs.replace(done, events_per_s=done.events / done.seconds)
+
+
+def copied_to_nowhere(connection: psycopg.Connection[Any]) -> int:
+    """Bytes of the whole table, read and thrown away."""
+    count = 0
+    with connection.cursor() as cursor, cursor.copy("COPY ledger_events TO STDOUT (FORMAT BINARY)") as copy:
+        for block in copy:
+            count += len(block)
+    return count
+
+
+def library_read(database: Database, sample: int) -> None:
+    """As the library's ProjectionRunner reads: pages of notifications, each decoded; nothing is projected."""
+    ledger = Ledger(env=eventsourcing_env(database))
+    try:
+        recorder = ledger.recorder
+        assert isinstance(recorder, PostgresApplicationRecorder)
+        start = 1
+        while start <= sample:
+            page = recorder.select_notifications(start, limit=1000)
+            for each in page:
+                read_notification(ledger.mapper.to_domain_event(each).delivery.body)
+            start = page[-1].id + 1
+    finally:
+        ledger.close()
+
+
+def plain_read(database: Database, sample: int) -> None:
+    """The same by our own reader."""
+
+    with connect(database, application_name="bench") as connection:
+        after = 0
+        while after < sample:
+            rows = reader.read_rows_after(connection, after, 4000, sample)
+            facts_and_errors(rows)
+            after = rows[-1][0]

@@ -1,0 +1,79 @@
+"""`streamledger parked`: the events that a projection could not take in, and another try at them."""
+
+import asyncio
+from pathlib import Path
+
+import click
+import msgspec
+from rich.table import Table
+
+from streamledger import bootstrap
+from streamledger.cli.options import console, json_option, load_settings, store_options
+from streamledger.cli.rebuild import named_projections
+from streamledger.domain.rebuild_answers import ParkedEvent
+from streamledger.postgres.connection import Database, connect
+from streamledger.readmodel.queries import LIMIT_MAX, Page
+from streamledger.readmodel.rebuild.building import prepare_session
+from streamledger.readmodel.rebuild_queries import RebuildQueries
+from streamledger.readmodel.unparking import retry_parked
+from streamledger.settings import Settings
+
+
+@click.group()
+def parked() -> None:
+    """Events that a projection could not take in. A new version of its rules tries them by itself."""
+
+
+@parked.command(name="list")
+@click.option("--projection", help="Only of this projection.")
+@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=50, show_default=True)
+@json_option
+@store_options
+def list_command(
+    config: Path | None, projection: str | None, limit: int, as_json: bool, **store: object
+) -> None:
+    """List parked events with their errors."""
+    settings = load_settings(config, **store)
+    with bootstrap.open_store(settings) as database:
+        page = asyncio.run(_page(settings, database, projection, limit))
+    if as_json:
+        click.echo(msgspec.json.encode(page))
+        return
+    table = Table("projection", "position", "tries", "version", "last tried", "error")
+    for each in page.items:
+        table.add_row(
+            each.projection, each.position, str(each.tries), str(each.version), each.parked_at, each.error
+        )
+    console().print(table if page.items else "No event is parked.")
+
+
+async def _page(
+    settings: Settings, database: Database, projection: str | None, limit: int
+) -> Page[ParkedEvent]:
+    async with bootstrap.open_queries(settings, database, size=1) as queries:
+        return await RebuildQueries(queries.pool).parked(projection, limit)
+
+
+@parked.command()
+@click.argument("projections", nargs=-1, metavar="[PROJECTION...]")
+@json_option
+@store_options
+def retry(config: Path | None, projections: tuple[str, ...], as_json: bool, **store: object) -> None:
+    """Try parked events again. Exits with 1 when any fails again."""
+    wanted = named_projections(projections)
+    found = {}
+    with (
+        bootstrap.open_store(load_settings(config, **store)) as database,
+        connect(database, application_name="streamledger parked") as connection,
+    ):
+        prepare_session(connection)
+        for each in wanted:
+            taken, left = retry_parked(connection, each, bootstrap.now_us())
+            found[each.name] = {"taken_in": taken, "parked": left}
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+    else:
+        for name, counts in found.items():
+            click.echo(f"{name}: {counts['taken_in']} taken in, {counts['parked']} parked still")
+    if any(counts["parked"] for counts in found.values()):
+        raise SystemExit(1)

@@ -1,0 +1,206 @@
+"""`streamledger rebuild`: the read model anew from history, with progress, a diff, and equal digests."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from streamledger import bootstrap
+from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.domain.errors import ParameterInvalid
+from streamledger.operations.rebuild import Order, Rebuilt, rebuild
+from streamledger.operations.repair_stream import Repaired, repair_stream
+from streamledger.readmodel.projection import Projection
+from streamledger.readmodel.rebuild.comparison import Difference
+from streamledger.readmodel.rebuild.record import Progress as RebuildProgress
+from streamledger.readmodel.session_projection import PROJECTIONS
+
+LINE_EVERY_S: Final = 2.0
+PHASES: Final = {
+    "": "preparing",
+    "folding": "folding events",
+    "indexing": "making indexes",
+    "catching_up": "catching up",
+    "switching": "switching",
+}
+
+
+def named_projections(names: tuple[str, ...]) -> tuple[Projection, ...]:
+    """The projections of these names, all without any. Raises ParameterInvalid."""
+    known = {each.name: each for each in PROJECTIONS}
+    for name in names:
+        if name not in known:
+            raise ParameterInvalid(name="PROJECTION", expected=f"one of {', '.join(known)}", got=repr(name))
+    return tuple(each for each in PROJECTIONS if not names or each.name in names)
+
+
+@click.command(name="rebuild")
+@click.argument("projections", nargs=-1, metavar="[PROJECTION...]")
+@click.option("--workers", type=click.IntRange(1, 16), help="Processes; as many as processors by default.")
+@click.option("--stream", "stream_id", help="Put only this stream's rows right.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option(
+    "--examples", type=click.IntRange(0), default=10, show_default=True, help="Rows a dry run shows in full."
+)
+@json_option
+@store_options
+def rebuild_command(
+    config: Path | None,
+    projections: tuple[str, ...],
+    workers: int | None,
+    stream_id: str | None,
+    dry_run: bool,
+    examples: int,
+    as_json: bool,
+    **store: object,
+) -> None:
+    """Build the read model anew from the ledger, beside the live tables, and switch when it is whole.
+
+    Readers and callbacks go on meanwhile. Ctrl-C at any time leaves the live tables as they were.
+    """
+    settings = load_settings(config, **store)
+    wanted = named_projections(projections)
+    examples_max = None if as_json else examples
+    if stream_id is not None:
+        with bootstrap.open_store(settings) as database:
+            repaired = repair_stream(
+                database,
+                wanted,
+                stream_id,
+                clock_us=bootstrap.now_us,
+                dry_run=dry_run,
+                examples_max=examples_max,
+            )
+        click.echo(msgspec.json.encode(repaired)) if as_json else show_repaired(repaired)
+        return
+    order = Order(
+        projections=wanted,
+        purpose="dry_run" if dry_run else "rebuild",
+        workers=workers or 0,
+        examples_max=examples_max,
+    )
+    with bootstrap.open_store(settings) as database, shown() as on_progress:
+        done = rebuild(database, order, clock_us=bootstrap.now_us, on_progress=on_progress)
+    if as_json:
+        click.echo(msgspec.json.encode(done))
+    else:
+        show(done)
+
+
+@contextmanager
+def shown() -> Iterator[Callable[[RebuildProgress], None]]:
+    """Shows progress on stderr: a bar on a terminal, a line every two seconds elsewhere."""
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(PHASES[""], total=None, pace="")
+
+        def take(progress: RebuildProgress) -> None:
+            bar.update(
+                task,
+                description=PHASES[progress.phase],
+                completed=progress.events_done,
+                total=max(progress.events_total, progress.events_done) or None,
+                pace=_pace(progress),
+            )
+
+        yield take
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._phase = ""
+        self._said_s = time.monotonic()
+
+    def __call__(self, progress: RebuildProgress) -> None:
+        now_s = time.monotonic()
+        if progress.phase == self._phase and now_s - self._said_s < LINE_EVERY_S:
+            return
+        self._phase, self._said_s = progress.phase, now_s
+        click.echo(
+            f"{PHASES[progress.phase]}: {progress.events_done} of {progress.events_total} events"
+            f" {_pace(progress)}".rstrip(),
+            err=True,
+        )
+
+
+def _pace(progress: RebuildProgress) -> str:
+    if not progress.events_per_s:
+        return ""
+    eta = f", {progress.eta_s:.0f} s left" if progress.phase == "folding" and progress.eta_s else ""
+    return f"{progress.events_per_s:,.0f}/s{eta}"
+
+
+def show(done: Rebuilt) -> None:
+    """The outcome in words."""
+    words = {"rebuild": "Rebuilt", "dry_run": "Tried", "verify": "Verified"}
+    click.echo(
+        f"{words[done.purpose]} {', '.join(each.projection for each in done.standings)}:"
+        f" {done.events} events in {done.seconds} s ({done.events_per_s:,.0f}/s), position {done.position},"
+        f" largest worker {done.memory_bytes_max / 2**20:.0f} MB."
+    )
+    for standing in done.standings:
+        if standing.equal is None:
+            verdict = f"live rows were at position {standing.live_position}, not comparable"
+        elif standing.equal:
+            verdict = f"digest {standing.rebuilt_digest}, equal to the live one"
+        else:
+            verdict = f"digest {standing.rebuilt_digest}, the live one was {standing.live_digest}: DIFFERENT"
+        click.echo(f"  {standing.projection}: {verdict}")
+    for name, count in done.parked.items():
+        if count:
+            click.echo(
+                f"  {name}: {count} events cannot be taken in and are parked (streamledger parked list)"
+            )
+    show_differences(done.differences)
+    if done.purpose == "dry_run" and not any(map(is_different, done.differences)):
+        click.echo("A rebuild would change nothing.")
+
+
+def show_repaired(done: Repaired) -> None:
+    """The outcome of a repair in words."""
+    word = "Repaired" if done.repaired else "Tried"
+    click.echo(f"{word} {done.stream_id}: {done.events} events.")
+    show_differences(done.differences)
+    if not any(map(is_different, done.differences)):
+        click.echo("Its rows were right.")
+    for name, corrected in done.digests_corrected.items():
+        if corrected:
+            click.echo(f"  {name}: the kept digest was put right")
+
+
+def is_different(each: Difference) -> bool:
+    """Whether any row differs."""
+    return bool(each.added or each.removed or each.changed)
+
+
+def show_differences(differences: Sequence[Difference]) -> None:
+    """Counts by table and the examples field by field."""
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for each in differences:
+        click.echo(f"  {each.table}: {each.changed} changed, {each.added} added, {each.removed} removed")
+        for row in each.examples:
+            key = " ".join(str(value) for value in row.key.values() if value != "")
+            table = Table("field", "live", "from history", title=f"{row.kind}: {key}", title_justify="left")
+            for field, (live, made) in row.fields.items():
+                table.add_row(field, str(live), str(made))
+            if row.fields:
+                console.print(table)
+            else:
+                click.echo(f"    {row.kind}: {key}")

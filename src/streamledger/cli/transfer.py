@@ -1,0 +1,164 @@
+"""`streamledger export` and `streamledger import`: the ledger as lines of JSON, out and in."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+import psycopg
+
+from streamledger import bootstrap
+from streamledger.cli.files import LineFile, read_lines
+from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.domain.errors import ParameterInvalid
+from streamledger.domain.instants import parse_instant_ms
+from streamledger.ledger.portable import Line, head_line
+from streamledger.operations.export_events import Exported, Wanted, export_events, export_table
+from streamledger.operations.import_events import Imported, import_events
+from streamledger.postgres.connection import connect
+from streamledger.readmodel.tables import KEYS
+
+SAY_EVERY_S: Final = 2.0
+
+
+def _instant_us(name: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_instant_ms(text) * 1000
+    except (ValueError, OverflowError) as error:
+        raise ParameterInvalid(
+            name=name, expected="RFC 3339 with an offset, or whole Unix seconds", got=repr(text)
+        ) from error
+
+
+class _Says:
+    """Says how far it is on stderr, every two seconds; on a terminal in one line that is overwritten."""
+
+    def __init__(self) -> None:
+        self._began_s = self._said_s = time.monotonic()
+
+    def __call__(self, count: int, words: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._said_s < SAY_EVERY_S:
+            return
+        self._said_s = now_s
+        line = f"{count} {words}, {count / (now_s - self._began_s):,.0f}/s"
+        if sys.stderr.isatty():
+            click.echo(f"\r{line}", err=True, nl=False)
+        else:
+            click.echo(line, err=True)
+
+
+@click.command(name="export")
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), default="-")
+@click.option("--stream", "stream_id", help="Only this stream's events.")
+@click.option("--from", "received_from", help="Only what was received at this time or later.")
+@click.option("--to", "received_to", help="Only what was received before this time.")
+@click.option(
+    "--after", type=click.IntRange(0), default=0, show_default=True, help="Begin after this position."
+)
+@click.option("--resume", is_flag=True, help="Go on where OUTPUT ends.")
+@click.option("--redact", "redacted", is_flag=True,
+              help="Take secrets and signatures out: a file to hand on, for simulate --from.")  # fmt: skip
+@click.option("--table", type=click.Choice(list(KEYS)), help="Instead: a table of the read model, as CSV.")
+@store_options
+def export_command(
+    config: Path | None,
+    output: Path,
+    stream_id: str | None,
+    received_from: str | None,
+    received_to: str | None,
+    after: int,
+    resume: bool,
+    redacted: bool,
+    table: str | None,
+    **store: object,
+) -> None:
+    """Write the ledger to OUTPUT (the standard output by default), one event a line, as JSON.
+
+    Bodies are kept to the byte. A name that ends in .gz is compressed. Bodies hold secrets (txSecret) unless
+    redacted; tables are always redacted.
+    """
+    wanted = Wanted(
+        after=after,
+        stream_id=stream_id,
+        from_us=_instant_us("--from", received_from),
+        to_us=_instant_us("--to", received_to),
+        redacted=redacted,
+    )
+    settings = load_settings(config, **store)
+    with (
+        bootstrap.open_store(settings) as database,
+        connect(database, application_name="streamledger export") as connection,
+        LineFile(output, resume=resume) as file,
+    ):
+        if table is not None:
+            rows = export_table(connection, table, file.write, key=KEYS[table])
+            click.echo(f"{rows} rows of {table}", err=True)
+            return
+        done = _export(connection, wanted, file)
+    click.echo(f"{done.events} events, up to position {done.position}", err=True)
+
+
+def _export(connection: psycopg.Connection[Any], wanted: Wanted, file: LineFile) -> Exported:
+    if file.last_line:
+        try:
+            reached = int(msgspec.json.decode(file.last_line, type=Line).position)
+        except (msgspec.MsgspecError, ValueError):
+            reached = 0  # a head alone
+        wanted = msgspec.structs.replace(wanted, after=max(wanted.after, reached))
+    else:
+        file.write(head_line(redacted=wanted.redacted))
+    says = _Says()
+    return export_events(
+        connection, wanted, file.write, lambda done: says(done.events, f"events, at position {done.position}")
+    )
+
+
+@click.command(name="import")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+)
+@click.option("--plain", is_flag=True, help="Each line is a body, or an object with body and received_at.")
+@json_option
+@store_options
+def import_command(
+    config: Path | None, files: tuple[Path, ...], plain: bool, as_json: bool, **store: object
+) -> None:
+    """Append the events of FILES to the ledger, in their order. What is there already is passed over.
+
+    Importing again after an interruption goes on. Exits with 1 when a line cannot be read.
+    """
+    settings = load_settings(config, **store)
+    says = _Says()
+    found: dict[str, Imported] = {}
+    with (
+        bootstrap.open_store(settings) as database,
+        connect(database, application_name="streamledger import") as connection,
+    ):
+        for file in files:
+            on_progress: Callable[[Imported], None] = lambda done: says(done.lines, "lines")  # noqa: E731  # one use
+            found[str(file)] = import_events(
+                connection,
+                database.schema,
+                read_lines(file),
+                plain=plain,
+                now_us=bootstrap.now_us(),
+                on_progress=on_progress,
+            )
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+    else:
+        for name, done in found.items():
+            click.echo(
+                f"{name}: {done.stored} events stored, {done.known} known already, {done.invalid} invalid"
+            )
+            for fault in done.faults:
+                click.echo(f"  {fault}")
+    if any(done.invalid for done in found.values()):
+        raise SystemExit(1)

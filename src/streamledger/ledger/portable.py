@@ -1,0 +1,154 @@
+"""The ledger as lines of JSON: an event a line, with the bytes as received and the verdict of then."""
+
+import base64
+import binascii
+import uuid
+from typing import Any, Final
+
+import msgspec
+
+from streamledger.domain.errors import StreamledgerError
+from streamledger.domain.events import Delivery, Release
+from streamledger.ledger import mapper
+from streamledger.ledger.append import NewEvent
+from streamledger.ledger.reader import Row
+from streamledger.tencent.redaction import redact
+from streamledger.tencent.tolerant import parse_object
+
+FORMAT: Final = "streamledger-events"
+FORMAT_VERSION: Final = 1
+ORIGINATOR_CHARACTERS_MAX: Final = 300
+NAME_CHARACTERS_MAX: Final = 100
+
+
+class LineInvalid(StreamledgerError):
+    """expected a line of an export of events: {cause}"""
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line of an export; it may stand in between too, where exports were joined."""
+
+    format: str
+    version: int
+    redacted: bool = False
+    """Whether secrets were taken out: such lines can be played and read, never imported as the truth."""
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One event. Of body, body_base64 and state_base64 there is exactly one."""
+
+    position: str
+    """In the ledger it was exported from; another ledger gives it another one."""
+    delivery_id: str
+    name: str
+    originator: str
+    received_at_us: int = 0
+    source_ip: str = ""
+    key: str | None = None
+    t_passed: bool = False
+    mended: tuple[str, ...] = ()
+    release: Release | None = None
+    body: str | None = None
+    """As received, where that is UTF-8."""
+    body_base64: str | None = None
+    state_base64: str | None = None
+    """The state as stored, of an event that this version does not know."""
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Line).decode
+_decode_head = msgspec.json.Decoder(Head).decode
+
+
+def head_line(*, redacted: bool) -> bytes:
+    """The first line of an export."""
+    return _encode(Head(format=FORMAT, version=FORMAT_VERSION, redacted=redacted)) + b"\n"
+
+
+def head_of(line: bytes) -> Head | None:
+    """The head that a line is; None when it is an event. Raises LineInvalid for another format or version."""
+    if not line.startswith(b'{"format":'):
+        return None
+    try:
+        head = _decode_head(line)
+    except msgspec.MsgspecError as error:
+        raise LineInvalid(cause=error) from error
+    if head.format != FORMAT or head.version != FORMAT_VERSION:
+        raise LineInvalid(cause=f"format {head.format} {head.version}, and this is {FORMAT} {FORMAT_VERSION}")
+    return head
+
+
+def line_of(row: Row, *, redacted: bool = False) -> bytes:
+    """The line of a ledger row (of `reader.COLUMNS`). Redacted, secrets and the signature are taken out."""
+    position, originator, _, name, state, delivery_id = row
+    given: dict[str, Any] = {"position": str(position), "delivery_id": delivery_id, "originator": originator}
+    try:
+        current, delivery = mapper.decode(name, bytes(state))
+    except StreamledgerError:
+        current, delivery = name, None
+    # Only what comes back to the same bytes is shown field by field: an export loses nothing.
+    if delivery is None or current != name or mapper.encode(delivery) != state:
+        # What cannot be read cannot be redacted either.
+        encoded = None if redacted else base64.b64encode(state).decode()
+        return _encode(Line(**given, name=name, state_base64=encoded)) + b"\n"
+    body = _redacted(delivery.body) if redacted else delivery.body
+    try:
+        given["body"] = body.decode()
+    except UnicodeDecodeError:
+        given["body_base64"] = base64.b64encode(body).decode()
+    return (
+        _encode(
+            Line(
+                **given,
+                name=name,
+                received_at_us=delivery.received_at_us,
+                source_ip=delivery.source_ip,
+                key=delivery.key,
+                t_passed=delivery.t_passed,
+                mended=delivery.mended,
+                release=delivery.release,
+            )
+        )
+        + b"\n"
+    )
+
+
+def _redacted(body: bytes) -> bytes:
+    shown: bytes = _encode(redact(parse_object(body)[0]))
+    return shown
+
+
+def event_of(line: bytes) -> NewEvent:
+    """The event of a line, as it is stored. Raises LineInvalid."""
+    try:
+        read = _decode(line)
+        delivery_id = uuid.UUID(read.delivery_id)
+        if read.state_base64 is not None:
+            state = base64.b64decode(read.state_base64, validate=True)
+        else:
+            state = mapper.encode(
+                Delivery(
+                    body=_body_of(read),
+                    received_at_us=read.received_at_us,
+                    source_ip=read.source_ip,
+                    key=read.key,
+                    t_passed=read.t_passed,
+                    mended=read.mended,
+                    release=read.release,
+                )
+            )
+    except (msgspec.MsgspecError, binascii.Error, ValueError, OverflowError) as error:
+        raise LineInvalid(cause=error) from error
+    if not 0 < len(read.originator) <= ORIGINATOR_CHARACTERS_MAX or "\0" in read.originator:
+        raise LineInvalid(cause="the originator cannot be one")
+    if not 0 < len(read.name) <= NAME_CHARACTERS_MAX or "\0" in read.name:
+        raise LineInvalid(cause="the name cannot be one")
+    return NewEvent(read.originator, read.name, state, delivery_id)
+
+
+def _body_of(read: Line) -> bytes:
+    if read.body is not None and read.body_base64 is None:
+        return read.body.encode()
+    if read.body_base64 is not None and read.body is None:
+        return base64.b64decode(read.body_base64, validate=True)
+    raise ValueError("body or body_base64 is missing, or both are there")

@@ -1,0 +1,124 @@
+"""Attend to rebuilds that are asked for: the server's own desk, beside its projector."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import psycopg
+
+from streamledger.domain.errors import StoreUnavailable, StreamledgerError
+from streamledger.operations.rebuild import Order, rebuild
+from streamledger.postgres.connection import Database, connect
+from streamledger.readmodel.projection import Projection
+from streamledger.readmodel.rebuild import generation, record
+from streamledger.readmodel.rebuild.crew import RebuildCancelled
+
+logger = logging.getLogger(__name__)
+
+LOOK_S: Final = 1.0
+"""How often to look for what is asked."""
+FOLD_VERSION_CHANGED: Final = "a new version of the rules"
+"""Who asked, where nobody did."""
+
+
+class RebuildDesk:
+    """Does the rebuilds that are asked for in the table, one after another, until it is told to stop."""
+
+    def __init__(
+        self,
+        database: Database,
+        projections: Sequence[Projection],
+        *,
+        clock_us: Callable[[], int],
+        automatically: bool,
+        workers: int = 0,
+    ) -> None:
+        self._database = database
+        self._projections = projections
+        self._clock_us = clock_us
+        self._automatically = automatically
+        self._workers = workers
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End `run`; a rebuild under way is cancelled and its tables are dropped."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Attend until `stop`; survives a restart of the database."""
+        begun = False
+        while not self._stopping.is_set():
+            try:
+                if not begun:
+                    self.open_up()
+                    begun = True
+                if self._attend():
+                    continue
+            except (psycopg.Error, StoreUnavailable) as error:
+                logger.debug("the rebuild desk lost the store: %s", error)
+            self._stopping.wait(LOOK_S)
+
+    def open_up(self) -> None:
+        """Clear up after a rebuild whose process was killed; ask for one where the rules have changed."""
+        with connect(self._database, application_name="streamledger rebuild desk") as connection:
+            try:
+                record.lock(connection, self._database.schema)
+            except record.RebuildUnderWay:
+                return  # another process's; it clears up itself
+            dropped = generation.drop_leftovers(connection, generation.tables_of(self._projections))
+            if dropped:
+                logger.warning("dropped what a rebuild left behind that was killed: %s", ", ".join(dropped))
+            record.close_abandoned(connection, self._clock_us())
+            if self._automatically:
+                due = self._due(connection)
+                if due:
+                    record.ask(
+                        connection,
+                        self._database.schema,
+                        projections=due,
+                        asked_by=FOLD_VERSION_CHANGED,
+                        now_us=self._clock_us(),
+                    )
+
+    def _due(self, connection: psycopg.Connection[Any]) -> list[str]:
+        """The projections whose rows were made by another version of their rules."""
+        rows = connection.execute("SELECT name, fold_version FROM projections WHERE position > 0").fetchall()
+        versions = dict(rows)
+        return [
+            each.name for each in self._projections if versions.get(each.name, each.version) != each.version
+        ]
+
+    def _attend(self) -> bool:
+        """Do the rebuild that was asked for first; False when none is."""
+        with connect(self._database, application_name="streamledger rebuild desk") as connection:
+            row = connection.execute(
+                "SELECT id, projections, asked_by FROM rebuilds WHERE state = 'asked' ORDER BY id LIMIT 1"
+            ).fetchone()
+        if row is None:
+            return False
+        number, names, asked_by = row
+        order = Order(
+            projections=[each for each in self._projections if each.name in names],
+            workers=self._workers,
+            asked_by=asked_by,
+            asked=number,
+        )
+        logger.info("rebuild %s begins: %s", number, ", ".join(names))
+        try:
+            done = rebuild(self._database, order, clock_us=self._clock_us, is_cancelled=self._stopping.is_set)
+        except record.RebuildUnderWay:
+            return False  # it waits for its turn
+        except RebuildCancelled:
+            logger.info("rebuild %s was cancelled", number)
+        except StreamledgerError as error:
+            logger.error("rebuild %s failed: %s", number, error)  # expected: no traceback
+        else:
+            logger.info(
+                "rebuild %s is live: %s events in %s s, digests %s",
+                number,
+                done.events,
+                done.seconds,
+                {True: "equal", False: "DIFFERENT", None: "not compared"}[done.digests_equal],
+            )
+        return True

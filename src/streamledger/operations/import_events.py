@@ -1,0 +1,164 @@
+"""Import events: from an export of a ledger, or from plain bodies of another receiver's log."""
+
+import hashlib
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from streamledger.domain.errors import MalformedBody, StreamledgerError
+from streamledger.domain.events import Delivery, event_name, originator_of
+from streamledger.domain.instants import parse_instant_ms
+from streamledger.ledger import mapper, portable, staging
+from streamledger.ledger.append import NewEvent
+from streamledger.ledger.portable import LineInvalid
+from streamledger.tencent.envelope import read_envelope
+
+FAULTS_SHOWN_MAX: Final = 10
+
+
+class RedactedImport(StreamledgerError):
+    """this export is redacted: it is for playing (simulate --from) and reading, it is not the truth"""
+
+    exit_code = 2
+
+
+class Imported(msgspec.Struct, kw_only=True):
+    """How far an import has come."""
+
+    lines: int = 0
+    stored: int = 0
+    known: int = 0
+    """Deliveries that were in the ledger already."""
+    invalid: int = 0
+    faults: list[str] = []
+    """The first invalid lines, each with its number and what is wrong."""
+
+
+class _PlainLine(msgspec.Struct, frozen=True):
+    """A body with its time, where it does not stand alone on its line."""
+
+    body: msgspec.Raw
+    received_at: str | int | None = None
+    source_ip: str = ""
+
+
+_decode_plain: Final = msgspec.json.Decoder(_PlainLine).decode
+
+
+def import_events(
+    connection: psycopg.Connection[Any],
+    schema: str,
+    lines: Iterable[bytes],
+    *,
+    plain: bool,
+    now_us: int,
+    on_progress: Callable[[Imported], None] = lambda _: None,
+) -> Imported:
+    """Append the events of these lines in their order; those whose delivery id is known are passed over.
+
+    What is stored stays when this ends early; importing the same again goes on. Raises RedactedImport.
+    """
+    staging.prepare(connection)
+    done = Imported()
+    read = _plain_events(lines, now_us, done) if plain else _exported_events(lines, done)
+    chunk: list[NewEvent] = []
+    for event in read:
+        chunk.append(event)
+        if len(chunk) >= staging.CHUNK_EVENTS:
+            _store(connection, schema, chunk, done)
+            on_progress(done)
+    _store(connection, schema, chunk, done)
+    on_progress(done)
+    return done
+
+
+def _id_of(digest: bytes) -> uuid.UUID:
+    """A version 8 UUID (RFC 9562: of the application's own making) of a 16-byte digest."""
+    value = int.from_bytes(digest, "big") & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62
+    return uuid.UUID(int=value)
+
+
+def _store(connection: psycopg.Connection[Any], schema: str, chunk: list[NewEvent], done: Imported) -> None:
+    if not chunk:
+        return
+    try:
+        stored = staging.store_chunk(connection, schema, chunk)
+    except (psycopg.DataError, psycopg.ProgrammingError, UnicodeEncodeError) as error:
+        if len(chunk) == 1:  # text that PostgreSQL cannot hold
+            _fault(done, f"delivery {chunk[0].delivery_id}: {str(error).partition(chr(10))[0]}")
+            chunk.clear()
+            return
+        half = len(chunk) // 2
+        _store(connection, schema, chunk[:half], done)
+        _store(connection, schema, chunk[half:], done)
+        chunk.clear()
+        return
+    done.stored += stored
+    done.known += len(chunk) - stored
+    chunk.clear()
+
+
+def _fault(done: Imported, sentence: str) -> None:
+    done.invalid += 1
+    if len(done.faults) < FAULTS_SHOWN_MAX:
+        done.faults.append(sentence)
+
+
+def _exported_events(lines: Iterable[bytes], done: Imported) -> Iterator[NewEvent]:
+    for line in lines:
+        if not line.strip():
+            continue
+        done.lines += 1
+        try:
+            head = portable.head_of(line)
+            if head is not None:
+                done.lines -= 1
+                if head.redacted:
+                    raise RedactedImport
+                continue
+            event = portable.event_of(line)
+        except LineInvalid as error:
+            _fault(done, f"line {done.lines}: {error}")
+            continue
+        yield event
+
+
+def _plain_events(lines: Iterable[bytes], now_us: int, done: Imported) -> Iterator[NewEvent]:
+    """A line is a body, or `{"body": ..., "received_at": ..., "source_ip": ...}`, body as text or object."""
+    for line in lines:
+        text = line.strip()
+        done.lines += 1
+        if not text:
+            continue
+        try:
+            yield _plain_event(text, done.lines, now_us)
+        except (MalformedBody, ValueError, OverflowError) as error:
+            _fault(done, f"line {done.lines}: {error}")
+
+
+def _plain_event(text: bytes, number: int, now_us: int) -> NewEvent:
+    body, received_us, source_ip = text, now_us, ""
+    try:
+        given = _decode_plain(text)
+    except msgspec.MsgspecError:
+        pass  # a bare body
+    else:
+        body = bytes(given.body)
+        if body.startswith(b'"'):
+            body = msgspec.json.decode(body, type=str).encode()
+        source_ip = given.source_ip
+        if given.received_at is not None:
+            received_us = parse_instant_ms(str(given.received_at)) * 1000
+    envelope = read_envelope(body)
+    # The same file twice gives the same ids: stored once. A body that came twice stands on two lines.
+    digest = hashlib.blake2b(b"%d\n%s" % (number, text), digest_size=16, person=b"plain-import").digest()
+    delivery = Delivery(body=body, received_at_us=received_us, source_ip=source_ip, mended=envelope.mended)
+    return NewEvent(
+        originator_of(envelope.stream_id, envelope.event_type),
+        event_name(envelope.event_type),
+        mapper.encode(delivery),
+        _id_of(digest),
+    )

@@ -1,0 +1,283 @@
+"""Rebuild the read model from history beside the live tables, compare, and switch; or only compare."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from streamledger.ledger import reader
+from streamledger.postgres.connection import Database, connect
+from streamledger.readmodel import projection as checkpointing
+from streamledger.readmodel import runner
+from streamledger.readmodel.projection import Projection
+from streamledger.readmodel.rebuild import generation, record
+from streamledger.readmodel.rebuild.building import Building, Standing, prepare_session
+from streamledger.readmodel.rebuild.comparison import Difference, compare
+from streamledger.readmodel.rebuild.crew import Alone, Crew, RebuildCancelled
+from streamledger.readmodel.rebuild.record import Progress, Record
+from streamledger.readmodel.rebuild.registry import STREAMWISE
+from streamledger.readmodel.rebuild.room import refuse_without_room
+from streamledger.readmodel.rebuild.units import units
+from streamledger.readmodel.rebuild.worker import Task
+
+logger = logging.getLogger(__name__)
+
+CLOSE_EVENTS: Final = 2000
+"""How near to the ledger's head the generation must be to be switched; the rest comes in under the lock."""
+LIVE_LAG_EVENTS_MAX: Final = 20_000
+"""Without a runner, live tables that are this near to the head are caught up first, so as to be compared."""
+SWITCH_TRIES_MAX: Final = 60
+WORKERS_MAX: Final = 16
+ALONE_EVENTS_MAX: Final = 20_000
+"""A history up to here is folded without worker processes, unless their number is given."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be rebuilt, why, and by how many."""
+
+    projections: Sequence[Projection]
+    purpose: str = "rebuild"
+    """rebuild; verify and dry_run never switch, and dry_run also tells the rows apart."""
+    workers: int = 0
+    """Processes; 0 for as many as there are processors."""
+    asked_by: str = "command line"
+    asked: int | None = None
+    """Id of the row in `rebuilds` that asked for it."""
+    examples_max: int | None = 20
+    """Rows that a dry run shows field by field; None for all."""
+
+
+class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
+    """How a rebuild ended."""
+
+    id: int
+    purpose: str
+    position: int
+    events: int
+    seconds: float
+    events_per_s: float
+    """Of everything: fold, indexes, catching up and switch."""
+    standings: list[Standing]
+    switched: bool
+    parked: dict[str, int]
+    memory_bytes_max: int
+    """Of the largest worker."""
+    differences: list[Difference] = []
+
+    @property
+    def digests_equal(self) -> bool | None:
+        """Whether live and rebuilt digests are equal; None when they could not be compared."""
+        found = {standing.equal for standing in self.standings}
+        return False if False in found else None if None in found else True
+
+
+def rebuild(
+    database: Database,
+    order: Order,
+    *,
+    clock_us: Callable[[], int],
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Rebuilt:
+    """Build a generation from history and, unless it is only to be compared, make it live.
+
+    At every moment before the switch is committed the live tables are as they were; whatever ends this
+    (an error, RebuildCancelled, KeyboardInterrupt) drops the generation. Raises RebuildUnderWay, NoRoom,
+    WorkerFailed or StoreUnavailable besides.
+    """
+    with connect(database, application_name="streamledger rebuild lock") as guard:
+        row = record.begin(
+            guard,
+            database.schema,
+            purpose=order.purpose,
+            projections=[each.name for each in order.projections],
+            asked_by=order.asked_by,
+            now_us=clock_us(),
+            asked=order.asked,
+        )
+        work = _Work(database, order, row, clock_us, on_progress, is_cancelled)
+        try:
+            done = work.run(guard)
+        except (RebuildCancelled, KeyboardInterrupt):
+            row.end("cancelled", clock_us(), digests_equal=None)
+            raise
+        except Exception as error:
+            if not guard.closed:
+                row.end("failed", clock_us(), digests_equal=None, error=str(error)[:1000])
+            raise
+        row.end("done", clock_us(), digests_equal=done.digests_equal)
+        return done
+
+
+class _Work:
+    """One rebuild from beginning to end."""
+
+    def __init__(
+        self,
+        database: Database,
+        order: Order,
+        row: Record,
+        clock_us: Callable[[], int],
+        on_progress: Callable[[Progress], None],
+        is_cancelled: Callable[[], bool],
+    ) -> None:
+        self._database = database
+        self._order = order
+        self._row = row
+        self._clock_us = clock_us
+        self._on_progress = on_progress
+        self._is_cancelled = is_cancelled
+        self._progress = Progress()
+        self._memory_bytes_max = 0
+
+    def run(self, guard: psycopg.Connection[Any]) -> Rebuilt:
+        """Raises as `rebuild` does."""
+        began_s = time.monotonic()
+        order = self._order
+        tables = generation.tables_of(order.projections)
+        generation.drop_leftovers(guard, tables)
+        refuse_without_room(guard, tables)
+        checkpointing.checkpoints(guard, order.projections)
+        until = reader.head(guard)
+        building = Building(order.projections, self._row.number, until)
+        try:
+            with self._connect() as connection:
+                prepare_session(connection)
+                generation.make(connection, building.tables, building.suffix)
+                self._fold(connection, building, until)
+                self._enter("catching_up")
+                self._catch_up(connection, building)
+                differences: list[Difference] = []
+                if order.purpose == "rebuild":
+                    self._enter("switching")
+                    standings = self._switch(connection, building)
+                else:
+                    standings, differences = self._compare(connection, building)
+        finally:
+            self._drop(guard, tables)
+        seconds = time.monotonic() - began_s
+        return Rebuilt(
+            id=self._row.number,
+            purpose=order.purpose,
+            position=min(building.positions.values()),
+            events=self._progress.events_done,
+            seconds=round(seconds, 3),
+            events_per_s=round(self._progress.events_done / seconds, 1),
+            standings=standings,
+            switched=order.purpose == "rebuild",
+            parked={name: len(errors) for name, errors in building.parked.items()},
+            memory_bytes_max=self._memory_bytes_max,
+            differences=differences,
+        )
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return connect(self._database, application_name="streamledger rebuild")
+
+    def _drop(self, guard: psycopg.Connection[Any], tables: Sequence[str]) -> None:
+        if not guard.closed:  # else the next rebuild or the next start drops them
+            generation.drop_leftovers(guard, tables)
+
+    def _check(self, *, now: bool = False) -> None:
+        """Show the progress; raises RebuildCancelled when somebody has asked for it."""
+        self._on_progress(self._progress)
+        self._row.write(self._progress, now=now)
+        if self._row.cancel_asked or self._is_cancelled():
+            raise RebuildCancelled
+
+    def _enter(self, phase: str) -> None:
+        self._progress.phase = phase
+        self._check(now=True)
+
+    def _fold(self, connection: psycopg.Connection[Any], building: Building, until: int) -> None:
+        order = self._order
+        streamwise = {
+            each.name: STREAMWISE[each.name] for each in order.projections if each.name in STREAMWISE
+        }
+        sequential = {each.name: each for each in order.projections if each.name not in STREAMWISE}
+        workers = min(order.workers or os.cpu_count() or 1, WORKERS_MAX)
+        self._progress.events_total = until * (bool(streamwise) + len(sequential))
+        self._enter("folding")
+        # What takes batches in looks rows up, so its tables need their indexes from the beginning.
+        late = generation.tables_of(each for each in order.projections if each.name in streamwise)
+        early = generation.tables_of(sequential.values())
+        if early:
+            building.index(self._connect, early, self._check, workers)
+        task = Task(
+            database=self._database,
+            suffix=building.suffix,
+            until=until,
+            streamwise=streamwise,
+            sequential=sequential,
+        )
+        began_s = time.monotonic()
+        alone = not order.workers and until <= ALONE_EVENTS_MAX
+        with (
+            self._connect() as listing,
+            closing(units(listing)) as found,
+            self._connect() as own,
+            Alone(task, own, self._check) if alone else Crew(task, workers, self._check) as crew,
+        ):
+            for done in crew.work(found if streamwise else iter(()), dict.fromkeys(sequential, 0), until):
+                building.note(done)
+                self._memory_bytes_max = max(self._memory_bytes_max, done.memory_bytes_max)
+                self._progress.events_done += done.events
+                self._progress.events_per_s = self._progress.events_done / (time.monotonic() - began_s)
+                self._check()
+        if late:
+            self._enter("indexing")
+            building.add_up(connection, streamwise)
+            building.index(self._connect, late, self._check, workers)
+        building.take_strays(connection, streamwise)
+
+    def _catch_up(self, connection: psycopg.Connection[Any], building: Building) -> None:
+        while True:
+            taken = building.catch_up(connection, self._check)
+            self._progress.events_done += taken * len(self._order.projections)
+            if taken < CLOSE_EVENTS:
+                break
+        self._let_live_catch_up(building)
+
+    def _let_live_catch_up(self, building: Building) -> None:
+        """Bring live tables that nobody moves on to the same position, if it is not far: to be compared."""
+        with self._connect() as connection:
+            prepare_session(connection)
+            key = runner.runner_lock_key(self._database.schema)
+            locked = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
+            if locked is None or not locked[0]:
+                return  # a runner is at work; it will have passed the generation's position
+            live = checkpointing.checkpoints(connection, building.projections)
+            if min(building.positions.values()) - min(live.values()) <= LIVE_LAG_EVENTS_MAX:
+                runner.catch_up(connection, self._database.schema, building.projections, self._clock_us())
+
+    def _switch(self, connection: psycopg.Connection[Any], building: Building) -> list[Standing]:
+        for left in reversed(range(SWITCH_TRIES_MAX)):
+            self._check()
+            try:
+                return building.switch(connection, self._database.schema, self._clock_us())
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                if not left:
+                    raise
+                logger.info("readers are in the way of the switch; trying again")
+                building.catch_up(connection, self._check)
+        raise AssertionError("unreachable")
+
+    def _compare(
+        self, connection: psycopg.Connection[Any], building: Building
+    ) -> tuple[list[Standing], list[Difference]]:
+        """Digests, and for a dry run the rows, of live and rebuilt tables at one position."""
+        with self._connect() as snapshot:
+            with self._connect() as lock, lock.transaction():
+                # The runner waits until the snapshot is taken, which so sees both at one position.
+                found = building.lock(lock)
+                building.catch_up(connection, self._check, max(live.position for live in found))
+                snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                snapshot.execute("SELECT FROM projections")
+            standings = building.standings(found)
+            if self._order.purpose != "dry_run":
+                return standings, []
+            return standings, compare(snapshot, building.tables, building.suffix, self._order.examples_max)

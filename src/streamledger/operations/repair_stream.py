@@ -1,0 +1,154 @@
+"""Repair one stream: its rows anew from its own events, and no other row touched."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from streamledger.domain.errors import StreamUnknown
+from streamledger.domain.events import originator_of
+from streamledger.ledger import reader
+from streamledger.postgres.connection import Database, connect
+from streamledger.readmodel import projection as checkpointing
+from streamledger.readmodel.parking import park, take_in_or_park
+from streamledger.readmodel.projection import Projection, facts_and_errors
+from streamledger.readmodel.rebuild import generation, record
+from streamledger.readmodel.rebuild.building import prepare_session
+from streamledger.readmodel.rebuild.comparison import Difference, compare
+from streamledger.readmodel.recount import RECOUNTS, correct
+
+PAGE_EVENTS: Final = 2000
+NUMBER: Final = 0
+"""Of the generation that holds the one stream's rows; rebuilds count from 1."""
+
+
+class Repaired(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a stream's rows."""
+
+    stream_id: str
+    events: int
+    differences: list[Difference]
+    """What was wrong, table by table."""
+    repaired: bool
+    digests_corrected: dict[str, bool]
+    """By projection, whether the kept digest had to be put right besides."""
+
+
+def repair_stream(
+    database: Database,
+    projections: Sequence[Projection],
+    stream_id: str,
+    *,
+    clock_us: Callable[[], int],
+    dry_run: bool = False,
+    examples_max: int | None = 20,
+) -> Repaired:
+    """Fold the stream's events beside the live tables, and put its rows in the place of those there.
+
+    The runner waits only while the rows are exchanged. Raises StreamUnknown or RebuildUnderWay.
+    """
+    with connect(database, application_name="streamledger repair") as connection:
+        prepare_session(connection)
+        record.lock(connection, database.schema)
+        # A projection that also counts over all streams cannot be repaired by one of them.
+        wanted = [each for each in projections if all(_names_streams(connection, t) for t in each.tables)]
+        tables = generation.tables_of(wanted)
+        generation.drop_leftovers(connection, tables)
+        checkpointing.checkpoints(connection, projections)
+        work = _Repair(connection, wanted, tables, stream_id)
+        try:
+            work.fold(until=min(checkpointing.checkpoints(connection, projections).values()))
+            if not work.events and not work.is_known():
+                raise StreamUnknown(stream_id=stream_id)
+            with connection.transaction():
+                for position in checkpointing.locked_positions(connection, projections).values():
+                    work.fold(until=position)
+                differences = compare(
+                    connection, tables, work.suffix, examples_max, where=("stream_id", stream_id)
+                )
+                if not dry_run:
+                    work.exchange(clock_us())
+        finally:
+            generation.drop_leftovers(connection, tables)
+        corrected = {}
+        if not dry_run:
+            corrected = {
+                each.name: bool(correct(connection, each.name))
+                for each in projections
+                if each.name in RECOUNTS
+            }
+        return Repaired(
+            stream_id=stream_id,
+            events=work.events,
+            differences=differences,
+            repaired=not dry_run,
+            digests_corrected=corrected,
+        )
+
+
+def _names_streams(connection: psycopg.Connection[Any], table: str) -> bool:
+    """Whether the table's rows say to which stream they belong; others cannot be repaired by stream."""
+    found = connection.execute(
+        "SELECT FROM pg_attribute WHERE attrelid = %s::regclass AND attname = 'stream_id'", (table,)
+    ).fetchone()
+    return found is not None
+
+
+class _Repair:
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        projections: Sequence[Projection],
+        tables: Sequence[str],
+        stream_id: str,
+    ) -> None:
+        self._connection = connection
+        self._projections = projections
+        self._tables = tables
+        self._stream_id = stream_id
+        self._version = 0
+        self._errors: dict[str, dict[int, str]] = {each.name: {} for each in projections}
+        self.suffix = f"{generation.NEW}{NUMBER}"
+        self.events = 0
+        generation.make(connection, tables, self.suffix)
+        for statements in generation.index_statements(connection, tables, self.suffix):
+            for statement in statements:
+                connection.execute(statement)
+
+    def is_known(self) -> bool:
+        """Whether any live row names the stream."""
+        return any(
+            self._connection.execute(
+                f"SELECT FROM {table} WHERE stream_id = %s LIMIT 1",  # constant names
+                (self._stream_id,),
+            ).fetchone()
+            is not None
+            for table in self._tables
+        )
+
+    def fold(self, until: int) -> None:
+        """Take in the stream's events from where it stands up to a position, page by page."""
+        originator = originator_of(self._stream_id, 0)
+        while rows := reader.read_rows_of(self._connection, originator, self._version, until, PAGE_EVENTS):
+            facts, errors = facts_and_errors(rows)
+            own = [fact for fact in facts if fact.notification.stream_id == self._stream_id]
+            with self._connection.transaction():
+                for each in self._projections:
+                    _, poison = take_in_or_park(self._connection, each, own, self.suffix)
+                    self._errors[each.name].update(errors | poison)
+            self._version = rows[-1][2]
+            self.events += len(rows)
+
+    def exchange(self, now_us: int) -> None:
+        """Put the rows that were made in the place of the live ones; within a transaction."""
+        for table in self._tables:
+            self._connection.execute(
+                f"DELETE FROM {table} WHERE stream_id = %s",  # noqa: S608  # constant names
+                (self._stream_id,),
+            )
+            self._connection.execute(
+                f"INSERT INTO {table} SELECT * FROM {table}{self.suffix}"  # noqa: S608  # constant names
+            )
+        for each in self._projections:
+            park(self._connection, each, self._errors[each.name], now_us)

@@ -1,0 +1,236 @@
+"""One generation under work: folded, indexed, kept up with the ledger, compared, and switched."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from streamledger.ledger import reader
+from streamledger.readmodel.parking import park, take_in_or_park
+from streamledger.readmodel.projection import PROJECTED_CHANNEL, Projection, facts_and_errors
+from streamledger.readmodel.rebuild import generation
+from streamledger.readmodel.rebuild.folding import Streamwise
+from streamledger.readmodel.rebuild.worker import Done, copy_rows
+from streamledger.readmodel.rows import DIGEST_MODULUS
+from streamledger.readmodel.runner import INDEXES_ONLY
+
+BATCH_EVENTS: Final = 2000
+LOCK_WAIT_MS: Final = 2000
+"""How long the switch waits for readers before it lets those behind it pass and tries again."""
+INDEX_MEMORY: Final = "128MB"
+
+
+class Live(msgspec.Struct, frozen=True):
+    """Where a projection's live rows stand."""
+
+    projection: str
+    position: int
+    digest: int
+    version: int
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """A projection's live rows beside the rebuilt ones, at the moment they were compared."""
+
+    projection: str
+    live_position: int
+    rebuilt_position: int
+    live_digest: str
+    rebuilt_digest: str
+    live_version: int
+
+    @property
+    def equal(self) -> bool | None:
+        """Whether the digests are equal; None when the rows stand at different positions."""
+        if self.live_position != self.rebuilt_position:
+            return None
+        return self.live_digest == self.rebuilt_digest
+
+
+class Building:
+    """The tables `..._gN` of some projections, with the position and digest that each has reached."""
+
+    def __init__(self, projections: Sequence[Projection], number: int, until: int) -> None:
+        self.projections = projections
+        self.number = number
+        self.suffix = f"{generation.NEW}{number}"
+        self.tables = generation.tables_of(projections)
+        self.positions = {each.name: until for each in projections}
+        self.digests = {each.name: 0 for each in projections}
+        self.parked: dict[str, dict[int, str]] = {each.name: {} for each in projections}
+        self._strays: set[int] = set()
+
+    def note(self, done: Done) -> None:
+        """Add what a worker has done."""
+        for name, digest in done.digests.items():
+            self.digests[name] = (self.digests[name] + digest) % DIGEST_MODULUS
+        for name, errors in done.parked.items():
+            self.parked[name].update(errors)
+        self._strays.update(done.strays)
+
+    def index(
+        self,
+        connect: Callable[[], psycopg.Connection[Any]],
+        tables: Sequence[str],
+        check: Callable[[], None],
+        threads: int,
+    ) -> None:
+        """Make the indexes of these tables, several at once, then gather statistics.
+
+        When `check` raises, the statements under way are cancelled.
+        """
+        with connect() as connection:
+            work = generation.index_statements(connection, tables, self.suffix)
+        connections: list[psycopg.Connection[Any]] = []
+        stopping = threading.Event()
+
+        def run(statements: Sequence[str]) -> None:
+            with connect() as connection:
+                connections.append(connection)
+                connection.execute(f"SET maintenance_work_mem = '{INDEX_MEMORY}'")
+                for statement in statements:
+                    if stopping.is_set():
+                        return
+                    connection.execute(statement)
+
+        with ThreadPoolExecutor(threads, "index") as pool:
+            futures = [pool.submit(run, statements) for statements in work]
+            try:
+                for future in futures:
+                    while not _is_through(future):
+                        check()
+            except BaseException:
+                stopping.set()
+                for each in connections:
+                    each.cancel()
+                raise
+        with connect() as connection:
+            generation.finish(connection, tables, self.suffix)
+
+    def add_up(self, connection: psycopg.Connection[Any], streamwise: Mapping[str, Streamwise]) -> None:
+        """Make the rows that count over all streams, once those of the streams are there."""
+        for name, each in streamwise.items():
+            with connection.transaction():
+                rows = each.add_up(connection, self.suffix)
+                digest = copy_rows(each.row_tables(connection, self.suffix), rows)
+            self.digests[name] = (self.digests[name] + digest) % DIGEST_MODULUS
+
+    def take_strays(self, connection: psycopg.Connection[Any], streamwise: Iterable[str]) -> None:
+        """Let the streamwise projections take in, in order, what belongs to another stream than it says."""
+        facts, _ = facts_and_errors(reader.read_rows_at(connection, sorted(self._strays)))
+        for each in self.projections:
+            if each.name in streamwise:
+                self._take(connection, each, facts, {})
+
+    def catch_up(
+        self, connection: psycopg.Connection[Any], check: Callable[[], None], until: int | None = None
+    ) -> int:
+        """Take in what has come since; returns how many events that were. Batch by batch a transaction."""
+        count = 0
+        while True:
+            check()
+            after = min(self.positions.values())
+            taken = self._step(connection, after, until if until is not None else 2**63 - 1)
+            count += taken
+            if taken == 0:
+                return count
+
+    def _step(self, connection: psycopg.Connection[Any], after: int, until: int) -> int:
+        rows = reader.read_rows_after(connection, after, BATCH_EVENTS, until)
+        if not rows:
+            return 0
+        facts, errors = facts_and_errors(rows)
+        with self._unless_rolled_back(), connection.transaction():
+            for each in self.projections:
+                position = self.positions[each.name]
+                wanted = [fact for fact in facts if fact.position > position]
+                self._take(connection, each, wanted, {at: e for at, e in errors.items() if at > position})
+        for each in self.projections:
+            self.positions[each.name] = max(self.positions[each.name], rows[-1][0])
+        return len(rows)
+
+    def _take(
+        self,
+        connection: psycopg.Connection[Any],
+        each: Projection,
+        facts: Sequence[Any],
+        errors: dict[int, str],
+    ) -> None:
+        digest, poison = take_in_or_park(connection, each, facts, self.suffix)
+        self.digests[each.name] = (self.digests[each.name] + digest) % DIGEST_MODULUS
+        self.parked[each.name].update(errors | poison)
+
+    def lock(self, connection: psycopg.Connection[Any]) -> list[Live]:
+        """Where the live tables stand; until the transaction ends the runner waits."""
+        found = []
+        for each in self.projections:  # in the order in which the runner locks them
+            row = connection.execute(
+                "SELECT name, position, digest, fold_version FROM projections WHERE name = %s FOR UPDATE",
+                (each.name,),
+            ).fetchone()
+            assert row is not None  # noqa: S101  # made before the fold began
+            found.append(Live(row[0], row[1], int(row[2]), row[3]))
+        return found
+
+    def standings(self, found: Sequence[Live]) -> list[Standing]:
+        """Live and rebuilt digests side by side."""
+        return [
+            Standing(
+                projection=live.projection,
+                live_position=live.position,
+                rebuilt_position=self.positions[live.projection],
+                live_digest=str(live.digest),
+                rebuilt_digest=str(self.digests[live.projection]),
+                live_version=live.version,
+            )
+            for live in found
+        ]
+
+    def switch(self, connection: psycopg.Connection[Any], schema: str, now_us: int) -> list[Standing]:
+        """Make the generation live, in one transaction; raises psycopg's LockNotAvailable when readers
+        stand in the way for too long, and nothing has changed then."""
+        with self._unless_rolled_back(), connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
+            found = self.lock(connection)
+            self.catch_up(connection, lambda: None, max(live.position for live in found))
+            generation.switch(connection, self.tables, self.number)
+            for each in self.projections:
+                connection.execute(
+                    "UPDATE projections SET position = %s, digest = %s, fold_version = %s,"
+                    " caught_up_at_us = %s WHERE name = %s",
+                    (self.positions[each.name], self.digests[each.name], each.version, now_us, each.name),
+                )
+                connection.execute("DELETE FROM parked WHERE projection = %s", (each.name,))
+                park(connection, each, self.parked[each.name], now_us)
+            connection.execute("SELECT pg_notify(%s, '')", (f"{PROJECTED_CHANNEL}_{schema}",))
+        return self.standings(found)
+
+    @contextmanager
+    def _unless_rolled_back(self) -> Iterator[None]:
+        """What is remembered here goes back with the transaction around which this is put."""
+        positions, digests = dict(self.positions), dict(self.digests)
+        parked = {name: dict(errors) for name, errors in self.parked.items()}
+        try:
+            yield
+        except BaseException:
+            self.positions, self.digests, self.parked = positions, digests, parked
+            raise
+
+
+def _is_through(future: Any) -> bool:
+    """Wait a little for a future; raises what it raised."""
+    try:
+        future.result(0.2)
+    except TimeoutError:
+        return False
+    return True
+
+
+def prepare_session(connection: psycopg.Connection[Any]) -> None:
+    """Settings of the connection that catches up and switches: as the runner's."""
+    for statement in INDEXES_ONLY:
+        connection.execute(statement)

@@ -1,0 +1,142 @@
+"""The parent's side of a rebuild's worker processes: hands out work, gathers what is done, ends them."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Final
+
+import psycopg
+
+from streamledger.domain.errors import StreamledgerError
+from streamledger.readmodel.rebuild.units import Stretch, Unit
+from streamledger.readmodel.rebuild.worker import (
+    Done,
+    Task,
+    fold_unit,
+    prepare_session,
+    run_worker,
+    take_stretch,
+)
+
+LOOK_S: Final = 0.2
+"""How often to look whether the rebuild was cancelled."""
+END_S_MAX: Final = 10
+
+
+class WorkerFailed(StreamledgerError):
+    """a worker of the rebuild failed: {cause}"""
+
+
+class RebuildCancelled(StreamledgerError):
+    """the rebuild was cancelled; the live tables are as they were"""
+
+    exit_code = 130
+
+
+class Alone:
+    """The same work in this very process: for a history that is folded before a worker has started."""
+
+    def __init__(self, task: Task, connection: psycopg.Connection[Any], check: Callable[[], None]) -> None:
+        self._task = task
+        self._connection = connection
+        self._check = check
+
+    def __enter__(self) -> "Alone":
+        prepare_session(self._connection)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is left behind."""
+
+    def work(self, units: Iterator[Unit], stretches: dict[str, int], until: int) -> Iterator[Done]:
+        """As `Crew.work`, one after another."""
+        for unit in units:
+            self._check()
+            yield fold_unit(self._connection, self._task, unit)
+        for name, after in stretches.items():
+            reached = after
+            while reached < until:
+                self._check()
+                done = take_stretch(self._connection, self._task, Stretch(name, reached))
+                reached = done.reached
+                yield done
+
+
+class Crew:
+    """Worker processes of one rebuild; a context manager that leaves none behind."""
+
+    def __init__(self, task: Task, count: int, check: Callable[[], None]) -> None:
+        """`check` is called all the while and raises to end the work."""
+        self._check = check
+        self._idle: list[Connection] = []
+        self._busy: dict[Connection, BaseProcess] = {}
+        self._processes: dict[Connection, BaseProcess] = {}
+        # Spawned, not forked: the parent may have threads and connections, which a fork would share.
+        context = multiprocessing.get_context("spawn")
+        for number in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=run_worker, args=(task, theirs), name=f"rebuild worker {number + 1}", daemon=True
+            )
+            process.start()
+            theirs.close()
+            self._processes[ours] = process
+            self._idle.append(ours)
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for pipe, process in self._processes.items():
+            if kind is not None:
+                process.terminate()
+            elif process.is_alive():
+                pipe.send(None)
+        for pipe, process in self._processes.items():
+            process.join(END_S_MAX)
+            if process.is_alive():
+                process.kill()
+                process.join()
+            pipe.close()
+
+    def work(self, units: Iterator[Unit], stretches: dict[str, int], until: int) -> Iterator[Done]:
+        """Have all units and, beside them, each sequential projection's history done; yields what is done.
+
+        `stretches` names the sequential projections with the position each begins after.
+        """
+        waiting: list[Unit | Stretch] = [Stretch(name, after) for name, after in stretches.items()]
+        while True:
+            while self._idle:
+                work = waiting.pop() if waiting else next(units, None)
+                if work is None:
+                    break
+                pipe = self._idle.pop()
+                pipe.send(work)
+                self._busy[pipe] = self._processes[pipe]
+            if not self._busy:
+                return
+            self._check()
+            for pipe in self._ready():
+                done = self._receive(pipe)
+                self._idle.append(pipe)
+                del self._busy[pipe]
+                if done.reached and done.reached < until:
+                    waiting.append(Stretch(next(iter(done.digests)), done.reached))
+                yield done
+
+    def _ready(self) -> list[Connection]:
+        sentinels: dict[Any, Connection] = {each.sentinel: pipe for pipe, each in self._busy.items()}
+        found = wait([*self._busy, *sentinels], LOOK_S)
+        return list({sentinels.get(each, each): None for each in found})  # type: ignore[arg-type]  # pipes only
+
+    def _receive(self, pipe: Connection) -> Done:
+        try:
+            answer = pipe.recv()
+        except (EOFError, ConnectionError) as error:
+            process = self._processes[pipe]
+            process.join(1)
+            raise WorkerFailed(cause=f"it ended with code {process.exitcode}") from error
+        if not isinstance(answer, Done):
+            raise WorkerFailed(cause=answer)
+        return answer

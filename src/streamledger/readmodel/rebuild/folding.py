@@ -1,0 +1,115 @@
+"""The sessions projection folded stream by stream: whole histories in memory, no look-ups in tables.
+
+The rows are those that taking the same events in batch by batch gives; the property tests hold both
+against each other. A stream too long for memory comes in buckets by identity, see `spill`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import psycopg
+
+from streamledger.domain import session as fold
+from streamledger.domain.attribution import Item
+from streamledger.domain.session import Span
+from streamledger.readmodel import batch
+from streamledger.readmodel.projection import Fact
+from streamledger.readmodel.row_tables import RowTables
+from streamledger.readmodel.rows import TableRow
+from streamledger.readmodel.tables import Tables
+from streamledger.readmodel.workspace import FactKey, Workspace
+
+Bucket = Iterable[Fact]
+"""Facts in the order of their positions; all deliveries of an identity are in one bucket."""
+
+
+class Streamwise(Protocol):
+    """Folds a projection whose rows of a stream follow from that stream's events alone."""
+
+    @property
+    def row_tables(self) -> type[RowTables]:
+        """How the projection's rows are written."""
+
+    def fold(self, facts: Iterable[Fact]) -> Iterator[TableRow]:
+        """All rows of some streams, from all their events in the order of their positions."""
+
+    def fold_long(self, defining: Sequence[Bucket], media: Sequence[Bucket]) -> Iterator[TableRow]:
+        """The same for one long stream: first what defines sessions, then the media, bucket by bucket."""
+
+    def add_up(self, connection: psycopg.Connection[Any], suffix: str) -> Iterator[TableRow]:
+        """The rows that count over all streams, from those that are in the generation's tables by now."""
+
+
+class SessionsStreamwise:
+    """`sessions`, `timeline` and `streams`, stream by stream."""
+
+    row_tables: type[RowTables] = Tables
+
+    def fold(self, facts: Iterable[Fact]) -> Iterator[TableRow]:
+        """All rows of some streams, from all their events in the order of their positions."""
+        workspace = Workspace()
+        items = batch.take(workspace, facts)
+        _attribute(workspace, items, _spans_by_stream(workspace))
+        yield from _timeline_rows(workspace)
+        yield from workspace.sessions.values()
+        yield from workspace.streams.values()
+
+    def fold_long(self, defining: Sequence[Bucket], media: Sequence[Bucket]) -> Iterator[TableRow]:
+        """The same for one long stream; only its sessions stay in memory from bucket to bucket."""
+        workspace = Workspace()
+        for bucket in defining:
+            batch.take(workspace, bucket)
+            yield from _timeline_rows(workspace)
+            workspace.timeline.clear()
+        spans = _spans_by_stream(workspace)
+        for bucket in media:
+            items = batch.take(workspace, bucket)
+            _attribute(workspace, items, spans)
+            yield from _timeline_rows(workspace)
+            workspace.timeline.clear()
+        yield from workspace.sessions.values()
+        yield from workspace.streams.values()
+
+    def add_up(
+        self, connection: psycopg.Connection[Any], suffix: str
+    ) -> Iterator[TableRow]:  # of the protocol
+        """None: every row belongs to one stream."""
+        yield from ()
+
+
+def _timeline_rows(workspace: Workspace) -> Iterator[TableRow]:
+    for rows in workspace.timeline.values():
+        yield from rows.values()
+
+
+def _spans_by_stream(workspace: Workspace) -> dict[str, list[Span]]:
+    spans: dict[str, list[Span]] = {}
+    for (stream_id, _), row in workspace.sessions.items():
+        spans.setdefault(stream_id, []).append(fold.span(row.fold))
+    for found in spans.values():
+        found.sort(key=lambda span: span.from_ms)
+    return spans
+
+
+def _attribute(workspace: Workspace, items: dict[FactKey, Item], spans: dict[str, list[Span]]) -> None:
+    """Judge each item against the spans near it: along the time axis, both in order, spans come and go."""
+    by_stream: dict[str, list[tuple[FactKey, Item]]] = {}
+    for key, item in items.items():
+        by_stream.setdefault(key[0], []).append((key, item))
+    for stream_id, found in by_stream.items():
+        coming = spans.get(stream_id, [])
+        if len(coming) <= 1:
+            batch.attribute(workspace, dict(found), {stream_id: coming})
+            continue
+        found.sort(key=lambda pair: pair[1].at_ms)
+        near: list[Span] = []
+        place = 0
+        for key, item in found:
+            reach_ms = item.until_ms + batch.WINDOW_MARGIN_MS
+            while place < len(coming) and coming[place].from_ms <= reach_ms:
+                near.append(coming[place])
+                place += 1
+            gone_ms = item.at_ms - batch.WINDOW_MARGIN_MS
+            if any(span.until_ms < gone_ms for span in near):
+                near = [span for span in near if span.until_ms >= gone_ms]
+            batch.attribute(workspace, {key: item}, {stream_id: near})

@@ -1,0 +1,163 @@
+"""The table `rebuilds`: one row per rebuild, asked for, under way or ended, so that everybody can see it."""
+
+import hashlib
+import time
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from streamledger.domain.errors import StreamledgerError
+
+CHANNEL: Final = "rebuilds"
+"""NOTIFY channel, with the schema's name behind it: a rebuild was asked for, moved on or ended."""
+
+WRITE_EVERY_S: Final = 0.5
+
+
+class RebuildUnderWay(StreamledgerError):
+    """a rebuild of this ledger is under way already"""
+
+
+class RebuildUnknown(StreamledgerError):
+    """no rebuild has the id {id}"""
+
+    exit_code = 4
+
+
+def lock_key(schema: str) -> int:
+    """The session-level advisory lock of the one rebuild, as a signed 64-bit number."""
+    digest = hashlib.blake2b(f"streamledger rebuild {schema}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """How far a rebuild has come. The totals of the phases before are those of the ledger's events."""
+
+    phase: str = ""
+    """folding, indexing, catching_up, switching; empty before and after."""
+    events_done: int = 0
+    events_total: int = 0
+    events_per_s: float = 0.0
+    """Of the fold, since it began."""
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until the fold is through; None when nobody can say yet."""
+        if not self.events_per_s:
+            return None
+        return max(0, self.events_total - self.events_done) / self.events_per_s
+
+
+class Record:
+    """One rebuild's row, on a connection of its own that also holds the rebuild lock."""
+
+    def __init__(self, connection: psycopg.Connection[Any], schema: str, number: int) -> None:
+        self._connection = connection
+        self._schema = schema
+        self.number = number
+        self._written_s = 0.0
+        self._cancel_asked = False
+
+    def write(self, progress: Progress, *, now: bool = False) -> None:
+        """Show how far it has come; not more often than `WRITE_EVERY_S` unless it matters now."""
+        clock_s = time.monotonic()
+        if not now and clock_s - self._written_s < WRITE_EVERY_S:
+            return
+        self._written_s = clock_s
+        row = self._connection.execute(
+            "UPDATE rebuilds SET phase = %s, events_done = %s, events_total = %s, events_per_s = %s"
+            " WHERE id = %s RETURNING cancel_asked",
+            (
+                progress.phase,
+                progress.events_done,
+                progress.events_total,
+                round(progress.events_per_s, 1),
+                self.number,
+            ),
+        ).fetchone()
+        self._cancel_asked = row is not None and bool(row[0])
+
+    @property
+    def cancel_asked(self) -> bool:
+        """Whether somebody asked to cancel it, as of the last write."""
+        return self._cancel_asked
+
+    def end(self, state: str, now_us: int, *, digests_equal: bool | None, error: str | None = None) -> None:
+        """Close the row."""
+        self._connection.execute(
+            "UPDATE rebuilds SET state = %s, phase = '', ended_at_us = %s, digests_equal = %s, error = %s"
+            " WHERE id = %s",
+            (state, now_us, digests_equal, error, self.number),
+        )
+        self._connection.execute("SELECT pg_notify(%s, '')", (f"{CHANNEL}_{self._schema}",))
+
+
+def lock(connection: psycopg.Connection[Any], schema: str) -> None:
+    """Take the rebuild lock, which goes with the connection. Raises RebuildUnderWay."""
+    locked = connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_key(schema),)).fetchone()
+    if locked is None or not locked[0]:
+        raise RebuildUnderWay
+
+
+def close_abandoned(connection: psycopg.Connection[Any], now_us: int) -> None:
+    """Close the rows of rebuilds whose process is gone; only for the holder of the lock."""
+    connection.execute(
+        "UPDATE rebuilds SET state = 'failed', phase = '', ended_at_us = %s,"
+        " error = 'its process ended before it did' WHERE state = 'running'",
+        (now_us,),
+    )
+
+
+def begin(
+    connection: psycopg.Connection[Any],
+    schema: str,
+    *,
+    purpose: str,
+    projections: list[str],
+    asked_by: str,
+    now_us: int,
+    asked: int | None = None,
+) -> Record:
+    """Take the rebuild lock and a row, a new one or the one that was asked for. Raises RebuildUnderWay.
+
+    The lock goes with the connection: rows that are still running belong to processes that are gone.
+    """
+    lock(connection, schema)
+    close_abandoned(connection, now_us)
+    if asked is None:
+        row = connection.execute(
+            "INSERT INTO rebuilds (state, purpose, projections, asked_by, asked_at_us, started_at_us)"
+            " VALUES ('running', %s, %s, %s, %s, %s) RETURNING id",
+            (purpose, projections, asked_by, now_us, now_us),
+        ).fetchone()
+    else:
+        row = connection.execute(
+            "UPDATE rebuilds SET state = 'running', started_at_us = %s"
+            " WHERE id = %s AND state = 'asked' RETURNING id",
+            (now_us, asked),
+        ).fetchone()
+    if row is None:  # cancelled before it began
+        raise RebuildUnknown(id=asked)
+    return Record(connection, schema, row[0])
+
+
+def ask(
+    connection: psycopg.Connection[Any], schema: str, *, projections: list[str], asked_by: str, now_us: int
+) -> int:
+    """Ask the running server for a rebuild; returns its id, or that of one that waits already."""
+    with connection.transaction():
+        connection.execute("LOCK TABLE rebuilds IN SHARE ROW EXCLUSIVE MODE")
+        row = connection.execute(
+            "SELECT id FROM rebuilds WHERE state = 'asked' AND projections = %s ORDER BY id LIMIT 1",
+            (projections,),
+        ).fetchone()
+        if row is None:
+            row = connection.execute(
+                "INSERT INTO rebuilds (state, purpose, projections, asked_by, asked_at_us)"
+                " VALUES ('asked', 'rebuild', %s, %s, %s) RETURNING id",
+                (projections, asked_by, now_us),
+            ).fetchone()
+        connection.execute("SELECT pg_notify(%s, '')", (f"{CHANNEL}_{schema}",))
+    assert row is not None  # noqa: S101  # INSERT ... RETURNING
+    return int(row[0])

@@ -1,0 +1,209 @@
+"""A rebuild's worker process: takes units of work from its parent, folds them, copies the rows in."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from streamledger.domain.errors import StreamledgerError
+from streamledger.ledger import reader
+from streamledger.postgres.connection import Database, connect
+from streamledger.readmodel import rows as row_types
+from streamledger.readmodel.parking import NOT_THE_EVENTS_FAULT, described, take_in_or_park
+from streamledger.readmodel.projection import Fact, Projection, facts_and_errors
+from streamledger.readmodel.rebuild.folding import Streamwise
+from streamledger.readmodel.rebuild.source import INDEX_ORDER, UnitReader
+from streamledger.readmodel.rebuild.spill import Spill
+from streamledger.readmodel.rebuild.units import Stretch, Unit
+from streamledger.readmodel.row_tables import RowTables
+from streamledger.readmodel.rows import TableRow
+from streamledger.readmodel.runner import INDEXES_ONLY
+
+LINES_PER_COPY: Final = 20_000
+STRETCH_EVENTS: Final = 2000
+POISON_PER_UNIT_MAX: Final = 100
+"""More than that is no poison but a fault of the fold, and ends the rebuild."""
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """What every worker of one rebuild is given at its start."""
+
+    database: Database
+    suffix: str
+    until: int
+    """The position up to which history is folded."""
+    streamwise: Mapping[str, Streamwise]
+    """Projections that are folded stream by stream."""
+    sequential: Mapping[str, Projection]
+    """Projections that take history in order, batch by batch."""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker reports of work whose rows are in the generation's tables."""
+
+    events: int
+    digests: dict[str, int]
+    """By projection, what the rows add."""
+    parked: dict[str, dict[int, str]]
+    """By projection, position to error of the events that could not be taken in."""
+    strays: tuple[int, ...] = ()
+    """Positions of events whose body names another stream than the one they are stored under."""
+    reached: int = 0
+    """Of a stretch: the last position."""
+    memory_bytes_max: int = 0
+
+
+def run_worker(task: Task, pipe: Connection) -> None:
+    """Work until the parent sends None or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to answer
+    _end_with_parent()
+    with connect(task.database, application_name="streamledger rebuild") as connection:
+        prepare_session(connection)
+        with suppress(EOFError):
+            while (work := pipe.recv()) is not None:
+                try:
+                    if isinstance(work, Unit):
+                        done = fold_unit(connection, task, work)
+                    else:
+                        done = take_stretch(connection, task, work)
+                except Exception as error:  # told to the parent, which ends the rebuild
+                    pipe.send(described(error))
+                    return
+                pipe.send(msgspec.structs.replace(done, memory_bytes_max=_memory_bytes_max()))
+
+
+def prepare_session(connection: psycopg.Connection[Any]) -> None:
+    """Settings of a connection that reads the ledger by streams and fills a generation."""
+    for statement in (*INDEX_ORDER, *INDEXES_ONLY, "SET synchronous_commit = off"):
+        # The rows need not survive by themselves: the switch's own commit puts all before it on disk.
+        connection.execute(statement)
+
+
+def _memory_bytes_max() -> int:
+    if sys.platform == "win32":
+        return 0
+    import resource  # noqa: PLC0415  # not there on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed can tell its workers nothing: they watch it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101  # this runs in a child only
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def take_stretch(connection: psycopg.Connection[Any], task: Task, stretch: Stretch) -> Done:
+    """Let a sequential projection take the next events in, in one transaction."""
+    rows = reader.read_rows_after(connection, stretch.after, STRETCH_EVENTS, task.until)
+    facts, errors = facts_and_errors(rows)
+    with connection.transaction():
+        digest, poison = take_in_or_park(connection, task.sequential[stretch.projection], facts, task.suffix)
+    return Done(
+        events=len(rows),
+        digests={stretch.projection: digest},
+        parked={stretch.projection: errors | poison},
+        reached=rows[-1][0] if rows else task.until,
+    )
+
+
+def fold_unit(connection: psycopg.Connection[Any], task: Task, unit: Unit) -> Done:
+    """Fold a unit and copy its rows in; what cannot be taken in is left out and named."""
+    source = UnitReader(connection, unit, task.until)
+    digests: dict[str, int] = {}
+    parked: dict[str, dict[int, str]] = {}
+    if unit.is_long:
+        with Spill(unit.events) as spill:
+            for fact in source.facts():
+                spill.put(fact)
+            for name, streamwise in task.streamwise.items():
+                folding = partial(_long, streamwise, spill)
+                tables = streamwise.row_tables(connection, task.suffix)
+                digests[name], parked[name] = _fold(connection, tables, folding)
+    else:
+        facts = list(source.facts())
+        for name, streamwise in task.streamwise.items():
+            folding = partial(_short, streamwise, facts)
+            tables = streamwise.row_tables(connection, task.suffix)
+            digests[name], parked[name] = _fold(connection, tables, folding)
+    for errors in parked.values():
+        errors.update(source.errors)
+    return Done(events=source.events, digests=digests, parked=parked, strays=tuple(source.strays))
+
+
+class _Poison(StreamledgerError):
+    """the event at position {position} cannot be taken in: {cause}"""
+
+
+def _short(
+    streamwise: Streamwise, facts: Iterable[Fact], is_wanted: Callable[[Fact], bool]
+) -> Iterator[TableRow]:
+    return streamwise.fold(fact for fact in facts if is_wanted(fact))
+
+
+def _long(streamwise: Streamwise, spill: Spill, is_wanted: Callable[[Fact], bool]) -> Iterator[TableRow]:
+    return streamwise.fold_long(*spill.buckets(is_wanted))
+
+
+Folding = Callable[[Callable[[Fact], bool]], Iterator[TableRow]]
+"""From a filter, which sees every fact before the fold does, to the rows."""
+
+
+def _fold(
+    connection: psycopg.Connection[Any], tables: RowTables, folding: Folding
+) -> tuple[int, dict[int, str]]:
+    """Fold once more without each event that makes the fold fail; one transaction in the end."""
+    parked: dict[int, str] = {}
+    in_hand = 0
+
+    def is_wanted(fact: Fact) -> bool:
+        nonlocal in_hand
+        in_hand = fact.position
+        return fact.position not in parked
+
+    while True:
+        try:
+            with connection.transaction():
+                return copy_rows(tables, folding(is_wanted)), parked
+        except NOT_THE_EVENTS_FAULT:
+            raise
+        except Exception as error:  # whatever one event does to the fold, the others go on
+            if in_hand in parked or len(parked) >= POISON_PER_UNIT_MAX:
+                raise _Poison(position=in_hand, cause=described(error)) from error
+            parked[in_hand] = described(error)
+
+
+def copy_rows(tables: RowTables, rows: Iterable[TableRow]) -> int:
+    """Copy rows in, a few thousand at a time; returns what they add to the digest, modulo 2^64."""
+    digest = 0
+    lines: dict[str, list[str]] = {}
+    for count, row in enumerate(rows, 1):
+        line = row_types.copy_line(row)
+        digest += row_types.digest_of(row.TABLE, line)
+        lines.setdefault(row.TABLE, []).append(line)
+        if count % LINES_PER_COPY == 0:
+            _copy(tables, lines)
+    _copy(tables, lines)
+    return digest % row_types.DIGEST_MODULUS
+
+
+def _copy(tables: RowTables, lines: dict[str, list[str]]) -> None:
+    for table, found in lines.items():
+        tables.copy_in(table, found)
+    lines.clear()

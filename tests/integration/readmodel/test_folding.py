@@ -1,0 +1,117 @@
+"""Folding stream by stream gives the rows that taking in batch by batch gives, whatever the history."""
+
+import random
+from typing import Any
+
+import psycopg
+import pytest
+
+from streamledger.postgres.connection import Database
+from streamledger.readmodel.rebuild import generation, spill, units, worker
+from streamledger.readmodel.rebuild.building import Building
+from streamledger.readmodel.rebuild.folding import SessionsStreamwise
+from streamledger.readmodel.rebuild.registry import STREAMWISE
+from streamledger.readmodel.rebuild.worker import Task, fold_unit
+from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.simulator.truth import Shape
+from tests.integration.readmodel.histories import bodies, digests, opened, project, rows_of, store
+
+SHAPE = Shape(streams=3, sessions_per_stream=4, duration_s=900, backed_up=0.4, start_unreported=0.2,
+              stop_unreported=0.2, recording_interval_s=60)  # fmt: skip
+
+
+def task(database: Database, until: int = 2**62) -> Task:
+    return Task(
+        database=database,
+        suffix="_g1",
+        until=until,
+        streamwise=STREAMWISE,
+        sequential={},
+    )
+
+
+def folded(connection: psycopg.Connection[Any], task: Task) -> Building:
+    """A generation with all of history in it, unit by unit, as a rebuild folds it."""
+    building = Building(PROJECTIONS, 1, task.until)
+    generation.make(connection, building.tables, building.suffix)
+    for unit in units.units(connection):
+        building.note(fold_unit(connection, task, unit))
+    building.add_up(connection, task.streamwise)
+    return building
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_and_digest_are_those_of_the_live_tables(database: Database, seed: int) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(seed, SHAPE, shuffled=seed % 2 == 1))
+        store(connection, database.schema, [b'{"event_type": 9}', b'{"event_type": 9, "t": 1}'])
+        project(connection, database.schema, random.Random(seed).choice([7, 100, 2000]))
+        building = folded(connection, task(database))
+        live, made = rows_of(connection), rows_of(connection, "_g1")
+        assert all(live.values())
+        assert made == live
+        assert {name: str(digest) for name, digest in building.digests.items()} == {
+            name: digest for name, (_, digest) in digests(connection).items()
+        }
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_a_long_stream_in_buckets_gives_the_same_rows(
+    database: Database, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spill, "BUCKET_EVENTS", 50)
+    monkeypatch.setattr(units, "EVENTS_PER_UNIT", 10)
+    monkeypatch.setattr(worker, "LINES_PER_COPY", 30)
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(seed, SHAPE, shuffled=seed % 2 == 1))
+        project(connection, database.schema)
+        assert any(unit.is_long for unit in units.units(connection))
+        folded(connection, task(database))
+        assert rows_of(connection, "_g1") == rows_of(connection)
+
+
+def test_units_cover_every_stream_once_in_the_order_of_the_index(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "EVENTS_PER_UNIT", 100)
+    with opened(database) as connection:
+        shape = Shape(streams=9, sessions_per_stream=1, duration_s=200)
+        store(connection, database.schema, bodies(1, shape))
+        found = list(units.units(connection))
+        streams = connection.execute(
+            "SELECT originator_id, count(*) FROM ledger_events GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        assert len(found) > 1
+        assert sum(unit.events for unit in found) == sum(count for _, count in streams)
+        assert found[0].first == streams[0][0]
+        assert found[-1].last == streams[-1][0]
+
+
+def test_an_event_that_breaks_the_fold_is_parked_and_the_others_are_folded(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(4, Shape(streams=1, sessions_per_stream=1, duration_s=60)))
+        row = connection.execute("SELECT notification_id FROM ledger_events ORDER BY 1 OFFSET 3").fetchone()
+        assert row is not None
+        poison = row[0]
+
+        class Broken(SessionsStreamwise):
+            def fold(self, facts):  # type: ignore[no-untyped-def]  # as the original's
+                def checked():  # type: ignore[no-untyped-def]  # yields facts
+                    for fact in facts:
+                        if fact.position == poison:
+                            raise ValueError("a fault of the fold")
+                        yield fact
+
+                return super().fold(checked())
+
+        generation.make(connection, generation.tables_of(PROJECTIONS), "_g1")
+        broken = Task(
+            database=database, suffix="_g1", until=2**62, streamwise={"sessions": Broken()}, sequential={}
+        )
+        unit = next(units.units(connection))
+        done = fold_unit(connection, broken, unit)
+        assert done.parked == {"sessions": {poison: "ValueError: a fault of the fold"}}
+        assert done.events == unit.events
+        assert rows_of(connection, "_g1")["timeline"]

@@ -1,0 +1,305 @@
+"""A rebuild beside the live tables: whole or not at all, whoever reads, writes, cancels or kills."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from streamledger.operations import rebuild as rebuilding
+from streamledger.operations.rebuild import Order, Rebuilt, rebuild
+from streamledger.postgres.connection import Database, connect
+from streamledger.readmodel.rebuild import generation, record, room
+from streamledger.readmodel.rebuild.crew import RebuildCancelled
+from streamledger.readmodel.rebuild.record import Progress, RebuildUnderWay
+from streamledger.readmodel.rebuild.room import NoRoom
+from streamledger.readmodel.runner import Runner
+from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.simulator.truth import Shape
+from tests.integration.readmodel.histories import (
+    MAKE_TALLY,
+    Tally,
+    bodies,
+    digests,
+    opened,
+    project,
+    rows_of,
+    store,
+)
+
+SHAPE = Shape(streams=4, sessions_per_stream=3, duration_s=900, recording_interval_s=120)
+INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1"
+CONSTRAINTS = (
+    "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+    " WHERE connamespace = current_schema()::regnamespace ORDER BY 1, 2"
+)
+
+
+def run(database: Database, **given: Any) -> Rebuilt:
+    order = Order(
+        projections=given.pop("projections", PROJECTIONS), workers=2, purpose=given.pop("purpose", "rebuild")
+    )
+    return rebuild(database, order, clock_us=lambda: 1, **given)
+
+
+def leftovers(connection: psycopg.Connection[Any]) -> list[Any]:
+    return connection.execute(
+        "SELECT tablename FROM pg_tables WHERE tablename ~ '_(g|was)[0-9]+$'"
+    ).fetchall()
+
+
+def until(condition: Callable[[], Any], what: str) -> None:
+    """Poll a condition, with a deadline."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+def states(connection: psycopg.Connection[Any]) -> list[Any]:
+    return [row[0] for row in connection.execute("SELECT state FROM rebuilds ORDER BY id").fetchall()]
+
+
+def test_the_rebuilt_tables_are_the_live_ones_row_for_row_index_for_index(any_database: Database) -> None:
+    with opened(any_database) as connection:
+        store(connection, any_database.schema, bodies(1, SHAPE))
+        project(connection, any_database.schema)
+        rows, before = rows_of(connection), digests(connection)
+        indexes = connection.execute(INDEXES).fetchall()
+        constraints = connection.execute(CONSTRAINTS).fetchall()
+        done = run(any_database)
+        assert done.digests_equal is True
+        assert done.switched
+        assert rows_of(connection) == rows
+        assert digests(connection) == before
+        assert connection.execute(INDEXES).fetchall() == indexes
+        assert connection.execute(CONSTRAINTS).fetchall() == constraints
+        assert leftovers(connection) == []
+        assert states(connection) == ["done"]
+
+
+def test_a_read_model_that_never_began_is_built_whole(database: Database) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(2, SHAPE))
+        run(database)
+        built, marks = rows_of(connection), digests(connection)
+        store(connection, database.schema, bodies(3, SHAPE))
+        project(connection, database.schema)
+        assert digests(connection) != marks
+        assert built["sessions"]
+        assert run(database).digests_equal is True
+
+
+def test_tampered_rows_are_put_right_and_a_dry_run_names_them_first(database: Database) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+        project(connection, database.schema)
+        rows = rows_of(connection)
+        connection.execute("UPDATE sessions SET screenshots = screenshots + 7 WHERE ctid = '(0,1)'")
+        connection.execute("DELETE FROM timeline WHERE kind = 'push_started'")
+        tampered = rows_of(connection)
+        found = {each.table: each for each in run(database, purpose="dry_run").differences}
+        assert rows_of(connection) == tampered
+        assert found["sessions"].changed == 1
+        assert found["sessions"].fields == {"screenshots": 1}
+        live, made = found["sessions"].examples[0].fields["screenshots"]
+        assert live == made + 7
+        assert found["timeline"].added > 0
+        assert found["timeline"].removed == 0
+        assert found["streams"].changed == 0
+        run(database)
+        assert rows_of(connection) == rows
+
+
+def test_a_projection_without_a_way_by_streams_is_rebuilt_in_order(database: Database) -> None:
+    both = (*PROJECTIONS, Tally())
+    with opened(database) as connection:
+        connection.execute(MAKE_TALLY)
+        store(connection, database.schema, bodies(1, SHAPE))
+        project(connection, database.schema, projections=both)
+        tally = connection.execute("SELECT * FROM tally ORDER BY 1").fetchall()
+        connection.execute("UPDATE tally SET deliveries = 0")
+        assert run(database, projections=both).digests_equal is True
+        assert connection.execute("SELECT * FROM tally ORDER BY 1").fetchall() == tally
+
+
+def test_a_cancelled_rebuild_leaves_the_live_tables_as_they_were(database: Database) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+        project(connection, database.schema)
+        rows, marks = rows_of(connection), digests(connection)
+        for phase in ("folding", "indexing", "catching_up", "switching"):
+            seen: list[str] = []
+            with pytest.raises(RebuildCancelled):
+                run(
+                    database,
+                    on_progress=lambda progress, seen=seen: seen.append(progress.phase),
+                    is_cancelled=lambda phase=phase, seen=seen: seen[-1] == phase,
+                )
+            assert (rows_of(connection), digests(connection)) == (rows, marks)
+            assert leftovers(connection) == []
+        assert states(connection) == ["cancelled"] * 4
+
+
+def test_a_rebuild_is_cancelled_by_its_row(database: Database) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+
+        def ask(_: Progress) -> None:
+            connection.execute("UPDATE rebuilds SET cancel_asked = true")
+
+        with pytest.raises(RebuildCancelled):
+            run(database, on_progress=ask)
+
+
+def test_there_is_one_rebuild_at_a_time(database: Database) -> None:
+    with connect(database, application_name="test") as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (record.lock_key(database.schema),))
+        with pytest.raises(RebuildUnderWay):
+            run(database)
+
+
+def test_a_rebuild_that_does_not_fit_on_the_disk_is_refused(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "needed_bytes", lambda *_: 2**62)
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+        with pytest.raises(NoRoom):
+            run(database)
+        assert states(connection) == ["failed"]
+
+
+def test_readers_in_the_way_of_the_switch_are_waited_for(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamledger.readmodel.rebuild.building.LOCK_WAIT_MS", 50)
+    with opened(database) as connection, connect(database, application_name="reader") as reader:
+        store(connection, database.schema, bodies(1, SHAPE))
+        project(connection, database.schema)
+        rows = rows_of(connection)
+        reader.execute("BEGIN")
+        reader.execute("SELECT FROM sessions")
+        switching: list[float] = []
+
+        def let_go(progress: Progress) -> None:
+            if progress.phase == "switching":
+                switching.append(0)
+            if len(switching) == 4:  # tried several times
+                reader.execute("COMMIT")
+
+        assert run(database, on_progress=let_go).digests_equal is True
+        assert len(switching) >= 4
+        assert rows_of(connection) == rows
+
+
+def test_under_load_cancelled_at_random_it_is_always_one_generation_whole(database: Database) -> None:
+    chance = random.Random(5)
+    found = bodies(9, Shape(streams=8, sessions_per_stream=3, duration_s=1800))
+    runner = Runner(lambda: connect(database, application_name="runner"), database.schema, PROJECTIONS)
+    ended = threading.Event()
+
+    def ingest() -> None:
+        with opened(database) as connection:
+            while not ended.is_set() and found:
+                batch = [found.pop() for _ in range(min(20, len(found)))]
+                store(connection, database.schema, batch)
+
+    threads = [threading.Thread(target=runner.run), threading.Thread(target=ingest)]
+    for thread in threads:
+        thread.start()
+    try:
+        outcomes = []
+        for _ in range(4):
+            left = chance.randrange(1, 60)
+
+            def is_cancelled() -> bool:
+                nonlocal left
+                left -= 1
+                return left == 0
+
+            try:
+                outcomes.append(run(database, is_cancelled=is_cancelled).digests_equal)
+            except RebuildCancelled:
+                outcomes.append(None)
+        assert run(database).digests_equal is True
+        assert False not in outcomes
+    finally:
+        ended.set()
+        threads[1].join()
+        runner.stop()
+        threads[0].join()
+    with opened(database) as connection:
+        project(connection, database.schema)
+        rows = rows_of(connection)
+        done = run(database, purpose="dry_run")
+        assert done.digests_equal is True
+        assert all(not (each.added or each.changed or each.removed) for each in done.differences)
+        assert rows_of(connection) == rows
+        assert leftovers(connection) == []
+
+
+KILLED = """
+import sys
+from streamledger.operations.rebuild import Order, rebuild
+from streamledger.postgres.connection import Database
+from streamledger.readmodel.session_projection import PROJECTIONS
+if __name__ == "__main__":
+    rebuild(Database(sys.argv[1]), Order(projections=PROJECTIONS, workers=2), clock_us=lambda: 1)
+"""
+
+
+@pytest.mark.parametrize("phase", ["folding", "switching"])
+def test_killed_on_the_spot_the_live_tables_stand_and_the_next_rebuild_clears_up(
+    database: Database, phase: str, tmp_path: Any
+) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    with opened(database) as connection, connect(database, application_name="reader") as reader:
+        store(connection, database.schema, bodies(1, SHAPE))
+        project(connection, database.schema)
+        rows, marks = rows_of(connection), digests(connection)
+        reader.execute("BEGIN")
+        # A reader stands in the way of the phase, so that the kill falls into it.
+        reader.execute("SELECT FROM sessions" if phase == "switching" else "LOCK TABLE ledger_events")
+        process = subprocess.Popen(
+            [sys.executable, str(script), database.dsn], env={**os.environ, "PYTHONPATH": "src"}
+        )
+        waits = (
+            "SELECT FROM pg_locks JOIN pg_class AS c ON c.oid = relation"
+            " WHERE NOT granted AND relname = 'sessions'"
+            if phase == "switching"
+            else "SELECT FROM pg_locks WHERE NOT granted"
+        )
+        until(lambda: connection.execute(waits).fetchall(), "the rebuild never came to the phase")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        reader.execute("ROLLBACK")
+        backends = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'streamledger rebuild%'"
+        until(lambda: not connection.execute(backends).fetchall(), "the killed rebuild's sessions remain")
+        assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert run(database).digests_equal is True
+        assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert leftovers(connection) == []
+        assert states(connection) == ["failed", "done"]
+
+
+def test_an_old_generation_is_never_taken_for_a_live_table(database: Database) -> None:
+    with opened(database) as connection:
+        connection.execute("CREATE TABLE sessions_gone (x int)")
+        connection.execute("CREATE TABLE sessions_g12 (x int)")
+        assert generation.drop_leftovers(connection, ["sessions"]) == ["sessions_g12"]
+
+
+def test_live_tables_far_behind_are_not_compared(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "LIVE_LAG_EVENTS_MAX", 10)
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+        assert run(database).digests_equal is None

@@ -1,0 +1,220 @@
+"""The ledger out and in again: nothing is lost, nothing is doubled, secrets stay where they should."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from streamledger.cli.files import LineFile, read_lines
+from streamledger.ledger import mapper, portable, reader
+from streamledger.ledger.portable import LineInvalid, head_line
+from streamledger.operations.export_events import Wanted, export_events, export_table
+from streamledger.operations.import_events import Imported, RedactedImport, import_events
+from streamledger.postgres.connection import Database
+from streamledger.readmodel.tables import KEYS
+from streamledger.simulator.incident import read_incident
+from streamledger.simulator.truth import Shape
+from tests.integration.readmodel.histories import bodies, opened, project, rows_of, store
+
+VALID = b'{"position":"1","delivery_id":"0190c7a4-0000-7000-8000-000000000000",'
+SHAPE = Shape(streams=3, sessions_per_stream=2, duration_s=300)
+EVENTS = (
+    "SELECT originator_id, originator_version, topic, state, delivery_id FROM ledger_events"
+    " ORDER BY notification_id"
+)
+
+
+def exported(connection: psycopg.Connection[Any], **wanted: Any) -> list[bytes]:
+    lines: list[bytes] = [head_line(redacted=wanted.get("redacted", False))]
+    export_events(connection, Wanted(**wanted), lines.append)
+    return b"".join(lines).splitlines(keepends=True)
+
+
+def imported(connection: psycopg.Connection[Any], schema: str, lines: list[bytes], **given: Any) -> Imported:
+    return import_events(connection, schema, lines, **{"plain": False, "now_us": 5, **given})
+
+
+def emptied(connection: psycopg.Connection[Any]) -> None:
+    """An empty ledger again, which only a test may make."""
+    connection.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
+    connection.execute("TRUNCATE ledger_events, sessions, timeline, streams, projections")
+    connection.execute("ALTER TABLE ledger_events ENABLE TRIGGER USER")
+
+
+def test_what_is_exported_and_imported_is_the_same_ledger_with_the_same_sessions(database: Database) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, database.schema, ['{"event_type": 9, "odd": "　txSecret=1"}'.encode()])
+        connection.execute(
+            "INSERT INTO ledger_events (originator_id, originator_version, topic, state)"
+            " VALUES ('x', 1, 'not-known-yet.v9', '\\xc1')"
+        )
+        project(connection, database.schema)
+        events, rows = connection.execute(EVENTS).fetchall(), rows_of(connection)
+        lines = exported(connection)
+        emptied(connection)
+        done = imported(connection, database.schema, lines)
+        assert (done.stored, done.known, done.invalid) == (len(events), 0, 0)
+        assert connection.execute(EVENTS).fetchall() == events
+        project(connection, database.schema)
+        for table in ("sessions", "streams"):
+            assert len(rows_of(connection)[table]) == len(rows[table])
+
+
+def test_importing_twice_is_importing_once_and_numbers_go_on_in_a_living_ledger(database: Database) -> None:
+    with opened(database) as connection:
+        found = bodies(1, SHAPE)
+        store(connection, database.schema, found[:100])
+        lines = exported(connection)
+        emptied(connection)
+        store(connection, database.schema, found[100:150])
+        assert imported(connection, database.schema, lines).stored == 100
+        before = connection.execute(EVENTS).fetchall()
+        again = imported(connection, database.schema, [*lines, *lines])
+        assert (again.stored, again.known) == (0, 200)
+        assert connection.execute(EVENTS).fetchall() == before
+        gaps = connection.execute(
+            "SELECT originator_id FROM ledger_events GROUP BY 1 HAVING max(originator_version) <> count(*)"
+        ).fetchall()
+        assert gaps == []
+
+
+def test_only_one_stream_or_one_time_is_exported(database: Database) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+        events = list(reader.read_all(connection))
+        stream = events[0].originator_id
+        lines = exported(connection, stream_id=stream)[1:]
+        assert [json.loads(line)["position"] for line in lines] == [
+            str(event.position) for event in events if event.originator_id == stream
+        ]
+        moment = events[40].delivery.received_at_us
+        later = exported(connection, from_us=moment)[1:]
+        earlier = exported(connection, to_us=moment)[1:]
+        assert len(later) + len(earlier) == len(events)
+        assert all(json.loads(line)["received_at_us"] >= moment for line in later)
+
+
+@pytest.mark.parametrize("name", ["events.ndjson", "events.ndjson.gz"])
+def test_an_export_cut_short_is_gone_on_with(database: Database, tmp_path: Path, name: str) -> None:
+    path, whole = tmp_path / name, tmp_path / f"whole-{name}"
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+
+        def export(to: Path, *, resume: bool) -> None:
+            with LineFile(to, resume=resume) as file:
+                after = 0
+                if file.last_line:
+                    after = int(json.loads(file.last_line).get("position", 0))
+                else:
+                    file.write(head_line(redacted=False))
+                export_events(connection, Wanted(after=after), file.write)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("streamledger.cli.files.MEMBER_BYTES", 2000)
+            patch.setattr("streamledger.operations.export_events.PAGE_EVENTS", 10)
+            export(whole, resume=False)
+            content = whole.read_bytes()
+            for cut in (len(content), len(content) // 2, len(content) // 3 * 2, 5, 0):
+                path.write_bytes(content[:cut])
+                export(path, resume=True)
+                assert list(read_lines(path)) == list(read_lines(whole))
+
+
+def test_plain_bodies_are_imported_once_with_their_times(database: Database) -> None:
+    body = '{"event_type":1,"stream_id":"s","sequence":"7","event_time":1713731478}'
+    lines = [
+        body.encode() + b"\n",
+        json.dumps(
+            {"body": body, "received_at": "2024-04-21T20:31:19Z", "source_ip": "203.0.113.5"}
+        ).encode(),
+        json.dumps({"body": json.loads(body), "received_at": 1713731480}).encode(),
+        b"\n",
+        b"no body at all\n",
+        body.encode() + b"\n",
+    ]
+    with opened(database) as connection:
+        done = imported(connection, database.schema, lines, plain=True)
+        assert (done.stored, done.invalid) == (4, 1)
+        assert done.faults[0].startswith("line 5: ")
+        assert imported(connection, database.schema, lines, plain=True).known == 4
+        events = list(reader.read_all(connection))
+        assert [event.delivery.received_at_us for event in events] == [
+            5,
+            1713731479_000000,
+            1713731480_000000,
+            5,
+        ]
+        assert events[1].delivery.body == body.encode()
+        assert events[1].delivery.source_ip == "203.0.113.5"
+        project(connection, database.schema)
+        assert connection.execute("SELECT deliveries FROM sessions").fetchall() == [(4,)]
+
+
+def test_a_redacted_export_holds_no_secret_and_is_played_but_never_imported(database: Database) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+        stream = next(iter(reader.read_all(connection))).originator_id
+        open_lines = exported(connection, stream_id=stream)
+        lines = exported(connection, stream_id=stream, redacted=True)
+        secret = b"".join(open_lines).split(b"txSecret=")[1].split(b"&")[0]
+        assert secret in b"".join(open_lines)
+        assert secret not in b"".join(lines)
+        with pytest.raises(RedactedImport):
+            imported(connection, database.schema, lines)
+        history, calls = read_incident(lines)
+        assert len(calls) == len(lines) - 1
+        assert [call.at_ms for call in calls] == sorted(
+            json.loads(line)["received_at_us"] // 1000 for line in lines[1:]
+        )
+        assert 0 < len(history.facts) <= len(calls)
+
+
+def test_lines_that_are_none_are_counted_and_the_others_stored(database: Database) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE)[:3])
+        lines = exported(connection)
+        emptied(connection)
+        broken = lines[1].replace(b'"originator":"', b'"originator":"\\u0000')
+        done = imported(connection, database.schema, [lines[0], b"{}\n", broken, *lines[2:]])
+        assert (done.stored, done.invalid) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"[]",
+        b'{"position":"1","delivery_id":"x","name":"a","originator":"b","body":""}',
+        VALID + b'"name":"a","originator":"b"}',
+        VALID + b'"name":"","originator":"b","body":""}',
+        VALID + b'"name":"a","originator":"b","body_base64":"*"}',
+    ],
+)
+def test_a_line_that_is_no_event_is_told(line: bytes) -> None:
+    with pytest.raises(LineInvalid):
+        portable.event_of(line)
+
+
+def test_a_body_that_is_no_text_comes_back_to_the_byte() -> None:
+    state = mapper.encode(mapper.Delivery(body=b"\xff\x00{", received_at_us=7, mended=("comments",)))
+    row = (3, "o", 1, "push-started.v1", state, "0190c7a4-0000-7000-8000-000000000000")
+    event = portable.event_of(portable.line_of(row))
+    assert (event.state, event.originator_id, event.name) == (state, "o", "push-started.v1")
+
+
+@pytest.mark.parametrize("table", KEYS)
+def test_tables_are_exported_as_csv_without_secrets(database: Database, table: str, tmp_path: Path) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+        project(connection, database.schema)
+        path = tmp_path / "table.csv.gz"
+        with LineFile(path, resume=False) as file:
+            rows = export_table(connection, table, file.write, key=KEYS[table])
+        content = gzip.decompress(path.read_bytes()).decode()
+        assert rows == len(rows_of(connection)[table])
+        assert content.startswith(",".join(KEYS[table]))
+        assert "txSecret=REDACTED" in content or "txSecret" not in content
