@@ -6,9 +6,8 @@ from typing import Any, Final
 
 import psycopg
 
-from streamledger.readmodel import delivery_rows
 from streamledger.readmodel import rows as row_types
-from streamledger.readmodel.delivery_rows import DayRow
+from streamledger.readmodel.delivery_rows import recount_deliveries
 from streamledger.readmodel.rows import DIGEST_MODULUS, TableRow
 from streamledger.readmodel.tables import columns_of, session_row, stream_row, timeline_row
 
@@ -21,24 +20,11 @@ _SESSIONS: Final[Mapping[str, RowOf]] = {
     "timeline": timeline_row,
     "streams": stream_row,
 }
-_DELIVERIES: Final[Mapping[str, RowOf]] = {
-    "deliveries": delivery_rows.delivery_row,
-    "notifications": delivery_rows.notification_row,
-    "delivery_days": lambda values: DayRow(**dict(zip(DayRow.__struct_fields__, values, strict=True))),
-}
 
 
 def recount_sessions(connection: psycopg.Connection[Any]) -> int:
     """The digest of the live rows of `sessions`, `timeline` and `streams`; within a transaction."""
     return _recount(connection, {table: (columns_of(table), row_of) for table, row_of in _SESSIONS.items()})
-
-
-def recount_deliveries(connection: psycopg.Connection[Any]) -> int:
-    """The digest of the live rows of `deliveries`, `notifications` and `delivery_days`; likewise."""
-    readers = {
-        table: (delivery_rows.columns_of(table, table), row_of) for table, row_of in _DELIVERIES.items()
-    }
-    return _recount(connection, readers)
 
 
 def _recount(connection: psycopg.Connection[Any], readers: Mapping[str, tuple[str, RowOf]]) -> int:
