@@ -9,6 +9,7 @@ import pytest
 
 from streamledger.ledger import reader
 from streamledger.ledger.quarantine import QuarantineFilter
+from streamledger.operations.rebuild import Order, rebuild
 from streamledger.operations.release import (
     ReleaseImpossible,
     ReleaseReport,
@@ -18,6 +19,8 @@ from streamledger.operations.release import (
 )
 from streamledger.operations.retention import Retention
 from streamledger.postgres.connection import Database, connect
+from streamledger.readmodel.runner import catch_up
+from streamledger.readmodel.session_projection import PROJECTIONS
 from streamledger.tencent.signature import CallbackKey
 from tests.integration.intake.receiver import (
     KEY,
@@ -320,3 +323,14 @@ def test_what_does_not_add_up_is_seen(database: Database, clock: Clock, theft: s
     with connect(database, application_name="thief") as connection:
         connection.execute(theft.encode())
     assert findings(database)["conservation"].level == "bad"
+
+
+def test_a_rebuild_passes_the_acts_of_administrators_by_as_the_live_projections_do(
+    database: Database, clock: Clock
+) -> None:
+    asyncio.run(deliver(database, signed(START, FRESH), signed(STOP, EXPIRED)))
+    release(database)
+    with connect(database, application_name="test projector") as connection:
+        catch_up(connection, database.schema, PROJECTIONS)
+    done = rebuild(database, Order(projections=PROJECTIONS), clock_us=lambda: 1)
+    assert sum(done.parked.values()) == 0

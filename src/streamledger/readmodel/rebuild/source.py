@@ -6,7 +6,7 @@ from typing import Any, Final
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
-from streamledger.domain.events import originator_of
+from streamledger.domain.events import is_notification, originator_of
 from streamledger.ledger import mapper
 from streamledger.readmodel.projection import Fact
 from streamledger.readmodel.rebuild.units import Unit
@@ -75,6 +75,8 @@ class UnitReader:
         """The facts, each stream in the order of positions."""
         for position, originator, name, state in self._rows:
             self.events += 1
+            if not is_notification(name):
+                continue  # what administrators did is no fact
             try:
                 delivery = mapper.decode(name, state)[1]
                 fact = Fact(position, delivery, read_notification(delivery.body))
