@@ -13,6 +13,7 @@ from streamledger.ledger.appender import DeliveryUnstorable, QueueFull
 from streamledger.operations.receive import Receipt
 from streamledger.readmodel.queries import Queries
 from streamledger.web.app import WebOptions, WebServices, create_app
+from streamledger.web.auth import Tokens
 
 # The handlers rely on what Litestar 2 infers from names and says that Litestar 3 will not.
 pytestmark = pytest.mark.filterwarnings("ignore::litestar.exceptions.LitestarDeprecationWarning")
@@ -35,7 +36,7 @@ def client_of(error: Exception) -> "TestClient[Any]":
     @asynccontextmanager
     async def services() -> AsyncIterator[WebServices]:
         broken = cast("Any", Broken(error))
-        yield WebServices(receiver=broken, queries=broken)
+        yield WebServices(**dict.fromkeys(WebServices.__struct_fields__, broken) | {"tokens": Tokens()})
 
     return TestClient(create_app(services, WebOptions(body_bytes_max=1024)), raise_server_exceptions=False)
 
