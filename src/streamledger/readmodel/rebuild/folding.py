@@ -83,9 +83,11 @@ def _timeline_rows(workspace: Workspace) -> Iterator[TableRow]:
 
 
 def _spans_by_stream(workspace: Workspace) -> dict[str, list[Span]]:
+    """Settle every session, all of them being here, and give their spans by stream in order of time."""
+    batch.settle(workspace, workspace.sessions.keys(), workspace.sessions.keys(), {})
     spans: dict[str, list[Span]] = {}
     for (stream_id, _), row in workspace.sessions.items():
-        spans.setdefault(stream_id, []).append(fold.span(row.fold))
+        spans.setdefault(stream_id, []).append(fold.span(row.fold, row.newer_ms))
     for found in spans.values():
         found.sort(key=lambda span: span.from_ms)
     return spans
@@ -110,6 +112,7 @@ def _attribute(workspace: Workspace, items: dict[FactKey, Item], spans: dict[str
                 near.append(coming[place])
                 place += 1
             gone_ms = item.at_ms - batch.WINDOW_MARGIN_MS
-            if any(span.until_ms < gone_ms for span in near):
-                near = [span for span in near if span.until_ms >= gone_ms]
+            # An open one stays: media that no push comes near go to the latest of them (ADR 0008).
+            if any(span.until_ms < gone_ms and not span.open for span in near):
+                near = [span for span in near if span.open or span.until_ms >= gone_ms]
             batch.attribute(workspace, {key: item}, {stream_id: near})
