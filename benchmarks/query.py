@@ -35,7 +35,7 @@ SESSIONS, LONG_SCREENSHOTS = 100_000, 100_000
 FULL_SESSIONS, FULL_LONG_SCREENSHOTS = 1_000_000, 1_000_000
 ROUNDS, ASKED_A_ROUND = 5, 300
 LONG_ASKED = 10
-SILENCE_MS_MAX = 10**12  # the filled history stands still: its open sessions shall not fall silent
+LIMIT_MS = 10**12  # the filled history stands still: its open sessions shall not become suspect
 
 Question = Callable[[random.Random], Awaitable[Any]]
 
@@ -71,7 +71,8 @@ def _fill(database: Database, sessions: int, screenshots: int) -> None:
     assert row is not None
     print(
         f"  filled in {time.monotonic() - began:.0f} s: {row[0]:,} sessions, {row[1]:,} timeline rows,"
-        f" {row[2]:,} events, {row[3]}\n"
+        f" {row[2]:,} events, {row[3]}\n",
+        flush=True,
     )
 
 
@@ -87,7 +88,9 @@ def _sequence(sessions: int, drawn: random.Random) -> tuple[str, str]:
 async def _ask(database: Database, sessions: int) -> None:
     pool = await open_pool_async(database, min_size=1, max_size=1, name="benchmark")
     try:
-        queries = Queries(pool, silence_ms_max=SILENCE_MS_MAX)
+        queries = Queries(
+            pool, silence_ms_max=LIMIT_MS, newer_push_ms_max=LIMIT_MS, recording_ended_ms_max=LIMIT_MS
+        )
         past = PastQueries(queries)
         happened, known = await _middle_of_long_session(pool)
 
@@ -171,7 +174,8 @@ def _percentile(values: list[float], percent: int) -> float:
 
 def _ask_over_http(directory: Path, sessions: int) -> None:
     """The same through the installed program, one connection, one request after another."""
-    os.environ["STREAMLEDGER_SILENCE_S_MAX"] = str(SILENCE_MS_MAX // 1000)
+    for name in ("SILENCE", "NEWER_PUSH", "RECORDING_ENDED"):
+        os.environ[f"STREAMLEDGER_{name}_S_MAX"] = str(LIMIT_MS // 1000)
     server, url, _ = start_server(directory)
     try:
         connection = http.client.HTTPConnection(url.removeprefix("http://"))

@@ -25,9 +25,8 @@ _OUT_OF_ORDER_MAX: Final = 1000
 
 _PLANNING: Final = (
     # One stream may hold most of all rows, another a few: a plan for all of them would be wrong for each.
-    "SET LOCAL plan_cache_mode = force_custom_plan",
-    "SET LOCAL enable_seqscan = off",
-    "SET LOCAL jit = off",
+    "SELECT set_config('plan_cache_mode', 'force_custom_plan', true),"
+    " set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
 )
 
 
@@ -115,8 +114,7 @@ class PastQueries:
             await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             try:
                 async with connection.transaction():
-                    for statement in _PLANNING:
-                        await connection.execute(statement)
+                    await connection.execute(_PLANNING)
                     taken_in = await _taken_in(connection)
                     known = taken_in if position is None else min(position, taken_in)
                     as_of_ms = NO_TIME_MS if asked.as_of_ms is None else asked.as_of_ms
