@@ -6,7 +6,7 @@ from typing import Any, Final
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
-from streamledger.domain.events import originator_of
+from streamledger.domain.events import is_notification, originator_of
 from streamledger.ledger import mapper
 from streamledger.readmodel.projection import Fact
 from streamledger.readmodel.rebuild.units import Unit
@@ -76,7 +76,9 @@ class UnitReader:
         for position, originator, name, state in self._rows:
             self.events += 1
             try:
-                delivery = mapper.decode(name, state)[1]
+                current, delivery = mapper.decode(name, state)
+                if not is_notification(current):
+                    continue
                 fact = Fact(position, delivery, read_notification(delivery.body))
             except StreamledgerError as error:  # an event of a later version, or a damaged one
                 self.errors[position] = f"{type(error).__name__}: {error}"
