@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import psycopg
 
+from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import LedgerEvent
 from streamledger.ledger import mapper
 
@@ -46,6 +47,18 @@ def event_of(row: Row) -> LedgerEvent:
 def events_of(rows: Iterable[Row]) -> list[LedgerEvent]:
     """The events of several rows."""
     return [event_of(row) for row in rows]
+
+
+def events_and_errors(rows: Iterable[Row]) -> tuple[list[LedgerEvent], dict[int, str]]:
+    """The events of several rows, and position to error of those that cannot be decoded."""
+    events: list[LedgerEvent] = []
+    errors: dict[int, str] = {}
+    for row in rows:
+        try:
+            events.append(event_of(row))
+        except StreamledgerError as error:  # an event of a later version, or a damaged one
+            errors[row[0]] = f"{type(error).__name__}: {error}"
+    return events, errors
 
 
 def read_rows_after(

@@ -1,6 +1,7 @@
 """What a projection is, and how several take in one batch: rows and checkpoints in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -59,13 +60,19 @@ def read_facts(events: Iterable[LedgerEvent]) -> list[Fact]:
 
 def facts_and_errors(rows: Iterable[reader.Row]) -> tuple[list[Fact], dict[int, str]]:
     """The events of ledger rows, read, and position to error of those that cannot be read."""
+    events, errors = reader.events_and_errors(rows)
+    facts, more = _read_each(events)
+    return facts, errors | more
+
+
+def _read_each(events: Iterable[LedgerEvent]) -> tuple[list[Fact], dict[int, str]]:
     facts: list[Fact] = []
     errors: dict[int, str] = {}
-    for row in rows:
+    for event in events:
         try:
-            facts += read_facts([reader.event_of(row)])
-        except StreamledgerError as error:  # an event of a later version, or a damaged one
-            errors[row[0]] = f"{type(error).__name__}: {error}"
+            facts += read_facts([event])
+        except StreamledgerError as error:
+            errors[event.position] = f"{type(error).__name__}: {error}"
     return facts, errors
 
 
@@ -97,19 +104,22 @@ def locked_positions(
 def project(
     connection: psycopg.Connection[Any],
     projections: Sequence[Projection],
-    rows: Sequence[reader.Row],
+    events: Sequence[LedgerEvent],
     *,
     after: int,
     now_us: int,
     schema: str,
+    undecoded: Mapping[int, str] = MappingProxyType({}),
 ) -> int:
     """Let projections that are all at `after` take a batch in, exactly once; returns the new position.
 
-    `rows` are the ledger's, in order. What cannot be read or taken in is parked. Raises ProjectionMoved
-    when a checkpoint is elsewhere: then somebody else has moved it.
+    What cannot be read or taken in is parked; `undecoded` is position to error of the batch's events that
+    are not among `events`. Raises ProjectionMoved when a checkpoint is elsewhere: then somebody else has
+    moved it.
     """
-    facts, unreadable = facts_and_errors(rows)
-    position: int = rows[-1][0]
+    facts, unread = _read_each(events)
+    unreadable = {**undecoded, **unread}
+    position = max([*undecoded, *(event.position for event in events[-1:])])
     with connection.transaction():
         for projection in projections:
             row = connection.execute(

@@ -16,6 +16,7 @@ from streamledger.readmodel.projection import Projection
 from streamledger.readmodel.queries import LIMIT_DEFAULT, Page
 from streamledger.readmodel.rebuild.record import CHANNEL, Progress, RebuildUnknown
 from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.tencent.redaction import redact
 
 COLUMNS: Final = (
     "id, state, phase, purpose, projections, asked_by, asked_at_us, started_at_us, ended_at_us,"
@@ -120,7 +121,7 @@ class RebuildQueries:
             ParkedEvent(
                 projection=name,
                 position=str(position),
-                error=error,
+                error=redact(error),  # it may quote what was sent
                 version=version,
                 tries=tries,
                 parked_at=instant_us(parked_at_us),

@@ -135,8 +135,15 @@ class Runner:
         rows = reader.read_rows_after(connection, after, BATCH_SIZE_MAX)
         if not rows:
             return False
+        events, undecoded = reader.events_and_errors(rows)
         position = projection.project(
-            connection, lagging, rows, after=after, now_us=self._clock_us(), schema=self._schema
+            connection,
+            lagging,
+            events,
+            after=after,
+            now_us=self._clock_us(),
+            schema=self._schema,
+            undecoded=undecoded,
         )
         positions.update({each.name: position for each in lagging})
         return True

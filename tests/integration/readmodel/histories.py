@@ -70,7 +70,10 @@ def project(
         rows = reader.read_rows_after(connection, after, batch_size)
         if not rows:
             return
-        position = projection.project(connection, lagging, rows, after=after, now_us=1, schema=schema)
+        events, undecoded = reader.events_and_errors(rows)
+        position = projection.project(
+            connection, lagging, events, after=after, now_us=1, schema=schema, undecoded=undecoded
+        )
         positions.update({each.name: position for each in lagging})
 
 

@@ -49,6 +49,7 @@ class SessionsStreamwise:
         """All rows of some streams, from all their events in the order of their positions."""
         workspace = Workspace()
         items = batch.take(workspace, facts)
+        _settle(workspace)
         _attribute(workspace, items, _spans_by_stream(workspace))
         yield from _timeline_rows(workspace)
         yield from workspace.sessions.values()
@@ -61,6 +62,7 @@ class SessionsStreamwise:
             batch.take(workspace, bucket)
             yield from _timeline_rows(workspace)
             workspace.timeline.clear()
+        _settle(workspace)
         spans = _spans_by_stream(workspace)
         for bucket in media:
             items = batch.take(workspace, bucket)
@@ -82,9 +84,12 @@ def _timeline_rows(workspace: Workspace) -> Iterator[TableRow]:
         yield from rows.values()
 
 
-def _spans_by_stream(workspace: Workspace) -> dict[str, list[Span]]:
-    """Settle every session, all of them being here, and give their spans by stream in order of time."""
+def _settle(workspace: Workspace) -> None:
+    """Tell each open session which push follows it; all sessions of their streams are at hand."""
     batch.settle(workspace, workspace.sessions.keys(), workspace.sessions.keys(), {})
+
+
+def _spans_by_stream(workspace: Workspace) -> dict[str, list[Span]]:
     spans: dict[str, list[Span]] = {}
     for (stream_id, _), row in workspace.sessions.items():
         spans.setdefault(stream_id, []).append(fold.span(row.fold, row.newer_ms))
@@ -94,25 +99,29 @@ def _spans_by_stream(workspace: Workspace) -> dict[str, list[Span]]:
 
 
 def _attribute(workspace: Workspace, items: dict[FactKey, Item], spans: dict[str, list[Span]]) -> None:
-    """Judge each item against the spans near it: along the time axis, both in order, spans come and go."""
+    """Judge each item against the spans near it: along the time axis, both in order, spans come and go.
+
+    An open one does not go: media that no other push is near fall to the latest of them.
+    """
     by_stream: dict[str, list[tuple[FactKey, Item]]] = {}
     for key, item in items.items():
         by_stream.setdefault(key[0], []).append((key, item))
     for stream_id, found in by_stream.items():
         coming = spans.get(stream_id, [])
-        if len(coming) <= 1:
-            batch.attribute(workspace, dict(found), {stream_id: coming})
-            continue
         found.sort(key=lambda pair: pair[1].at_ms)
         near: list[Span] = []
+        together: dict[FactKey, Item] = {}
         place = 0
         for key, item in found:
             reach_ms = item.until_ms + batch.WINDOW_MARGIN_MS
-            while place < len(coming) and coming[place].from_ms <= reach_ms:
-                near.append(coming[place])
-                place += 1
             gone_ms = item.at_ms - batch.WINDOW_MARGIN_MS
-            # An open one stays: media that no push comes near go to the latest of them (ADR 0008).
-            if any(span.until_ms < gone_ms and not span.open for span in near):
-                near = [span for span in near if span.open or span.until_ms >= gone_ms]
-            batch.attribute(workspace, {key: item}, {stream_id: near})
+            comes = place < len(coming) and coming[place].from_ms <= reach_ms
+            if comes or any(span.until_ms < gone_ms and not span.open for span in near):
+                batch.attribute(workspace, together, {stream_id: near})
+                together = {}
+                near = [span for span in near if span.until_ms >= gone_ms or span.open]
+                while place < len(coming) and coming[place].from_ms <= reach_ms:
+                    near.append(coming[place])
+                    place += 1
+            together[key] = item
+        batch.attribute(workspace, together, {stream_id: near})

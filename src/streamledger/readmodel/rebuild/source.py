@@ -78,7 +78,9 @@ class UnitReader:
             if not is_notification(name):
                 continue  # what administrators did is no fact
             try:
-                delivery = mapper.decode(name, state)[1]
+                current, delivery = mapper.decode(name, state)
+                if not is_notification(current):
+                    continue
                 fact = Fact(position, delivery, read_notification(delivery.body))
             except StreamledgerError as error:  # an event of a later version, or a damaged one
                 self.errors[position] = f"{type(error).__name__}: {error}"
