@@ -4,7 +4,11 @@ import string
 
 import pytest
 
+from streamledger.domain.anomalies import AnomalyCode
+from streamledger.domain.forensics import DeliveryClass
 from streamledger.domain.notification import Kind
+from streamledger.domain.suspicion import RULES
+from streamledger.readmodel.audit_queries import SUSPICIOUS_CLASSES
 from streamledger.tencent.errcodes import ErrcodeClass
 from streamledger.web.pages.words import CATALOGUES, LANGUAGES, Words, language_of
 
@@ -24,8 +28,11 @@ def test_every_language_has_the_same_keys_and_sets_in_the_same_facts() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_kind_and_every_class_of_stop_has_a_word(language: str) -> None:
+def test_every_value_that_a_page_can_show_has_a_word(language: str) -> None:
     catalogue = CATALOGUES[language]
+    assert {f"anomaly.{code}" for code in AnomalyCode} <= set(catalogue)
+    assert {f"state_reason.{rule.code}" for rule in RULES} <= set(catalogue)
+    assert {f"class.{each}" for each in (*DeliveryClass, *SUSPICIOUS_CLASSES)} <= set(catalogue)
     assert {f"kind.{kind}" for kind in Kind} | {f"stop_class.{each}" for each in ErrcodeClass} <= set(
         catalogue
     )
