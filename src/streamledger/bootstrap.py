@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
+import msgspec
 import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
@@ -21,9 +22,13 @@ from streamledger.operations.refusal_limit import RefusalLimit
 from streamledger.operations.release import Releases
 from streamledger.operations.retention import Retention
 from streamledger.operations.tokens import digest_of, has_active_token
-from streamledger.postgres.connection import Database, connect, open_pool_async
+from streamledger.postgres.connection import Database, connect, connect_async, open_pool_async
 from streamledger.postgres.embedded import running_dsn, start_embedded
 from streamledger.postgres.schema import migrate
+from streamledger.readmodel.feed import Tail
+from streamledger.readmodel.feed_source import LedgerSource
+from streamledger.readmodel.listening import Listener, Pulse
+from streamledger.readmodel.page_queries import PageQueries
 from streamledger.readmodel.quarantine_queries import QuarantineQueries
 from streamledger.readmodel.queries import Queries
 from streamledger.readmodel.runner import Runner
@@ -39,6 +44,8 @@ from streamledger.web.senders import Network, Senders, networks_of
 
 POOL_SIZE_MAX: Final = 8
 """Connections for queries, per web process."""
+FEED_POOL_SIZE_MAX: Final = 4
+"""Connections for readers of the feed, per web process."""
 
 SYSTEM_POOL_SIZE_MAX: Final = 2
 """Connections for tokens, quarantine and metrics, per web process: queries never take them all."""
@@ -188,9 +195,9 @@ def connect_writer(database: Database) -> psycopg.Connection[Any]:
 
 @asynccontextmanager
 async def open_queries(
-    settings: Settings, database: Database, size: int = POOL_SIZE_MAX
+    settings: Settings, database: Database, size: int = POOL_SIZE_MAX, projected: Pulse | None = None
 ) -> AsyncIterator[Queries]:
-    """The queries, with a pool of their own."""
+    """The queries, with a pool of their own; `projected` beats when the read model has moved."""
     _redact_also(settings)
     pool = await open_pool_async(database, min_size=1, max_size=size, name="streamledger queries")
     try:
@@ -199,7 +206,33 @@ async def open_queries(
             silence_ms_max=settings.silence_s_max * 1000,
             newer_push_ms_max=settings.newer_push_s_max * 1000,
             recording_ended_ms_max=settings.recording_ended_s_max * 1000,
+            projected=projected,
         )
+    finally:
+        await pool.close()
+
+
+class Following(msgspec.Struct, frozen=True):
+    """What follows the ledger in a web process: one listening connection, two tails, a small pool."""
+
+    listener: Listener
+    tail: Tail
+    changes: Tail
+    pages: PageQueries
+
+
+@asynccontextmanager
+async def open_following(settings: Settings, database: Database) -> AsyncIterator[Following]:
+    """The feed and what wakes it. Its pool is its own: readers that catch up never hold up a query."""
+    listener = Listener(
+        lambda: connect_async(database, application_name="streamledger listener"), database.schema
+    )
+    pool = await open_pool_async(database, min_size=1, max_size=FEED_POOL_SIZE_MAX, name="streamledger feed")
+    tail = Tail(LedgerSource(pool), listener.ledger, readers_max=settings.readers_max)
+    changes = Tail(LedgerSource(pool, projected=True), listener.projected, readers_max=settings.readers_max)
+    try:
+        async with listener.listening(), tail.running(), changes.running():
+            yield Following(listener, tail, changes, PageQueries(pool, clock_ms=lambda: now_us() // 1000))
     finally:
         await pool.close()
 
@@ -212,7 +245,11 @@ def create_web_app(settings: Settings, database: Database) -> HotPath:
 
     @asynccontextmanager
     async def services() -> AsyncIterator[WebServices]:
-        async with open_queries(settings, database) as queries, _open_system_pool(database) as pool:
+        async with (
+            open_following(settings, database) as following,
+            open_queries(settings, database, projected=following.listener.projected) as queries,
+            _open_system_pool(database) as pool,
+        ):
             appender = Appender(lambda: connect_writer(database), database.schema, appender_limits(settings))
             receiver = Receiver(appender, trust, now_us, RefusalLimit(settings.refused_per_minute_max))
             watch = asyncio.create_task(_follow_key_file(ring, receiver))
@@ -229,6 +266,9 @@ def create_web_app(settings: Settings, database: Database) -> HotPath:
                     system=system,
                     releases=releases(settings, database, ring),
                     tokens=Tokens(fixed_tokens, stored_tokens),
+                    tail=following.tail,
+                    changes=following.changes,
+                    pages=following.pages,
                 )
             finally:
                 watch.cancel()
@@ -242,6 +282,7 @@ def create_web_app(settings: Settings, database: Database) -> HotPath:
             body_bytes_max=settings.body_bytes_max,
             path_token=settings.callback_token.reveal() if settings.callback_token else None,
             senders=senders(settings),
+            key_names=lambda: [key.name for key in ring.keys],
         ),
     )
     return HotPath(application)

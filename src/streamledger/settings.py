@@ -162,6 +162,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "`serve` says that a rebuild is due."
         ),
     ] = False
+    readers_max: Annotated[
+        int, _about("Readers of the event feed and live pages per web process; more are answered 503.", ge=1)
+    ] = 2000
     log_level: Annotated[str, _about("debug, info, warning or error.")] = "info"
 
 

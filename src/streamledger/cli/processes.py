@@ -20,6 +20,8 @@ from streamledger.bootstrap import create_rebuild_desk, create_retention, create
 from streamledger.postgres.connection import Database
 from streamledger.settings import Settings
 from streamledger.telemetry import configure_logging
+from streamledger.web.app import end_streams
+from streamledger.web.callbacks import HotPath
 from streamledger.web.protocol import OneWriteProtocol
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,11 @@ BACKLOG: Final = 2048
 
 class _Server(uvicorn.Server):
     """uvicorn's server, told to stop by the parent: the terminal's Ctrl-C reaches every process at once."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if isinstance(self.config.app, HotPath):
+            end_streams(self.config.app.application)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

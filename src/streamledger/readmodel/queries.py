@@ -24,6 +24,7 @@ from streamledger.readmodel.answering import Found
 from streamledger.readmodel.cursors import decode_cursor, encode_cursor
 from streamledger.readmodel.evidence import EVIDENCE, SUSPECT, suspect_facts
 from streamledger.readmodel.fetching import fetch
+from streamledger.readmodel.listening import Pulse, wait_at_most
 from streamledger.readmodel.rows import StreamRow, TimelineRow
 from streamledger.readmodel.tables import columns_of, session_row, stream_row, timeline_row
 
@@ -33,6 +34,8 @@ LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 500
 MIN_POSITION_WAIT_S_MAX: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.01
+_LOOK_AGAIN_ANYWAY_S: Final = 0.1
+"""With a listener, whose beat comes first unless its connection is lost."""
 STREAM_OPEN_SESSIONS_MAX: Final = 100
 
 
@@ -64,6 +67,7 @@ class Queries:
         newer_push_ms_max: int = NEWER_PUSH_MS_MAX,
         recording_ended_ms_max: int = RECORDING_ENDED_MS_MAX,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        projected: Pulse | None = None,
     ) -> None:
         self._pool = pool
         self.limits = SuspectLimits(
@@ -71,6 +75,7 @@ class Queries:
             newer_push_ms_max=newer_push_ms_max,
             recording_ended_ms_max=recording_ended_ms_max,
         )
+        self._projected = projected
         self._clock_ms = clock_ms
 
     @property
@@ -171,14 +176,21 @@ class Queries:
         return Page(items, encode_cursor(listing, [last.at_ms, last.kind, last.key]) if last else None)
 
     async def streams(
-        self, presence: str | None = None, limit: int = LIMIT_DEFAULT, cursor: str | None = None
+        self,
+        presence: str | None = None,
+        limit: int = LIMIT_DEFAULT,
+        cursor: str | None = None,
+        names: Sequence[str] | None = None,
     ) -> Page[Stream]:
-        """Streams in the order of their names; with presence "live" those that are."""
+        """Streams by name: all, with presence "live" those that are live, or those of `names`."""
         after = decode_cursor("streams", cursor, (str,))[0] if cursor is not None else ""
         if presence == "live":
             return await self._live_streams(after, limit)
+        condition = "true" if names is None else "stream_id = ANY(%(names)s::text[])"
         async with self._pool.connection() as connection:
-            rows = await self._stream_rows(connection, "true", {"after": after, "limit": limit + 1})
+            rows = await self._stream_rows(
+                connection, condition, {"after": after, "limit": limit + 1, "names": names}
+            )
             more, rows = len(rows) > limit, rows[:limit]
             items = await self._streams(connection, rows)
         return Page(items, encode_cursor("streams", [rows[-1].stream_id]) if more else None)
@@ -256,12 +268,18 @@ class Queries:
     async def wait_for(self, min_position: int, projection: str = "sessions") -> None:
         """Return once a projection has taken a position in. Raises PositionNotReached after 5 s."""
         deadline = time.monotonic() + MIN_POSITION_WAIT_S_MAX
-        while (position := await self.position(projection)) < min_position:
+        while True:
+            armed = self._projected.arm() if self._projected else None
+            if (position := await self.position(projection)) >= min_position:
+                return
             if time.monotonic() >= deadline:
                 raise PositionNotReached(
                     position=position, min_position=min_position, waited_s=MIN_POSITION_WAIT_S_MAX
                 )
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            if armed is None:
+                await asyncio.sleep(_LOOK_AGAIN_S)
+            else:
+                await wait_at_most(armed, _LOOK_AGAIN_ANYWAY_S)
 
     async def _find(self, connection: AsyncConnection, sequence: str, stream_id: str | None) -> Found:
         sql = (

@@ -12,6 +12,7 @@ from streamledger.ledger import reader
 from streamledger.readmodel import batch
 from streamledger.readmodel.batch import Follower, Window
 from streamledger.readmodel.delivery_projection import DeliveriesProjection
+from streamledger.readmodel.minutes_projection import MinutesProjection
 from streamledger.readmodel.projection import Fact, Projection, read_facts
 from streamledger.readmodel.rows import SessionRow, StreamRow, TimelineRow
 from streamledger.readmodel.tables import KEYS, Tables
@@ -33,7 +34,11 @@ class SessionsProjection:
         return take_in(connection, Tables(connection, suffix), facts)
 
 
-PROJECTIONS: Final[tuple[Projection, ...]] = (SessionsProjection(), DeliveriesProjection())
+PROJECTIONS: Final[tuple[Projection, ...]] = (
+    SessionsProjection(),
+    DeliveriesProjection(),
+    MinutesProjection(),
+)
 """Every projection of the read model, in the order in which they take a batch in."""
 
 

@@ -1,6 +1,6 @@
 """The web application: routes, errors and OpenAPI, put together; what it stands on is handed in."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import msgspec
@@ -16,6 +16,8 @@ from streamledger.operations.receive import Receiver
 from streamledger.operations.release import Releases
 from streamledger.readmodel.audit_queries import AuditQueries
 from streamledger.readmodel.delivery_queries import DeliveryQueries
+from streamledger.readmodel.feed import Tail
+from streamledger.readmodel.page_queries import PageQueries
 from streamledger.readmodel.quarantine_queries import QuarantineQueries
 from streamledger.readmodel.queries import Queries
 from streamledger.readmodel.rebuild_queries import RebuildQueries
@@ -26,8 +28,10 @@ from streamledger.web import problems
 from streamledger.web.auth import Tokens, may_read
 from streamledger.web.callbacks import Callbacks, callback_routes
 from streamledger.web.deliveries import DeliveriesController
+from streamledger.web.events import follow_events
 from streamledger.web.metrics import metrics
 from streamledger.web.moments import ExplanationController
+from streamledger.web.pages.routes import page_routes
 from streamledger.web.quarantine import QuarantineController
 from streamledger.web.rebuilds import RebuildsController
 from streamledger.web.senders import Senders
@@ -46,6 +50,11 @@ class WebServices(msgspec.Struct, frozen=True):
     system: SystemQueries
     releases: Releases
     tokens: Tokens
+    tail: Tail
+    """The ledger's end, for readers of the feed."""
+    changes: Tail
+    """The end of what the read model shows, for pages that are open."""
+    pages: PageQueries
 
 
 class WebOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +63,15 @@ class WebOptions(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: int
     path_token: str | None = None
     senders: Senders = msgspec.field(default_factory=Senders)
+    key_names: Callable[[], Sequence[str]] = tuple
+    """Names of the callback keys in force, to be shown."""
+
+
+def end_streams(app: Litestar) -> None:
+    """End what never ends by itself, so that a server that stops has nothing to wait for."""
+    for name in ("tail", "changes"):
+        if name in app.state:
+            app.state[name].close()
 
 
 def create_app(
@@ -70,7 +88,11 @@ def create_app(
             app.state.releases = services.releases
             app.state.tokens = services.tokens
             app.state.senders = options.senders
+            app.state.key_names = options.key_names
             app.state.queue_length = lambda: services.receiver.queue_length
+            app.state.tail = services.tail
+            app.state.changes = services.changes
+            app.state.pages = services.pages
             app.state.callbacks = Callbacks(
                 services.receiver,
                 body_bytes_max=options.body_bytes_max,
@@ -107,6 +129,18 @@ def create_app(
     async def rebuilds(state: State) -> RebuildQueries:
         return RebuildQueries(state.queries.pool)
 
+    async def tail(state: State) -> Tail:
+        found: Tail = state.tail
+        return found
+
+    async def changes(state: State) -> Tail:
+        found: Tail = state.changes
+        return found
+
+    async def pages(state: State) -> PageQueries:
+        found: PageQueries = state.pages
+        return found
+
     guarded = Router(
         "/",
         route_handlers=[
@@ -118,12 +152,13 @@ def create_app(
             QuarantineController,
             StreamListsController,
             RebuildsController,
+            follow_events,
         ],
         dependencies={"deliveries": Provide(deliveries), "audit": Provide(audit)},
         guards=[may_read],
     )
     return Litestar(
-        route_handlers=[*callback_routes(), guarded, live, ready, metrics],
+        route_handlers=[*callback_routes(), guarded, live, ready, metrics, *page_routes()],
         lifespan=[lifespan],
         dependencies={
             "queries": Provide(queries),
@@ -132,6 +167,9 @@ def create_app(
             "quarantine": Provide(quarantine),
             "system": Provide(system),
             "releases": Provide(releases),
+            "tail": Provide(tail),
+            "changes": Provide(changes),
+            "pages": Provide(pages),
         },
         exception_handlers={
             StreamledgerError: problems.streamledger_error,

@@ -73,6 +73,10 @@ class Tokens:
                 return Caller("anonymous", "admin" if _is_this_machine(connection) else "read")
         return None if token is None else Caller(token.name, token.scope)
 
+    async def in_force(self) -> Sequence[ApiToken]:
+        """All tokens. Raises StoreUnavailable as `caller` does."""
+        return (*self._fixed, *await self._stored_now())
+
     async def _stored_now(self) -> Sequence[ApiToken]:
         if self._load is None:
             return ()

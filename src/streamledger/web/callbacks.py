@@ -200,6 +200,11 @@ class HotPath:
     def __init__(self, application: Litestar) -> None:
         self._application = application
 
+    @property
+    def application(self) -> Litestar:
+        """What answers everything but the intake."""
+        return self._application
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Any ASGI connection."""
         if scope["type"] == ScopeType.HTTP and scope["path"].startswith(PATH):

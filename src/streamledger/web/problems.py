@@ -24,6 +24,7 @@ from streamledger.domain.errors import (
 from streamledger.ledger.appender import QueueFull
 from streamledger.ledger.quarantine import QuarantinedUnknown
 from streamledger.operations.release import KeyUnknown, ReleaseImpossible
+from streamledger.readmodel.feed import TooManyReaders
 from streamledger.readmodel.rebuild.record import RebuildUnknown
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
     PositionNotReached: HTTPStatus.GATEWAY_TIMEOUT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManyReaders: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """What is not named here is our own fault: 500, and the log has the cause."""
 

@@ -1,0 +1,46 @@
+"""The minutes projection: how many deliveries of each kind were received in each minute."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+
+from streamledger.readmodel.projection import Fact
+from streamledger.readmodel.rows import DIGEST_MODULUS, digest_of
+
+MINUTE_MS: Final = 60_000
+
+
+class MinutesProjection:
+    """Writes `minutes`."""
+
+    name = "minutes"
+    version = 1
+    tables: Sequence[str] = ("minutes",)
+
+    def take_in(self, connection: psycopg.Connection[Any], facts: Sequence[Fact], suffix: str = "") -> int:
+        """Count facts into one generation's table; returns what they add to the digest."""
+        counts = Counter(
+            (fact.delivery.received_at_us // 1000 // MINUTE_MS * MINUTE_MS, fact.notification.kind.value)
+            for fact in facts
+        )
+        keys = sorted(counts)
+        rows = connection.execute(
+            f"INSERT INTO minutes{suffix} AS m (minute_ms, kind, deliveries)"  # noqa: S608  # a generation's suffix
+            " SELECT * FROM unnest(%s::int8[], %s::text[], %s::int4[])"
+            " ON CONFLICT (minute_ms, kind) DO UPDATE SET deliveries = m.deliveries + excluded.deliveries"
+            " RETURNING minute_ms, kind, deliveries",
+            ([minute for minute, _ in keys], [kind for _, kind in keys], [counts[key] for key in keys]),
+        ).fetchall()
+        change = 0
+        for minute_ms, kind, deliveries in rows:
+            before = deliveries - counts[minute_ms, kind]
+            change += _digest(minute_ms, kind, deliveries) - (
+                _digest(minute_ms, kind, before) if before else 0
+            )
+        return change % DIGEST_MODULUS
+
+
+def _digest(minute_ms: int, kind: str, deliveries: int) -> int:
+    return digest_of("minutes", f"{minute_ms}\t{kind}\t{deliveries}")

@@ -1,0 +1,215 @@
+"""What the pages ask for beside the queries of the JSON interface: counts, plots, a thinned timeline."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from streamledger.domain.answers import TimelineEntry
+from streamledger.ledger import reader
+from streamledger.readmodel import answering
+from streamledger.readmodel.minutes_projection import MINUTE_MS
+from streamledger.readmodel.rows import TimelineRow
+from streamledger.readmodel.tables import columns_of, timeline_row
+
+MINUTES_SHOWN: Final = 60
+PICTURE_ENTRIES_MAX: Final = 200
+"""Recordings and others that a session's picture shows."""
+PICTURE_SCREENSHOTS_MAX: Final = 120
+"""Screenshots that a session's picture shows; of more, evenly chosen ones."""
+STREAMS_MATCHING_MAX: Final = 100
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """What the first page counts."""
+
+    open_sessions: int
+    """Without a stop: live and suspect ones together."""
+    streams: int
+    """By the planner's statistics beyond ten thousand, counted below."""
+    from_minute_ms: int
+    minutes: dict[str, list[int]]
+    """Per kind, the deliveries of each of the last 60 minutes, oldest first."""
+
+
+class SessionHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How an open session does."""
+
+    latest_ms: int | None
+    """Time of its latest notification, media included."""
+    push_errors: int
+    """Reports of event type 321."""
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session's picture is drawn from; the counts say how much there is in all."""
+
+    entries: list[TimelineEntry]
+    screenshots: int
+    others: int
+
+
+class Storage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store holds and how big it is."""
+
+    server: str
+    database_bytes: int
+    tables: list[tuple[str, int, int]]
+    """Name, rows by the planner's statistics, bytes with indexes; the largest first."""
+    counters: dict[str, int]
+    """The intake's counters by outcome."""
+    quarantine: list[tuple[str, int, int]]
+    """Budget, rows, bytes."""
+
+
+class PageQueries:
+    """The pages' own queries, on a pool that is given."""
+
+    def __init__(self, pool: AsyncConnectionPool[AsyncConnection], *, clock_ms: Callable[[], int]) -> None:
+        self._pool = pool
+        self.clock_ms = clock_ms
+
+    async def overview(self) -> Overview:
+        """Counts of now and of the last hour."""
+        until_ms = self.clock_ms() // MINUTE_MS * MINUTE_MS
+        from_ms = until_ms - (MINUTES_SHOWN - 1) * MINUTE_MS
+        async with self._pool.connection() as connection:
+            opened = await _fetch(connection, "SELECT count(*) FROM sessions WHERE NOT ended", {})
+            streams = await _fetch(
+                connection,
+                "SELECT CASE WHEN c.few < 10000 THEN c.few ELSE greatest(c.few, s.reltuples)::int8 END FROM"
+                " (SELECT count(*) AS few FROM (SELECT FROM streams LIMIT 10000) AS first) AS c,"
+                " pg_class AS s WHERE s.oid = 'streams'::regclass",
+                {},
+            )
+            rows = await _fetch(
+                connection,
+                "SELECT minute_ms, kind, deliveries FROM minutes"
+                " WHERE minute_ms BETWEEN %(from)s AND %(until)s",
+                {"from": from_ms, "until": until_ms},
+            )
+        minutes: dict[str, list[int]] = {}
+        for minute_ms, kind, deliveries in rows:
+            minutes.setdefault(kind, [0] * MINUTES_SHOWN)[(minute_ms - from_ms) // MINUTE_MS] = deliveries
+        return Overview(
+            open_sessions=opened[0][0], streams=streams[0][0], from_minute_ms=from_ms, minutes=minutes
+        )
+
+    async def health(self, sessions: Sequence[tuple[str, str]]) -> dict[tuple[str, str], SessionHealth]:
+        """The health of sessions, named by stream and sequence."""
+        async with self._pool.connection() as connection:
+            rows = await _fetch(
+                connection,
+                "SELECT s.stream_id, s.sequence, coalesce((s.fold #>> '{health,reports}')::int8, 0),"
+                " (SELECT t.at_ms FROM timeline AS t WHERE t.stream_id = s.stream_id"
+                "  AND t.sequence = s.sequence ORDER BY t.at_ms DESC LIMIT 1)"
+                " FROM unnest(%(streams)s::text[], %(sequences)s::text[]) AS named(stream_id, sequence)"
+                " JOIN sessions AS s USING (stream_id, sequence)",
+                {
+                    "streams": [stream_id for stream_id, _ in sessions],
+                    "sequences": [sequence for _, sequence in sessions],
+                },
+            )
+        return {
+            (stream_id, sequence): SessionHealth(latest_ms=latest_ms, push_errors=reports)
+            for stream_id, sequence, reports, latest_ms in rows
+        }
+
+    async def streams_matching(self, text: str) -> list[str]:
+        """Names of streams that contain a text, whatever its case, in order; at most 100."""
+        async with self._pool.connection() as connection:
+            rows = await _fetch(
+                connection,
+                "SELECT stream_id FROM streams WHERE position(lower(%(text)s) IN lower(stream_id)) > 0"
+                " ORDER BY stream_id LIMIT %(limit)s",
+                {"text": text.replace("\0", ""), "limit": STREAMS_MATCHING_MAX},
+            )
+        return [stream_id for (stream_id,) in rows]
+
+    async def streams_of(self, sequence: str) -> list[str]:
+        """The streams that have a session of this sequence, at most two: one, as a rule."""
+        async with self._pool.connection() as connection:
+            rows = await _fetch(
+                connection,
+                "SELECT stream_id FROM sessions WHERE sequence = %(sequence)s ORDER BY stream_id LIMIT 2",
+                {"sequence": sequence.replace("\0", "")},
+            )
+        return [stream_id for (stream_id,) in rows]
+
+    async def picture(self, stream_id: str, sequence: str) -> Picture:
+        """The entries that a session's picture shows, in order of time."""
+        facts = {
+            "stream_id": stream_id,
+            "sequence": sequence,
+            "others": PICTURE_ENTRIES_MAX,
+            "screenshots": PICTURE_SCREENSHOTS_MAX,
+        }
+        columns = columns_of("timeline", "t")
+        of_session = "FROM timeline AS t WHERE stream_id = %(stream_id)s AND sequence = %(sequence)s"
+        # Screenshots are many: the rows are numbered in the index's order, and every n-th is taken.
+        # The last is always among them, so that a session that runs shows its latest.
+        sql = (
+            f"(SELECT {columns}, count(*) OVER () AS total, false AS is_screenshot {of_session}"  # noqa: S608  # constant names
+            " AND kind <> 'screenshot' ORDER BY at_ms, kind, key LIMIT %(others)s)"
+            f" UNION ALL SELECT {columns}, total, true FROM (SELECT *, count(*) OVER () AS total,"
+            f" row_number() OVER (ORDER BY at_ms DESC, key DESC) - 1 AS number {of_session}"
+            " AND kind = 'screenshot') AS t"
+            " WHERE number %% greatest(1, (total + %(screenshots)s - 1) / %(screenshots)s) = 0"
+        )
+        async with self._pool.connection() as connection:
+            rows = await _fetch(connection, sql, facts)
+            found = sorted((timeline_row(row[:-2]) for row in rows), key=_order)
+            entries = await self._entries(connection, found)
+        return Picture(
+            entries=entries,
+            screenshots=next((row[-2] for row in rows if row[-1]), 0),
+            others=next((row[-2] for row in rows if not row[-1]), 0),
+        )
+
+    async def storage(self) -> Storage:
+        """What the store holds."""
+        async with self._pool.connection() as connection:
+            about = await _fetch(
+                connection,
+                "SELECT current_setting('server_version'), pg_database_size(current_database())",
+                {},
+            )
+            tables = await _fetch(
+                connection,
+                "SELECT c.relname, greatest(c.reltuples, pg_stat_get_live_tuples(c.oid))::int8,"
+                " pg_total_relation_size(c.oid)"
+                " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+                " WHERE n.nspname = current_schema() AND c.relkind = 'r' ORDER BY 3 DESC, 1 LIMIT 20",
+                {},
+            )
+            counters = await _fetch(
+                connection, "SELECT outcome, count FROM intake_counters ORDER BY outcome", {}
+            )
+            quarantine = await _fetch(
+                connection, "SELECT budget, rows, bytes FROM quarantine_usage ORDER BY budget", {}
+            )
+        return Storage(
+            server=about[0][0],
+            database_bytes=about[0][1],
+            tables=[(name, rows, size) for name, rows, size in tables],
+            counters=dict(counters),
+            quarantine=[(budget, rows, size) for budget, rows, size in quarantine],
+        )
+
+    async def _entries(self, connection: AsyncConnection, rows: Sequence[TimelineRow]) -> list[TimelineEntry]:
+        async with connection.cursor(binary=True) as cursor:
+            await cursor.execute(reader.AT_SQL, (sorted({row.position for row in rows}),))
+            events = {event.position: event for event in reader.events_of(await cursor.fetchall())}
+        return [answering.timeline_entry(row, events.get(row.position)) for row in rows]
+
+
+def _order(row: TimelineRow) -> tuple[int, str, str]:
+    return row.at_ms, row.kind, row.key
+
+
+async def _fetch(connection: AsyncConnection, sql: str, facts: dict[str, Any]) -> list[tuple[Any, ...]]:
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(sql.encode(), facts)
+        return await cursor.fetchall()

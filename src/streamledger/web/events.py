@@ -1,0 +1,94 @@
+"""`/v1/events/live`: the ledger as server-sent events (HTML standard, section 9.2)."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, Any, Final
+
+from litestar import Request, get
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+from litestar.response import Stream
+
+from streamledger.domain.errors import ParameterInvalid
+from streamledger.domain.notification import Kind
+from streamledger.readmodel.feed import FeedFilter, Message, Subscription, Tail
+from streamledger.web import parameters as given
+
+HEARTBEAT_S: Final = 15.0
+"""Proxies cut connections that are silent for long, 60 s as a rule."""
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # nginx would hold the events back
+}
+
+ResumeAfter = Annotated[
+    int | None,
+    QueryParameter(
+        ge=0,
+        le=given.POSITION_MAX,
+        description="Begin after this position; without it, and without Last-Event-ID, with what comes now",
+    ),
+]
+Kinds = Annotated[
+    list[Kind] | None, QueryParameter(name="kind", description="Only these kinds; may be repeated")
+]
+
+
+def last_event_id(request: Request[Any, Any, Any]) -> int | None:
+    """The position in the header that a browser sends when it reconnects. Raises ParameterInvalid."""
+    text = request.headers.get("last-event-id")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text[:20]) <= given.POSITION_MAX):
+        raise ParameterInvalid(name="Last-Event-ID", expected="a position", got=repr(text[:40]))
+    return int(text)
+
+
+def event_text(message: Message) -> bytes:
+    """An event with its position as id. JSON has no raw line break, so one data line holds it."""
+    return b"id: %d\ndata: %b\n\n" % (message.position, message.json)
+
+
+def heartbeat_text(position: int) -> bytes:
+    """A comment for proxies, and an id without data: it moves the place to resume from, and shows nothing."""
+    return b": heartbeat\nid: %d\n\n" % position
+
+
+def dropped_text(position: int) -> bytes:
+    """The last word to a reader that did not keep up. Its id is the place to resume from."""
+    return b'id: %d\nevent: dropped\ndata: {"resume_after":"%d"}\n\n' % (position, position)
+
+
+async def event_stream(
+    tail: NamedDependency[Tail], subscription: Subscription, heartbeat_s: float = HEARTBEAT_S
+) -> AsyncIterator[bytes]:
+    """The bytes of one reader's feed, until it is dropped or goes away."""
+    async with aclosing(tail.follow(subscription, heartbeat_s)) as batches:
+        async for messages in batches:
+            yield b"".join(map(event_text, messages)) or heartbeat_text(subscription.position)
+    if subscription.dropped:
+        yield dropped_text(subscription.position)
+
+
+@get("/v1/events/live", tags=["ledger"], summary="Events as they come, as server-sent events")
+async def follow_events(
+    request: Request[Any, Any, Any],
+    tail: NamedDependency[Tail],
+    after: ResumeAfter = None,
+    stream_id: given.StreamId = None,
+    kinds: Kinds = None,
+) -> Stream:
+    """Each event's id is its position; a client that reconnects with Last-Event-ID misses nothing.
+
+    Every 15 s of silence a heartbeat is sent as a comment. A reader that lets 1000 events wait is sent
+    an event `dropped` and cut off; it goes on with its last id.
+    """
+    tail.check_room()
+    resumed = last_event_id(request)
+    position = resumed if resumed is not None else after
+    if position is None:
+        position = await tail.head()
+    subscription = Subscription(
+        FeedFilter(stream_id=stream_id, kinds=frozenset(kinds) if kinds else None), position
+    )
+    return Stream(event_stream(tail, subscription), media_type="text/event-stream", headers=HEADERS)

@@ -1,0 +1,184 @@
+"""What every page shares: who looks, in which language, the template's environment, the headers."""
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import jinja2
+import msgspec
+from litestar import Request, Response
+from litestar.connection import ASGIConnection
+from litestar.exceptions import HTTPException, NotAuthorizedException, PermissionDeniedException
+from litestar.handlers import BaseRouteHandler
+from litestar.response import Redirect
+
+from streamledger.domain.errors import DeliveryUnknown, SessionUnknown, StreamledgerError, StreamUnknown
+from streamledger.version import __version__
+from streamledger.web import signed_cookie
+from streamledger.web.auth import ApiToken, Tokens
+from streamledger.web.pages import formats
+from streamledger.web.pages.words import CATALOGUES, LANGUAGES, Words, language_of
+from streamledger.web.problems import STATUS_OF
+
+AnyRequest = Request[Any, Any, Any]
+
+LANGUAGE_COOKIE: Final = "streamledger_language"
+HTML: Final = "text/html; charset=utf-8"
+HEADERS: Final = {
+    # Screenshots lie on hosts of the user's own; nothing else may come from anywhere but here.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' http: https:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Vary": "Accept-Language, Cookie",
+}
+STATIC_TYPES: Final = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+    "txt": "text/plain; charset=utf-8",
+}
+STATIC: Final[Mapping[str, bytes]] = {
+    file.name: file.read_bytes() for file in files("streamledger.web").joinpath("static").iterdir()
+}
+
+
+class Visitor(msgspec.Struct, frozen=True):
+    """Who looks at a page."""
+
+    words: Words
+    token: ApiToken | None
+
+
+def static_path(name: str) -> str:
+    """The address of a static file; it changes with the content, so that browsers may keep it for ever."""
+    digest = hashlib.sha256(STATIC[name]).hexdigest()[:12]
+    return f"/static/{name}?v={digest}"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("streamledger.web", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for function in (
+        formats.clock,
+        formats.delay,
+        formats.size,
+        formats.number,
+        formats.day_and_time,
+        formats.time_of_day,
+        formats.web_address,
+        formats.session_path,
+        formats.stream_path,
+        formats.query_of,
+        formats.short,
+        static_path,
+    ):
+        environment.globals[function.__name__] = function
+    environment.globals["version"] = __version__
+    environment.globals["languages"] = [(name, CATALOGUES[name]["language.name"]) for name in LANGUAGES]
+    return environment
+
+
+ENVIRONMENT: Final = _environment()
+
+
+async def tokens_in_force(connection: ASGIConnection[Any, Any, Any, Any]) -> Sequence[ApiToken]:
+    """The tokens that a visitor may sign in with; without any, nobody needs to."""
+    tokens: Tokens = connection.app.state.tokens
+    return await tokens.in_force()
+
+
+def visitor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Visitor:
+    """The visitor behind a request; the guard has left the token that the cookie leads to."""
+    language = language_of(connection.cookies.get(LANGUAGE_COOKIE), connection.headers.get("accept-language"))
+    return Visitor(Words(language), connection.state.get("page_token"))
+
+
+async def may_look(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard of every page: with tokens configured, only for those who have signed in."""
+    tokens = await tokens_in_force(connection)
+    cookie = connection.cookies.get(signed_cookie.NAME)
+    connection.state.page_token = signed_cookie.token_of(tokens, cookie, int(time.time()))
+    if tokens and connection.state.page_token is None:
+        raise NotAuthorizedException("sign in first")
+
+
+def from_our_pages(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard of every action: a form of another site must not act in a visitor's name.
+
+    Browsers say where a request comes from: Sec-Fetch-Site, older ones Origin. What says neither is no
+    browser, and has no visitor's cookie that it was not given.
+    """
+    site = connection.headers.get("sec-fetch-site")
+    origin = connection.headers.get("origin")
+    if site is not None:
+        is_ours = site in ("same-origin", "none")
+    else:
+        is_ours = origin is None or urlsplit(origin).netloc == connection.headers.get("host")
+    if not is_ours:
+        raise PermissionDeniedException("the request comes from a page of another site")
+
+
+def here(request: AnyRequest) -> str:
+    """Path and query of the request, to come back to."""
+    query = request.scope["query_string"].decode("ascii", "replace")
+    path = request.scope.get("raw_path", b"/").decode("ascii", "replace").partition("?")[0]
+    return f"{path}?{query}" if query else path
+
+
+def own_path(text: str | None) -> str:
+    """A path of ours that a form names, else the first page: never another host."""
+    if text is None or not text.startswith("/") or text[1:2] in ("/", "\\") or not text.isprintable():
+        return "/"
+    return text
+
+
+def render(
+    request: AnyRequest, template: str, *, status: int = 200, headers: Mapping[str, str] = {}, **facts: Any
+) -> Response[bytes]:
+    """A page."""
+    visitor = visitor_of(request)
+    text = ENVIRONMENT.get_template(template).render(
+        t=visitor.words,
+        language=visitor.words.language,
+        signed_in_as=visitor.token.name if visitor.token else None,
+        here=here(request),
+        page=template.removesuffix(".html"),
+        **facts,
+    )
+    return Response(
+        text.encode("utf-8", "replace"), status_code=status, media_type=HTML, headers={**HEADERS, **headers}
+    )
+
+
+def known_error(request: AnyRequest, error: StreamledgerError) -> Response[bytes]:
+    """An error of ours, as a page."""
+    status = STATUS_OF.get(type(error), 500)
+    unknown = isinstance(error, SessionUnknown | StreamUnknown | DeliveryUnknown)
+    return render(request, "error.html", status=status, detail=str(error), unknown=unknown, feed=None)
+
+
+def http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
+    """An error of the framework, as a page; who has not signed in is asked to."""
+    if isinstance(error, NotAuthorizedException):
+        return Redirect(formats.query_of("/sign-in", next=here(request)), status_code=303, headers=HEADERS)
+    return render(
+        request,
+        "error.html",
+        status=error.status_code,
+        detail=error.detail,
+        unknown=error.status_code == 404,
+        feed=None,
+    )

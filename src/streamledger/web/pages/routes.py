@@ -1,0 +1,51 @@
+"""The pages' routes, with their guards and their way of showing errors."""
+
+from typing import Any, Final
+
+from litestar import Router
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+
+from streamledger.domain.errors import StreamledgerError
+from streamledger.web.pages import page
+from streamledger.web.pages.audit import audit_of, audit_page, deliveries_of, delivery_page
+from streamledger.web.pages.changes import follow_changes
+from streamledger.web.pages.live import live_page
+from streamledger.web.pages.sessions import search, session_page, sessions_page
+from streamledger.web.pages.sign_in import choose_language, sign_in, sign_in_page, sign_out, static_file
+from streamledger.web.pages.streams import stream_page, streams_page
+from streamledger.web.pages.system import system_page
+
+_ERRORS: Final[dict[int | type[Exception], Any]] = {
+    StreamledgerError: page.known_error,
+    HTTPException: page.http_error,
+}
+
+
+def page_routes() -> list[Router]:
+    """Everything that a browser is shown."""
+    return [
+        Router(
+            "/",
+            route_handlers=[
+                live_page,
+                streams_page,
+                stream_page,
+                sessions_page,
+                session_page,
+                search,
+                audit_page,
+                delivery_page,
+                system_page,
+                follow_changes,
+            ],
+            dependencies={"audit": Provide(audit_of), "deliveries": Provide(deliveries_of)},
+            guards=[page.may_look],
+            exception_handlers=_ERRORS,
+        ),
+        Router(
+            "/",
+            route_handlers=[sign_in_page, sign_in, sign_out, choose_language, static_file],
+            exception_handlers=_ERRORS,
+        ),
+    ]

@@ -1,0 +1,190 @@
+"""A session as a picture: its push, recordings, screenshots, errors and deliveries on one time axis; pure."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from streamledger.domain.answers import Session, TimelineEntry
+from streamledger.domain.instants import parse_instant_ms
+from streamledger.domain.notification import Kind
+from streamledger.web.pages.axis import Axis, Tick, axis_over
+from streamledger.web.pages.band import span_of
+from streamledger.web.pages.formats import web_address
+
+WIDTH: Final = 1000
+LEFT: Final = 148
+RIGHT: Final = 984
+TOP: Final = 26
+LANE_HEIGHT: Final = 30
+DELAY_HEIGHT: Final = 72
+FORMATS_MAX: Final = 6
+"""Recording formats with a lane of their own; the others share the last."""
+LATE_MS: Final = 60_000
+"""A delivery later than this is marked: the sender's first retry comes after 60 s (267/38080)."""
+GUIDES_S: Final = ((1, "1 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (86400, "1 d"))
+
+
+class Lane(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the picture: `name` is a key of the catalogue, `fact` what is set into its words."""
+
+    name: str
+    fact: str
+    y: float
+    height: float
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """A recording, from the start to the end of its content."""
+
+    entry: TimelineEntry
+    x: float
+    y: float
+    width: float
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """A moment: a screenshot, an error, a delivery (`manner` first, repeated or late)."""
+
+    entry: TimelineEntry
+    x: float
+    y: float
+    image: str | None = None
+    manner: str = ""
+
+
+class SessionPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the template draws."""
+
+    width: int
+    height: float
+    left: int
+    right: int
+    from_ms: int
+    until_ms: int
+    ticks: list[Tick]
+    lanes: list[Lane]
+    push: tuple[float, float, float] | None
+    """x, y and width of the push's bar; None while neither start nor stop is known."""
+    now_x: float | None
+    """Where now is, while the session is open."""
+    blocks: list[Block]
+    screenshots: list[Mark]
+    errors: list[Mark]
+    others: list[Mark]
+    deliveries: list[Mark]
+    guides: list[Tick]
+    """Heights of round delays in the lane of the deliveries; `x` is the height."""
+
+
+def picture_of(session: Session, entries: Sequence[TimelineEntry], now_ms: int) -> SessionPicture | None:
+    """The picture, or None when nothing with a time is known."""
+    span = span_of(session, now_ms)
+    edges = [*(span or ()), *(edge for entry in entries for edge in _edges(entry))]
+    if not edges:
+        return None
+    axis = axis_over(min(edges), max(edges), LEFT, RIGHT)
+    lanes: list[Lane] = []
+
+    def lane(name: str, fact: str = "", height: float = LANE_HEIGHT) -> float:
+        y = lanes[-1].y + lanes[-1].height if lanes else TOP
+        lanes.append(Lane(name=name, fact=fact, y=y, height=height))
+        return y
+
+    push_y = lane("lane_push")
+    push = (
+        None
+        if span is None
+        else (axis.x(span[0]), push_y, round(max(3.0, axis.x(span[1]) - axis.x(span[0])), 1))
+    )
+    of_kind = {kind: [entry for entry in entries if entry.kind == kind] for kind in Kind}
+    blocks: list[Block] = []
+    for file_format, recordings in _by_format(of_kind[Kind.RECORDING]).items():
+        y = lane("lane_recording", file_format)
+        blocks += [_block(entry, y, axis) for entry in recordings]
+    screenshots = of_kind[Kind.SCREENSHOT]
+    screenshots_y = lane("lane_screenshots") if screenshots else 0
+    errors = of_kind[Kind.PUSH_ERROR]
+    errors_y = lane("lane_errors") if errors else 0
+    others = [*of_kind[Kind.RECORDING_STATUS], *of_kind[Kind.RECORDING_EXCEPTION], *of_kind[Kind.OTHER]]
+    others_y = lane("lane_others") if others else 0
+    delay_y = lane("lane_deliveries", height=DELAY_HEIGHT)
+    deliveries, guides = _deliveries(entries, axis, delay_y)
+    return SessionPicture(
+        width=WIDTH,
+        height=delay_y + DELAY_HEIGHT + 4,
+        left=LEFT,
+        right=RIGHT,
+        from_ms=min(edges),
+        until_ms=max(edges),
+        ticks=axis.ticks(),
+        lanes=lanes,
+        push=push,
+        now_x=None if session.state == "ended" else axis.x(now_ms),
+        blocks=blocks,
+        screenshots=[
+            Mark(entry=entry, x=axis.x(_at(entry)), y=screenshots_y, image=image_of(entry))
+            for entry in screenshots
+        ],
+        errors=[Mark(entry=entry, x=axis.x(_at(entry)), y=errors_y) for entry in errors],
+        others=[Mark(entry=entry, x=axis.x(_at(entry)), y=others_y) for entry in others],
+        deliveries=deliveries,
+        guides=guides,
+    )
+
+
+def image_of(entry: TimelineEntry) -> str | None:
+    """The address of a screenshot's image, if it has one that can be shown."""
+    return web_address(entry.detail.get("pic_full_url")) or web_address(entry.detail.get("pic_url"))
+
+
+def manner_of(entry: TimelineEntry) -> str:
+    """How an entry was delivered: first, repeated, or late."""
+    if entry.delay_ms > LATE_MS:
+        return "late"
+    return "repeated" if entry.deliveries > 1 else "first"
+
+
+def _at(entry: TimelineEntry) -> int:
+    return parse_instant_ms(entry.at)
+
+
+def _edges(entry: TimelineEntry) -> tuple[int, ...]:
+    return (_at(entry),) if entry.until is None else (_at(entry), parse_instant_ms(entry.until))
+
+
+def _block(entry: TimelineEntry, y: float, axis: Axis) -> Block:
+    edges = _edges(entry)
+    x = axis.x(edges[0])
+    return Block(entry=entry, x=x, y=y, width=round(max(3.0, axis.x(edges[-1]) - x), 1))
+
+
+def _by_format(recordings: Sequence[TimelineEntry]) -> dict[str, list[TimelineEntry]]:
+    lanes: dict[str, list[TimelineEntry]] = {}
+    for entry in recordings:
+        name = str(entry.detail.get("file_format") or "?").lower()[:12]
+        if name not in lanes and len(lanes) >= FORMATS_MAX:
+            name = next(reversed(lanes))
+        lanes.setdefault(name, []).append(entry)
+    return lanes
+
+
+def _deliveries(entries: Sequence[TimelineEntry], axis: Axis, y: float) -> tuple[list[Mark], list[Tick]]:
+    """Dots by delay, on a scale that shows a second as well as an hour."""
+    longest_s = max([60.0, *(entry.delay_ms / 1000 for entry in entries)])
+    ground, room = y + DELAY_HEIGHT - 10, DELAY_HEIGHT - 22
+
+    def height(delay_s: float) -> float:
+        return round(ground - math.log10(1 + max(0.0, delay_s)) / math.log10(1 + longest_s) * room, 1)
+
+    marks = [
+        Mark(
+            entry=entry,
+            x=axis.x(_edges(entry)[-1]),
+            y=height(entry.delay_ms / 1000),
+            manner=manner_of(entry),
+        )
+        for entry in entries
+    ]
+    return marks, [Tick(height(delay_s), label) for delay_s, label in GUIDES_S if delay_s <= longest_s]

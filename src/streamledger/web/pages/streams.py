@@ -1,0 +1,84 @@
+"""`/streams` and `/streams/{stream_id}`: all streams, and the history of one."""
+
+from typing import Annotated, Final, Literal
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+
+from streamledger.readmodel.page_queries import STREAMS_MATCHING_MAX, PageQueries
+from streamledger.readmodel.queries import Queries, SessionFilter
+from streamledger.web import parameters as given
+from streamledger.web.pages.band import band_of
+from streamledger.web.pages.changes import changes_path
+from streamledger.web.pages.page import AnyRequest, render
+
+STREAMS_A_PAGE: Final = 100
+SESSIONS_SHOWN: Final = 120
+
+Presence = Annotated[Literal["live", ""], QueryParameter()]
+Contains = Annotated[str | None, QueryParameter(max_length=256)]
+
+
+@get("/streams", include_in_schema=False)
+async def streams_page(
+    request: AnyRequest,
+    queries: NamedDependency[Queries],
+    pages: NamedDependency[PageQueries],
+    q: Contains = None,
+    presence: Presence = "",
+    stream_id: given.StreamId = None,
+    cursor: given.Cursor = None,
+) -> Response[bytes]:
+    """Streams by name; with `stream_id` the page of that one, whatever characters its name has."""
+    if stream_id:
+        return await _stream(request, queries, pages, stream_id)
+    position = await queries.position()
+    next_cursor = None
+    if q:
+        names = await pages.streams_matching(q)
+        found = (await queries.streams(limit=len(names), names=names)).items
+        if presence:
+            found = [stream for stream in found if stream.open_sessions]
+        cut = len(names) == STREAMS_MATCHING_MAX
+    else:
+        page = await queries.streams(presence or None, STREAMS_A_PAGE, cursor)
+        found, next_cursor, cut = page.items, page.next_cursor, False
+    return render(
+        request,
+        "streams.html",
+        feed=changes_path(position),
+        streams=found,
+        q=q or "",
+        presence=presence,
+        cut=cut,
+        next_cursor=next_cursor,
+    )
+
+
+@get("/streams/{stream_id:str}", include_in_schema=False)
+async def stream_page(
+    request: AnyRequest,
+    queries: NamedDependency[Queries],
+    pages: NamedDependency[PageQueries],
+    stream_id: given.StreamInPath,
+) -> Response[bytes]:
+    """One stream's sessions as a band, and as a table."""
+    return await _stream(request, queries, pages, stream_id)
+
+
+async def _stream(
+    request: AnyRequest, queries: Queries, pages: PageQueries, stream_id: str
+) -> Response[bytes]:
+    position = await queries.position()
+    stream = await queries.stream(stream_id)
+    page = await queries.sessions(SessionFilter(stream_id=stream_id), SESSIONS_SHOWN)
+    return render(
+        request,
+        "stream.html",
+        feed=changes_path(position, stream_id),
+        stream=stream,
+        sessions=page.items,
+        band=band_of(page.items, pages.clock_ms()),
+        more=page.next_cursor is not None,
+    )

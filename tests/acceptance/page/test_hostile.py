@@ -1,0 +1,81 @@
+"""Whatever a notification says, the pages only show it."""
+
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+from scripts.scene import deliver, push, recording, screenshot, stop
+
+from tests.acceptance.page.browsing import Visit
+
+Visiting = Callable[..., Visit]
+
+SCRIPT = "<script>window.taken = 1; alert(1)</script>"
+IMAGE = "\"'><img src=x onerror='window.taken = 1; alert(1)'>"
+NAMES = [
+    SCRIPT,
+    IMAGE,
+    "{{ 7 * 7 }}{% raw %}",
+    "../../system",
+    "..",
+    "a/b?c=d&e#f",
+    "javascript:alert(1)",
+    "\u202eevil  name",
+    "名字 <b>",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hostile_stream_name_is_shown_and_does_nothing(
+    name: str, client: httpx.Client, visiting: Visiting
+) -> None:
+    now_s = int(time.time())
+    sequence = "77"
+    deliver(client, push(name, sequence, now_s - 60, app=IMAGE, node=SCRIPT, stream_param=IMAGE))
+    deliver(client, screenshot(name, now_s - 50, pic_full_url="javascript:alert(1)"))
+    deliver(client, screenshot(name, now_s - 40, pic_url=IMAGE, pic_full_url="https://x/" + IMAGE))
+    deliver(client, recording(name, now_s - 55, now_s - 10, SCRIPT, video_url="javascript:alert(1)"))
+    deliver(client, {"event_type": 321, "stream_id": name, "sequence": sequence, "data_time": now_s * 1000})
+    page = visiting().go("/")
+    expect(page.locator(".card")).to_have_count(1)
+    expect(page.locator(".card .name")).to_have_attribute("title", name)
+    page.locator(".card .name").click()
+    expect(page.locator("h1.name")).to_contain_text(name.strip())
+    page.locator("tbody a").first.click()
+    expect(page.locator("svg.timeline")).to_be_visible()
+    position = deliver(client, stop(name, sequence, now_s - 60, now_s, errmsg=SCRIPT + IMAGE))
+    client.get("/v1/sessions", params={"min_position": position})
+    expect(page.locator(".list")).to_contain_text(SCRIPT + IMAGE)
+    for path in ("/streams", "/sessions", "/system"):
+        page.goto(path)
+    assert page.evaluate("window.taken") is None
+    assert page.locator("a[href^='javascript:']").count() == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/streams", "/sessions", "/system", "/sign-in", "/sessions/unknown"])
+def test_every_page_forbids_scripts_and_styles_of_its_own(path: str, client: httpx.Client) -> None:
+    answer = client.get(path, headers={"Accept-Language": "en"})
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert " style=" not in answer.text
+    assert "<style" not in answer.text
+    assert "<script>" not in answer.text
+    assert " onerror=" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_an_unknown_session_is_a_page_with_the_right_status(client: httpx.Client) -> None:
+    answer = client.get("/sessions/404404404")
+    assert answer.status_code == 404
+    assert "no session has the sequence 404404404" in answer.text
+    assert client.get("/v1/sessions/404404404").headers["content-type"] == "application/problem+json"
+
+
+def test_a_parameter_that_does_not_fit_is_a_page_too(client: httpx.Client) -> None:
+    for path in ("/sessions?cursor=x", "/sessions?started_from=yesterday", "/sessions?state=x"):
+        answer = client.get(path)
+        assert answer.status_code == 400, path
+        assert answer.headers["content-type"].startswith("text/html")

@@ -1,0 +1,118 @@
+"""The minutes projection, and what the pages ask of the read model, on a real database."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from streamledger.ledger import reader
+from streamledger.postgres.connection import Database, connect, open_pool_async
+from streamledger.readmodel import projection
+from streamledger.readmodel.feed_source import LedgerSource
+from streamledger.readmodel.minutes_projection import MinutesProjection
+from streamledger.readmodel.page_queries import PICTURE_SCREENSHOTS_MAX, PageQueries
+from streamledger.readmodel.runner import catch_up
+from streamledger.readmodel.session_projection import PROJECTIONS
+from tests.received import BEGAN_S, SCHEMA, keep, received, screenshot, started, stopped
+
+NOW_S = BEGAN_S + 3600
+
+
+def filled(database: Database) -> psycopg.Connection[Any]:
+    """A session with many screenshots, delivered minute by minute, some twice."""
+    connection = connect(database, application_name="test")
+    bodies = [started("room-1", "1"), *(screenshot("room-1", BEGAN_S + number) for number in range(1, 301))]
+    bodies += [stopped("room-1", "1", BEGAN_S + 400), started("Room-2", "2", BEGAN_S + 500)]
+    at = [body.get("event_time") or body["create_time"] for body in bodies]
+    keep(connection, [received(body, second) for body, second in zip(bodies, at, strict=True)])
+    keep(connection, [received(bodies[1], at[1] + 60)])
+    return connection
+
+
+def ask(database: Database, question: Callable[[PageQueries], Awaitable[Any]]) -> Any:
+    async def asked() -> Any:
+        pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
+        try:
+            return await question(PageQueries(pool, clock_ms=lambda: NOW_S * 1000))
+        finally:
+            await pool.close()
+
+    return asyncio.run(asked())
+
+
+def test_deliveries_are_counted_by_the_minute_of_their_receipt(database: Database) -> None:
+    with filled(database) as connection:
+        catch_up(connection, SCHEMA, PROJECTIONS)
+    overview = ask(database, lambda pages: pages.overview())
+    within = [second for second in range(1, 301) if BEGAN_S + second >= overview.from_minute_ms // 1000]
+    assert (overview.open_sessions, overview.streams) == (1, 2)
+    assert {kind: sum(counts) for kind, counts in overview.minutes.items()} == {
+        "push_started": 1,  # the other was received an hour and more ago
+        "push_stopped": 1,
+        "screenshot": len(within) + 1,
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_and_digest_of_the_minutes_do_not_depend_on_where_batches_were_cut(
+    database: Database, seed: int
+) -> None:
+    chance = random.Random(seed)
+    with filled(database) as connection:
+        events = list(reader.read_all(connection))
+        found = []
+        for cuts in ([], sorted(chance.sample(range(1, len(events)), 7))):
+            connection.execute("TRUNCATE minutes, projections")
+            only = [MinutesProjection()]
+            after = projection.checkpoints(connection, only)["minutes"]
+            for begin, end in zip([0, *cuts], [*cuts, len(events)], strict=True):
+                after = projection.project(
+                    connection, only, events[begin:end], after=after, now_us=0, schema=SCHEMA
+                )
+            rows = connection.execute("SELECT * FROM minutes ORDER BY 1, 2").fetchall()
+            found.append((rows, connection.execute("SELECT digest FROM projections").fetchall()))
+    assert found[0] == found[1]
+
+
+def test_a_picture_has_few_enough_screenshots_spread_evenly_and_the_last_among_them(
+    database: Database,
+) -> None:
+    with filled(database) as connection:
+        catch_up(connection, SCHEMA, PROJECTIONS)
+    picture = ask(database, lambda pages: pages.picture("room-1", "1"))
+    shots = [entry for entry in picture.entries if entry.kind == "screenshot"]
+    assert (picture.screenshots, picture.others) == (300, 2)
+    assert PICTURE_SCREENSHOTS_MAX / 2 < len(shots) <= PICTURE_SCREENSHOTS_MAX
+    assert shots[-1].detail["pic_url"].endswith(f"{BEGAN_S + 300}.jpg")
+    assert [entry.at for entry in picture.entries] == sorted(entry.at for entry in picture.entries)
+
+
+def test_streams_are_found_by_a_part_of_their_name_whatever_its_case(database: Database) -> None:
+    with filled(database) as connection:
+        catch_up(connection, SCHEMA, PROJECTIONS)
+    assert ask(database, lambda pages: pages.streams_matching("ROOM")) == ["Room-2", "room-1"]
+    assert ask(database, lambda pages: pages.streams_matching("m-1")) == ["room-1"]
+    assert ask(database, lambda pages: pages.streams_matching("%")) == []
+    assert ask(database, lambda pages: pages.streams_matching("\0")) != []
+    assert ask(database, lambda pages: pages.streams_of("1")) == ["room-1"]
+
+
+def test_the_projected_source_ends_where_the_read_model_does(database: Database) -> None:
+    async def both() -> tuple[int, int, int, int]:
+        pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
+        try:
+            whole, shown = LedgerSource(pool), LedgerSource(pool, projected=True)
+            read, projected = await whole.after(0, 10), await shown.after(0, 10)
+            return await whole.head(), len(read), await shown.head(), len(projected)
+        finally:
+            await pool.close()
+
+    with filled(database) as connection:
+        head, read, shown_head, shown = asyncio.run(both())
+        assert (head > 0, read, shown_head, shown) == (True, 10, 0, 0)
+        catch_up(connection, SCHEMA, PROJECTIONS)
+        head, read, shown_head, shown = asyncio.run(both())
+        assert (shown_head, shown) == (head, 10)

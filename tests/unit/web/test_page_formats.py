@@ -1,0 +1,91 @@
+"""How facts are written on the pages, and which addresses are links."""
+
+import pytest
+
+from streamledger.web.pages import formats
+from streamledger.web.pages.page import own_path
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (None, "–"),
+        (-5, "0 s"),
+        (42_999, "42 s"),
+        (725_000, "12:05"),
+        (11_112_000, "3:05:12"),
+        (183_912_000, "2d 03:05:12"),
+    ],
+)
+def test_durations_read_as_clocks_do(ms: int | None, text: str) -> None:
+    assert formats.clock(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(840, "840 ms"), (1200, "1.2 s"), (-3100, "−3.1 s"), (42_000, "42 s"), (725_000, "12:05")],
+)
+def test_delays_are_finer_where_they_are_short(ms: int, text: str) -> None:
+    assert formats.delay(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (512, "512 B"),
+        (1400, "1.4 kB"),
+        (30_045_521, "30.0 MB"),
+        (999_960, "1.0 MB"),
+        (5 * 10**15, "5000.0 TB"),
+    ],
+)
+def test_sizes_have_the_unit_that_fits(count: int, text: str) -> None:
+    assert formats.size(count) == text
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.example.com/b.jpg", "http://192.0.2.1:81/x", "HTTP://A.example.com/"]
+)
+def test_web_addresses_are_links(url: str) -> None:
+    assert formats.web_address(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", "data:text/html,x", "//a.example.com", "/b.jpg", "https://", "http://[", None, 7],
+)
+def test_nothing_else_is(url: object) -> None:
+    assert formats.web_address(url) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("room-1", "/streams/room-1"),
+        ("..", "/streams?stream_id=.."),
+        ("a/b?c#d", "/streams?stream_id=a%2Fb%3Fc%23d"),
+        ("房间", "/streams?stream_id=%E6%88%BF%E9%97%B4"),
+    ],
+)
+def test_a_stream_has_an_address_whatever_its_name(name: str, path: str) -> None:
+    assert formats.stream_path(name) == path
+
+
+def test_long_texts_keep_both_ends() -> None:
+    assert formats.short("a" * 60) == "a" * 60
+    assert formats.short("abcdefghij", 7) == "abc…hij"
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ("/sessions?state=live", "/sessions?state=live"),
+        (None, "/"),
+        ("//evil.example.com", "/"),
+        ("/\\evil.example.com", "/"),
+        ("https://evil.example.com/", "/"),
+        ("/a\r\nSet-Cookie: x=1", "/"),
+    ],
+)
+def test_a_form_leads_back_to_a_page_of_ours_only(given: str | None, path: str) -> None:
+    assert own_path(given) == path

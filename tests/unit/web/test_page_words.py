@@ -1,0 +1,62 @@
+"""The catalogues agree with each other, and a visitor gets the language that was asked for."""
+
+import string
+
+import pytest
+
+from streamledger.domain.anomalies import AnomalyCode
+from streamledger.domain.forensics import DeliveryClass
+from streamledger.domain.notification import Kind
+from streamledger.domain.suspicion import RULES
+from streamledger.readmodel.audit_queries import SUSPICIOUS_CLASSES
+from streamledger.tencent.errcodes import ErrcodeClass
+from streamledger.web.pages.words import CATALOGUES, LANGUAGES, Words, language_of
+
+
+def facts_of(words: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(words) if name}
+
+
+def test_every_language_has_the_same_keys_and_sets_in_the_same_facts() -> None:
+    english = CATALOGUES["en"]
+    for language in LANGUAGES[1:]:
+        other = CATALOGUES[language]
+        assert other.keys() == english.keys()
+        assert {key: facts_of(other[key]) for key in other} == {
+            key: facts_of(english[key]) for key in english
+        }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_value_that_a_page_can_show_has_a_word(language: str) -> None:
+    catalogue = CATALOGUES[language]
+    assert {f"anomaly.{code}" for code in AnomalyCode} <= set(catalogue)
+    assert {f"state_reason.{rule.code}" for rule in RULES} <= set(catalogue)
+    assert {f"class.{each}" for each in (*DeliveryClass, *SUSPICIOUS_CLASSES)} <= set(catalogue)
+    assert {f"kind.{kind}" for kind in Kind} | {f"stop_class.{each}" for each in ErrcodeClass} <= set(
+        catalogue
+    )
+
+
+def test_a_value_without_a_word_is_shown_itself() -> None:
+    assert Words("en").named("state", "paused") == "paused"
+    assert Words("en").named("state", None) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("cookie", "accepted", "expected"),
+    [
+        (None, None, "en"),
+        (None, "zh-CN,zh;q=0.9,en;q=0.8", "zh"),
+        (None, "de,en;q=0.5,zh;q=0.7", "zh"),
+        (None, "fr", "en"),
+        (None, "zh;q=0", "en"),
+        (None, ";;;q=x, zh;q=abc", "en"),
+        ("zh", "en", "zh"),
+        ("xx", "zh", "zh"),
+    ],
+)
+def test_the_language_is_the_chosen_one_else_the_browsers_best(
+    cookie: str | None, accepted: str | None, expected: str
+) -> None:
+    assert language_of(cookie, accepted) == expected
