@@ -13,7 +13,7 @@ from streamledger.postgres.connection import Database, connect, open_pool_async
 from streamledger.readmodel import fetching, queries, stream_queries
 from streamledger.readmodel.queries import Queries, SessionFilter
 from streamledger.readmodel.stream_queries import StreamQueries
-from tests.conftest import _clone as clone
+from tests.conftest import clone
 
 ROWS = 60_000
 NOW_MS = 10_000_000_000_000 + ROWS * 1000
