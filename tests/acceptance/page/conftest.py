@@ -13,9 +13,10 @@ from tests.acceptance.page.server import serving
 Visiting = Callable[..., Visit]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's chromium, headless."""
+    """Debian's chromium, headless. Not for the session: while it is driven an event loop runs in this
+    thread, and tests that come later could not run one of their own."""
     if not CHROMIUM.exists():
         pytest.skip(f"no browser: {CHROMIUM} is not installed")
     with sync_playwright() as playwright:
