@@ -95,7 +95,7 @@ def recomputed_digest(connection: psycopg.Connection[Any]) -> int:
     )
 
 
-ARRIVAL = frozenset({"position", "deliveries", "received_ms", "first_seen_us", "last_seen_us"})
+ARRIVAL = frozenset({"position", "deliveries", "copies", "received_ms", "first_seen_us", "last_seen_us"})
 """Columns that say how the knowledge arrived; all others must not depend on it."""
 
 
