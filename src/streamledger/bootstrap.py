@@ -2,8 +2,9 @@
 
 import asyncio
 import ipaddress
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from streamledger.operations.release import Releases
 from streamledger.operations.retention import Retention
 from streamledger.operations.tokens import digest_of, has_active_token
 from streamledger.postgres.connection import Database, connect, connect_async, open_pool_async
-from streamledger.postgres.embedded import running_dsn, start_embedded
+from streamledger.postgres.embedded import EmbeddedServer, running_dsn, start_embedded
 from streamledger.postgres.schema import migrate
 from streamledger.readmodel.feed import Tail
 from streamledger.readmodel.feed_source import LedgerSource
@@ -60,10 +61,13 @@ def now_us() -> int:
 
 
 @contextmanager
-def open_store(settings: Settings, *, serving: bool = False) -> Iterator[Database]:
+def open_store(
+    settings: Settings, *, serving: bool = False, on_end: Callable[[], None] | None = None
+) -> Iterator[Database]:
     """The database of the settings, migrated: the external one, or the embedded one while this lasts.
 
     A command beside a running server (`serving` false) uses that server's embedded PostgreSQL.
+    `on_end` is called, on another thread, when the embedded PostgreSQL has ended, whatever ended it.
     """
     if settings.database_url is not None:
         database = Database(settings.database_url.reveal(), settings.database_schema)
@@ -77,7 +81,14 @@ def open_store(settings: Settings, *, serving: bool = False) -> Iterator[Databas
     with start_embedded(settings.data_dir) as server:
         database = Database(server.dsn, settings.database_schema)
         migrate(database)
+        if on_end is not None:
+            threading.Thread(target=_await_end, args=(server, on_end), daemon=True).start()
         yield database
+
+
+def _await_end(server: EmbeddedServer, on_end: Callable[[], None]) -> None:
+    server.postmaster.exited.wait()
+    on_end()
 
 
 def callback_keys(secret: Secret | None) -> list[CallbackKey]:

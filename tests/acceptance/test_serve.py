@@ -50,6 +50,22 @@ def test_a_second_server_on_the_same_directory_ends_with_a_sentence_and_a_code()
         assert service.get("/health/ready").status == 200
 
 
+def test_a_server_whose_embedded_postgresql_dies_ends_with_a_sentence_and_loses_nothing() -> None:
+    with data_directory() as data_dir:
+        service = start(data_dir)
+        try:
+            answer = service.deliver(push_started("room-1", "42", NOW_S))
+            assert answer.status == 200
+            postmaster = int((data_dir / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
+            os.kill(postmaster, signal.SIGKILL)
+            assert service.process.wait(40) == 3
+            assert "the embedded PostgreSQL ended by itself" in service.log.read_text()
+        finally:
+            end(service)
+        with serving(data_dir) as again:
+            assert again.read("/v1/sessions/42")["sequence"] == "42"
+
+
 def test_a_port_that_is_taken_ends_with_a_sentence_and_a_code() -> None:
     with data_directory() as data_dir, socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,12 @@ READY_WAIT_S_MAX: Final = 30.0
 
 class AddressUnusable(StreamledgerError):
     """cannot listen on {host}:{port}: {cause}"""
+
+    exit_code = 3
+
+
+class EmbeddedStoreLost(StreamledgerError):
+    """the embedded PostgreSQL ended by itself ({log} has the cause); start again: all acknowledged is there"""
 
     exit_code = 3
 
@@ -71,7 +78,14 @@ def run(
     signal.signal(signal.SIGINT, family.ask_to_stop)
     with contextlib.closing(_listen(settings)) as listener:
         host, port = listener.getsockname()[:2]
-        with bootstrap.open_store(settings, serving=True) as database:
+        lost = threading.Event()
+
+        def store_ended() -> None:
+            if not family.stopping:
+                lost.set()
+                family.ask_to_stop()
+
+        with bootstrap.open_store(settings, serving=True, on_end=store_ended) as database:
             bootstrap.refuse_unguarded(settings, database)
             for _ in range(settings.workers):
                 family.start("web worker", run_web, settings, database, listener)
@@ -85,6 +99,8 @@ def run(
                     family.watch()
             finally:
                 family.stop()
+        if lost.is_set():
+            raise EmbeddedStoreLost(log=settings.data_dir / "postgres.log")
 
 
 def _listen(settings: Settings) -> socket.socket:
