@@ -131,10 +131,10 @@ def test_the_cap_of_bytes_counts_what_is_kept_already(database: Database) -> Non
         fits, too_large = quarantined("malformed", b"x" * 40), quarantined("malformed", b"x")
         assert store(connection, refused=[fits], caps=caps).kept == {fits.delivery_id}
         assert not store(connection, refused=[too_large], caps=caps).kept
-        assert connection.execute("SELECT rows, bytes FROM quarantine_usage ORDER BY budget").fetchall() == [
-            (2, 100),
-            (0, 0),
-        ]
+        usage = connection.execute(
+            "SELECT budget, rows, bytes FROM quarantine_usage ORDER BY budget"
+        ).fetchall()
+        assert usage == [("refused", 2, 100), ("released", 0, 0), ("signed", 0, 0)]
         assert bad_findings(connection) == []
 
 
