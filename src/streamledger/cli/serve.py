@@ -34,7 +34,7 @@ class AddressUnusable(StreamledgerError):
 
 
 class EmbeddedStoreLost(StreamledgerError):
-    """the embedded PostgreSQL ended by itself ({log} has the cause); start again: all acknowledged is there"""
+    """the embedded PostgreSQL ended by itself ({log} has the cause); start again, nothing is lost"""
 
     exit_code = 3
 

@@ -20,7 +20,7 @@ from streamledger.readmodel.rebuild.building import Building, Standing, prepare_
 from streamledger.readmodel.rebuild.comparison import Difference, compare
 from streamledger.readmodel.rebuild.crew import Alone, Crew, RebuildCancelled
 from streamledger.readmodel.rebuild.record import Progress, Record
-from streamledger.readmodel.rebuild.registry import STREAMWISE
+from streamledger.readmodel.rebuild.registry import streamwise_of
 from streamledger.readmodel.rebuild.room import refuse_without_room
 from streamledger.readmodel.rebuild.units import units
 from streamledger.readmodel.rebuild.worker import Task
@@ -195,10 +195,8 @@ class _Work:
 
     def _fold(self, connection: psycopg.Connection[Any], building: Building, until: int) -> None:
         order = self._order
-        streamwise = {
-            each.name: STREAMWISE[each.name] for each in order.projections if each.name in STREAMWISE
-        }
-        sequential = {each.name: each for each in order.projections if each.name not in STREAMWISE}
+        streamwise = streamwise_of({each.name for each in order.projections})
+        sequential = {each.name: each for each in order.projections if each.name not in streamwise}
         workers = min(order.workers or os.cpu_count() or 1, WORKERS_MAX)
         self._progress.events_total = until * (bool(streamwise) + len(sequential))
         self._enter("folding")
