@@ -31,6 +31,8 @@ DRAIN_S_MAX: Final = 20
 """How long a worker may take to answer what it has accepted; Tencent waits as long for an answer."""
 RESTART_S: Final = 0.5
 BACKLOG: Final = 2048
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How soon the appender's thread gets the interpreter back after a commit; by default it waits 5 ms for it."""
 FORKS: Final = bool(sys.platform == "linux")
 
 
@@ -52,6 +54,7 @@ class _Server(uvicorn.Server):
 def run_web(settings: Settings, database: Database, listener: socket.socket) -> None:
     """A web worker; returns when told to stop, after it has answered what it had accepted."""
     _be_a_child(settings)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     _end_with_parent()
     config = uvicorn.Config(
         create_web_app(settings, database),
