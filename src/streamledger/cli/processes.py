@@ -32,7 +32,7 @@ DRAIN_S_MAX: Final = 20
 RESTART_S: Final = 0.5
 BACKLOG: Final = 2048
 SWITCH_INTERVAL_S: Final = 0.0005
-"""How soon the appender's thread gets the interpreter back after a commit; by default it waits 5 ms for it."""
+"""How soon the appender's thread gets the interpreter back after a commit; else it may wait 5 ms."""
 FORKS: Final = bool(sys.platform == "linux")
 
 
