@@ -252,7 +252,12 @@ def create_web_app(settings: Settings, database: Database) -> HotPath:
     """The web application of one worker process."""
     fixed_tokens = api_tokens(settings.api_tokens)
     ring = key_ring(settings)
-    trust = Trust(keys=ring.keys, grace_s=settings.expiry_grace_s, ahead_s_max=settings.ahead_s_max)
+    trust = Trust(
+        keys=ring.keys,
+        grace_s=settings.expiry_grace_s,
+        ahead_s_max=settings.ahead_s_max,
+        path_token_configured=settings.callback_token is not None,
+    )
 
     @asynccontextmanager
     async def services() -> AsyncIterator[WebServices]:

@@ -48,6 +48,7 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     keys: Sequence[CallbackKey]
     grace_s: int
     ahead_s_max: int
+    path_token_configured: bool = False
 
 
 class Receiver:
@@ -104,7 +105,13 @@ class Receiver:
             return await self._set_aside(MALFORMED, body, source_ip, now_us, detail=str(error))
         trust = self._trust
         judgement = judge(
-            envelope, trust.keys, now_us / 1e6, trust.grace_s, trust.ahead_s_max, path_token_matched
+            envelope,
+            trust.keys,
+            now_us / 1e6,
+            trust.grace_s,
+            trust.ahead_s_max,
+            path_token_matched,
+            trust.path_token_configured,
         )
         if judgement.verdict is not Verdict.BELIEVED:
             if judgement.verdict not in SIGNED_REASONS and not self.may_be_refused_again(source_ip):

@@ -38,14 +38,17 @@ def judge(
     grace_s: int,
     ahead_max_s: int,
     path_token_matched: bool,
+    path_token_configured: bool = False,
 ) -> Judgement:
     """The verdict on a delivery received at `now_s` (Unix seconds).
 
-    Without keys everything readable is believed. The path token stands in for a signature that is not
-    there, never for a wrong one.
+    Without keys everything readable is believed, but for what misses a configured path token. The path
+    token stands in for a signature that is not there, never for a wrong one.
     """
     if not keys:
-        return Judgement(Verdict.BELIEVED)
+        return Judgement(
+            Verdict.BELIEVED if path_token_matched or not path_token_configured else Verdict.UNSIGNED
+        )
     if envelope.t_unreadable or envelope.sign_unreadable:
         return Judgement(Verdict.BAD_SIGNATURE)
     if envelope.t is None or envelope.sign is None:

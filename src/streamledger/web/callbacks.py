@@ -49,7 +49,7 @@ TITLES: Final = {
 }
 DETAILS: Final = {
     "bad_signature": "sign: expected the lower-case hex MD5 of a configured key followed by t",
-    "unsigned": "t, sign: expected both, as callback keys are configured",
+    "unsigned": "t, sign: expected both, or the secret path where one is set",
     "expired": "the quarantine for expired deliveries is full",
     "too_far_ahead": "the quarantine for deliveries signed too far ahead is full",
 }

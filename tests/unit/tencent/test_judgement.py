@@ -51,3 +51,11 @@ def test_each_row_of_the_table(delivery: Envelope, token: bool, expected: Judgem
 )
 def test_without_keys_everything_readable_is_believed(delivery: Envelope) -> None:
     assert judge(delivery, (), NOW_S, 60, 900, False) == Judgement(Verdict.BELIEVED)
+
+
+def test_without_keys_a_configured_path_token_is_what_lets_deliveries_in() -> None:
+    plain = envelope(None, None)
+    assert judge(plain, (), NOW_S, 60, 900, False).verdict is Verdict.BELIEVED
+    assert judge(plain, (), NOW_S, 60, 900, True, True).verdict is Verdict.BELIEVED
+    assert judge(plain, (), NOW_S, 60, 900, False, True).verdict is Verdict.UNSIGNED
+    assert judge(signed(600), (), NOW_S, 60, 900, False, True).verdict is Verdict.UNSIGNED
