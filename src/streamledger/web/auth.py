@@ -70,7 +70,7 @@ class Tokens:
             stored = await self._stored_now()
             token = find_token(stored, authorization)
             if token is None and not self._fixed and not stored:
-                return Caller("anonymous", "admin" if _is_this_machine(connection) else "read")
+                return anonymous_caller(connection)
         return None if token is None else Caller(token.name, token.scope)
 
     async def in_force(self) -> Sequence[ApiToken]:
@@ -90,6 +90,11 @@ class Tokens:
                 if self._stored is None:
                     raise
         return self._stored
+
+
+def anonymous_caller(connection: Connection) -> Caller:
+    """Who asks while there is no token at all: everybody may read, this machine may administer."""
+    return Caller("anonymous", "admin" if _is_this_machine(connection) else "read")
 
 
 def find_token(tokens: Sequence[ApiToken], authorization: str | None) -> ApiToken | None:
@@ -140,12 +145,14 @@ def _is_this_machine(connection: Connection) -> bool:
     """
     host = _host_of("//" + connection.headers.get("host", ""))
     origin = connection.headers.get("origin")
+    own_page = connection.headers.get("sec-fetch-site") == "same-origin"
     return (
         connection.client is not None
         and is_loopback(connection.client.host)
         and "x-forwarded-for" not in connection.headers
         and _is_local_name(host)
-        and (origin is None or _is_local_name(_host_of(origin)))
+        # A form of our own pages, which send no referrer, has the Origin "null"; no page can forge the other.
+        and (origin is None or own_page or _is_local_name(_host_of(origin)))
     )
 
 

@@ -18,7 +18,7 @@ from litestar.response import Redirect
 from streamledger.domain.errors import DeliveryUnknown, SessionUnknown, StreamledgerError, StreamUnknown
 from streamledger.version import __version__
 from streamledger.web import signed_cookie
-from streamledger.web.auth import ApiToken, Tokens
+from streamledger.web.auth import ApiToken, Caller, Tokens, anonymous_caller
 from streamledger.web.pages import formats
 from streamledger.web.pages.words import CATALOGUES, LANGUAGES, Words, language_of
 from streamledger.web.problems import STATUS_OF
@@ -113,6 +113,18 @@ async def may_look(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteH
     connection.state.page_token = signed_cookie.token_of(tokens, cookie, int(time.time()))
     if tokens and connection.state.page_token is None:
         raise NotAuthorizedException("sign in first")
+
+
+def caller_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
+    """Who looks at a page: the token that was signed in with, or nobody in particular. After `may_look`."""
+    token: ApiToken | None = connection.state.get("page_token")
+    return anonymous_caller(connection) if token is None else Caller(token.name, token.scope)
+
+
+def may_act(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard of what changes something, beside `may_look` and `from_our_pages`."""
+    if caller_of(connection).scope != "admin":
+        raise PermissionDeniedException("expected to be signed in with a token of scope admin")
 
 
 def from_our_pages(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
