@@ -57,7 +57,7 @@ def deliveries(history: History, random: Random, most_copies: int) -> list[Fact]
     for number, body in enumerate(copied):
         signed = {**body, "t": BEGIN_S + random.randint(0, 10_000), "sign": f"{random.getrandbits(128):032x}"}
         delivery = Delivery(body=b"", received_at_us=(BEGIN_S + HORIZON_S + number) * 1_000_000)
-        facts.append(Fact(number * 2 + 1, delivery, notification_of(signed)))
+        facts.append(Fact(number * 2 + 1, delivery, notification_of(signed), None))
     return facts
 
 

@@ -74,6 +74,8 @@ def decide(item: Item, spans: Sequence[Span], slack_ms: int = SLACK_MS) -> tuple
     `spans` are those of its stream, made with regard to each other (`succession.spans_of`). It may hold
     spans that do not come near the item: they have no influence while any other does.
     """
+    if len(spans) == 1 and item.at_ms == item.until_ms and _is_plain(item, spans[0]):
+        return (Attribution(sequence=spans[0].sequence, confidence=Confidence.CERTAIN, because=_PLAIN),)
     here = [
         span for span in spans if span.until_ms >= span.from_ms and same_place(item.app, item.appname, span)
     ]
@@ -86,6 +88,18 @@ def decide(item: Item, spans: Sequence[Span], slack_ms: int = SLACK_MS) -> tuple
     if item.until_ms - item.at_ms <= 2 * slack_ms or not held:
         return (_short(item, near, slack_ms),)
     return _long(item, held, slack_ms)
+
+
+_PLAIN: Final = ("inside", "only_candidate")
+
+
+def _is_plain(item: Item, span: Span) -> bool:
+    """Whether a moment surely lies in the only span there is: what the rules say of nearly all media."""
+    at_ms = item.at_ms
+    if not (span.from_certain and span.from_ms <= at_ms <= span.until_ms):
+        return False
+    sure_from_ms, sure_until_ms = _sure(span)
+    return sure_from_ms <= at_ms <= sure_until_ms and same_place(item.app, item.appname, span)
 
 
 def core_of(item: Item, slack_ms: int = SLACK_MS) -> Interval:

@@ -22,6 +22,7 @@ from streamledger.readmodel.delivery_projection import judge_repeated, key_of, s
 from streamledger.readmodel.delivery_rows import DeliveryRow, NotificationKey, NotificationRow
 from streamledger.readmodel.projection import Fact
 from streamledger.tencent.differences import differences
+from streamledger.tencent.envelope import read_envelope
 from streamledger.tencent.expiry import SIGNATURE_VALIDITY_S
 from streamledger.tencent.reader import read_notification
 from streamledger.tencent.redaction import redact
@@ -135,7 +136,7 @@ def _judge(row: Quarantined, known: NotificationRow | None) -> tuple[str | None,
     delivery = Delivery(
         body=row.body, received_at_us=row.received_at_us, source_ip=row.source_ip, key=row.key
     )
-    sighting = sighting_of(Fact(0, delivery, notification))
+    sighting = sighting_of(Fact(0, delivery, notification, read_envelope(row.body).t))
     if known is None or known.first_position == row.released_position:
         judged = forensics.judge_first(sighting, SIGNATURE_VALIDITY_S)
         because = judged.evidence.because

@@ -26,7 +26,6 @@ from streamledger.readmodel.delivery_rows import (
 from streamledger.readmodel.projection import Fact
 from streamledger.tencent.catalogue import PRESUMED_SCHEDULES, RetrySchedule, schedules_of
 from streamledger.tencent.differences import differing_fields
-from streamledger.tencent.envelope import read_envelope
 from streamledger.tencent.expiry import SIGNATURE_VALIDITY_S
 
 DIFFERING_FIELDS_MAX: Final = 30
@@ -92,7 +91,7 @@ def sighting_of(fact: Fact) -> Sighting:
         source_ip=delivery.source_ip,
         content=notification.content,
         bytes_digest=int.from_bytes(digest, "big", signed=True),
-        t=read_envelope(delivery.body).t,
+        t=fact.t,
         key=delivery.key,
         happened_ms=notification.until_ms if notification.kind is Kind.RECORDING else notification.at_ms,
         was_released=delivery.release is not None,

@@ -12,7 +12,7 @@ from streamledger.domain.events import Delivery, LedgerEvent, is_notification
 from streamledger.domain.notification import Notification
 from streamledger.ledger import reader
 from streamledger.readmodel import parking
-from streamledger.tencent.reader import read_notification
+from streamledger.tencent.reader import read_with_t
 
 PROJECTED_CHANNEL: Final = "projected"
 """NOTIFY channel, with the schema's name behind it: a batch has been taken in."""
@@ -28,6 +28,13 @@ class Fact(msgspec.Struct, frozen=True):
     position: int
     delivery: Delivery
     notification: Notification
+    t: str | None
+    """As in the envelope."""
+
+
+def fact_of(position: int, delivery: Delivery) -> Fact:
+    """A delivery of the ledger, read. Raises MalformedBody when it cannot be."""
+    return Fact(position, delivery, *read_with_t(delivery.body))
 
 
 class Projection(Protocol):
@@ -51,11 +58,7 @@ class Projection(Protocol):
 
 def read_facts(events: Iterable[LedgerEvent]) -> list[Fact]:
     """The notifications among the events, read. What administrators did is in the ledger too, but no fact."""
-    return [
-        Fact(event.position, event.delivery, read_notification(event.delivery.body))
-        for event in events
-        if is_notification(event.name)
-    ]
+    return [fact_of(event.position, event.delivery) for event in events if is_notification(event.name)]
 
 
 def facts_and_errors(rows: Iterable[reader.Row]) -> tuple[list[Fact], dict[int, str]]:

@@ -105,7 +105,7 @@ def envelope_of(obj: dict[str, Any], mended: tuple[str, ...] = ()) -> Envelope:
     if is_blank(stream_id):
         stream_id = obj.get("streamId")
     t = obj.get("t")
-    t_text = _t_of(t)
+    t_text = t_of(t)
     sign = obj.get("sign")
     sign_text = sign if type(sign) is str and sign else None
     return Envelope(
@@ -130,7 +130,8 @@ def event_type_of(value: object) -> int:
     return number
 
 
-def _t_of(t: Any) -> str | None:
+def t_of(t: object) -> str | None:
+    """The digits of a `t`, as sent; None when it is nothing that could have been signed."""
     if type(t) is int:
         return str(t) if 0 <= t < 10**T_DIGITS_MAX else None
     return t if type(t) is str and _DIGITS.fullmatch(t) else None

@@ -11,6 +11,8 @@ TIME_S_MAX: Final = 253_402_300_799
 TIME_MS_MAX: Final = TIME_S_MAX * 1000 + 999
 STREAM_ID_CHARACTERS_MAX: Final = 256
 SEQUENCE_CHARACTERS_MAX: Final = 64
+KEY_CHARACTERS_MAX: Final = 256
+"""A longer identity (file_id, pic_url) is kept as its digest."""
 INTEGER_TEXT_BITS_MAX: Final = 850
 """An integer sent for a text is at most about 256 digits; Python refuses to print beyond 4300."""
 

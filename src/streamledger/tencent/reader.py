@@ -1,10 +1,7 @@
 """Bytes to notification: the full, lenient reading of every kind of body."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Any, Final
-
-import msgspec
 
 from streamledger.domain.notification import (
     AbnormalEvent,
@@ -18,9 +15,11 @@ from streamledger.domain.notification import (
     Screenshot,
 )
 from streamledger.tencent.catalogue import KIND_BY_EVENT_TYPE
-from streamledger.tencent.envelope import Envelope, envelope_of, event_type_of, read_envelope
-from streamledger.tencent.fields import INT64_MIN, TIME_MS_MAX, Fields
+from streamledger.tencent.content import content_digest, md5_hex
+from streamledger.tencent.envelope import Envelope, envelope_of, event_type_of, read_envelope, t_of
+from streamledger.tencent.fields import INT64_MIN, KEY_CHARACTERS_MAX, TIME_MS_MAX, Fields
 from streamledger.tencent.tolerant import parse_object
+from streamledger.tencent.usual import usual_screenshot
 
 __all__ = [
     "Envelope",
@@ -30,11 +29,8 @@ __all__ = [
     "parse_object",
     "read_envelope",
     "read_notification",
+    "read_with_t",
 ]
-
-KEY_CHARACTERS_MAX: Final = 256
-
-_encode_sorted: Final = msgspec.json.Encoder(order="deterministic").encode
 
 # What a kind adds: (at_ms, until_ms, identity, detail); without an identity the content is the key.
 _Facts = tuple[int | None, int | None, str | None, Detail]
@@ -45,8 +41,19 @@ def read_notification(body: bytes) -> Notification:
     return notification_of(parse_object(body)[0])
 
 
+def read_with_t(body: bytes) -> tuple[Notification, str | None]:
+    """The same, and the envelope's `t`, by one decode."""
+    obj = parse_object(body)[0]
+    return notification_of(obj), t_of(obj.get("t"))
+
+
 def notification_of(obj: dict[str, Any]) -> Notification:
     """The same from an object that is already parsed; leaves `obj` as it is. Raises MalformedBody."""
+    return usual_screenshot(obj) or read_leniently(obj)
+
+
+def read_leniently(obj: dict[str, Any]) -> Notification:
+    """As `notification_of`, whatever the object is like."""
     event_type = event_type_of(obj.get("event_type"))
     kind = KIND_BY_EVENT_TYPE.get(event_type, Kind.OTHER)
     fields = Fields(obj)
@@ -61,7 +68,7 @@ def notification_of(obj: dict[str, Any]) -> Notification:
     if identity is None:
         identity = "md5:" + content
     elif len(identity) > KEY_CHARACTERS_MAX:
-        identity = "md5:" + _md5(identity.encode())
+        identity = "md5:" + md5_hex(identity.encode())
     return Notification(
         event_type=event_type,
         kind=kind,
@@ -77,37 +84,6 @@ def notification_of(obj: dict[str, Any]) -> Notification:
         unreadable=fields.unreadable,
         detail=detail,
     )
-
-
-def content_digest(obj: dict[str, Any]) -> str:
-    """Hex MD5 of the object less t and sign, whatever the order of its keys."""
-    unsigned = obj.copy()
-    unsigned.pop("t", None)
-    unsigned.pop("sign", None)
-    try:
-        encoded = _encode_sorted(unsigned)
-    except (ValueError, OverflowError):
-        # A hexadecimal integer of more than 4300 digits, or a lone surrogate (UnicodeEncodeError).
-        encoded = _encode_sorted(_encodable(unsigned))
-    return _md5(encoded)
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _encodable(value: Any) -> Any:
-    match value:
-        case str():
-            return value.encode(errors="backslashreplace").decode()
-        case int() if value.bit_length() > 4096:
-            return hex(value)
-        case dict():
-            return {_encodable(key): _encodable(item) for key, item in value.items()}
-        case list():
-            return [_encodable(item) for item in value]
-        case _:
-            return value
 
 
 def _app_and_appname(fields: Fields) -> tuple[str | None, str | None]:

@@ -8,9 +8,8 @@ import psycopg
 from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import is_notification, originator_of
 from streamledger.ledger import mapper
-from streamledger.readmodel.projection import Fact
+from streamledger.readmodel.projection import Fact, fact_of
 from streamledger.readmodel.rebuild.units import Unit
-from streamledger.tencent.reader import read_notification
 
 Row = tuple[int, str, str, bytes]
 """position, originator, name and state of an event"""
@@ -81,7 +80,7 @@ class UnitReader:
                 current, delivery = mapper.decode(name, state)
                 if not is_notification(current):
                     continue
-                fact = Fact(position, delivery, read_notification(delivery.body))
+                fact = fact_of(position, delivery)
             except StreamledgerError as error:  # an event of a later version, or a damaged one
                 self.errors[position] = f"{type(error).__name__}: {error}"
                 continue

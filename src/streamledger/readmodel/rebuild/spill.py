@@ -10,8 +10,7 @@ import msgspec
 
 from streamledger.domain.events import Delivery
 from streamledger.readmodel.batch import ATTRIBUTED_KINDS
-from streamledger.readmodel.projection import Fact
-from streamledger.tencent.reader import read_notification
+from streamledger.readmodel.projection import Fact, fact_of
 
 BUCKET_EVENTS: Final = 16_000
 BUCKETS_MAX: Final = 250
@@ -61,6 +60,6 @@ def _read(file: IO[bytes], is_wanted: Callable[[Fact], bool]) -> Iterator[Fact]:
     file.seek(0)
     while size := file.read(4):
         position, delivery = _decode(file.read(int.from_bytes(size, "big")))
-        fact = Fact(position, delivery, read_notification(delivery.body))
+        fact = fact_of(position, delivery)
         if is_wanted(fact):
             yield fact
