@@ -72,5 +72,5 @@ def stored_sequences(service: Service) -> list[str]:
     after, found = 0, []
     while items := service.read("/v1/events", after=after, limit=500)["items"]:
         found += [item["sequence"] for item in items]
-        after = int(items[-1]["position"])
+        after = items[-1]["position"]
     return found

@@ -123,8 +123,8 @@ def test_whatever_of_the_poison_was_kept_can_be_read_back(service: Service) -> N
     assert [
         event["position"]
         for event in service.read("/v1/events", after=min(kept) - 1, limit=500)["items"]
-        if int(event["position"]) in kept
-    ] == [str(position) for position in kept]
+        if event["position"] in kept
+    ] == kept
     for path in ("/v1/sessions", "/v1/streams", "/v1/streams/poison", "/v1/streams/other"):
         assert service.get(path, limit=500).status in (200, 404)
     for page in service.pages("/v1/streams", limit=500):

@@ -170,8 +170,23 @@ def test_a_cursor_belongs_to_its_list(service: Service, new_sequence: NewSequenc
 
 def test_a_position_that_is_not_reached_is_waited_for_and_then_said(service: Service) -> None:
     answer = service.get("/v1/sessions", min_position=2**62)
-    assert answer.status == 504
+    assert answer.status == 409
     assert answer.json()["min_position"] == str(2**62)
+
+
+def test_positions_are_numbers_and_sequences_are_text(service: Service, new_sequence: NewSequence) -> None:
+    sequence = new_sequence()
+    position = service.deliver(push_started("numbers", sequence, NOW_S)).position
+    assert service.read(f"/v1/sessions/{sequence}")["position"] == position
+    (entry,) = service.read(f"/v1/sessions/{sequence}/timeline")["items"]
+    (event, *_) = service.read("/v1/events", after=position - 1 if position else 0)["items"]
+    (delivery,) = service.read("/v1/deliveries", sequence=sequence)["items"]
+    assert entry["position"] == event["position"] == delivery["position"] == position
+    assert delivery["first_position"] == position
+    assert event["sequence"] == delivery["sequence"] == sequence
+    for projection in service.read("/v1/projections")["items"]:
+        assert projection["position"] <= projection["head"]
+        assert projection["lag_events"] >= 0
 
 
 def test_the_events_follow_each_other_to_the_head(service: Service, new_sequence: NewSequence) -> None:
@@ -179,11 +194,11 @@ def test_the_events_follow_each_other_to_the_head(service: Service, new_sequence
     assert positions[0] is not None
     after, found = positions[0] - 1, []
     while items := service.read("/v1/events", after=after, limit=2)["items"]:
-        found += [int(item["position"]) for item in items]
+        found += [item["position"] for item in items]
         after = found[-1]
     assert found[:5] == positions
     (sessions, *_) = [each for each in service.read("/v1/projections")["items"] if each["name"] == "sessions"]
-    assert int(sessions["head"]) == found[-1]
+    assert sessions["head"] == found[-1]
 
 
 def test_the_description_names_every_route(service: Service) -> None:

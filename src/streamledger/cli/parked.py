@@ -41,9 +41,8 @@ def list_command(
         return
     table = Table("projection", "position", "tries", "version", "last tried", "error")
     for each in page.items:
-        table.add_row(
-            each.projection, each.position, str(each.tries), str(each.version), each.parked_at, each.error
-        )
+        numbers = (str(each.position), str(each.tries), str(each.version))
+        table.add_row(each.projection, *numbers, each.parked_at, each.error)
     console().print(table if page.items else "No event is parked.")
 
 

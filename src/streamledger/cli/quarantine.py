@@ -156,7 +156,7 @@ def release(
         releases = bootstrap.releases(settings, database, bootstrap.key_ring(settings))
         if quarantine_id is not None:
             position = releases.one(quarantine_id, actor)
-            report = ReleaseReport(released=1, first_position=str(position), last_position=str(position))
+            report = ReleaseReport(released=1, first_position=position, last_position=position)
         else:
             report = releases.by_filter(
                 _filter(reason, since, until, stream_id, None),

@@ -89,7 +89,7 @@ def explain_command(
         fields.add_row(
             field.field,
             _shown(field.value),
-            ", ".join(field.positions),
+            ", ".join(map(str, field.positions)),
             str(field.confirmed or ""),
             "; ".join(f"{said.position}: {_shown(said.value)}" for said in field.overruled),
             field.rule.code,

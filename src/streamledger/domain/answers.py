@@ -1,6 +1,7 @@
 """The shapes in which streamledger answers: the same over HTTP, on the command line and on the page.
 
-Sequences and other 64-bit numbers are text; times are RFC 3339 in UTC; durations carry their unit.
+Sequences and Tencent's other 64-bit numbers are text, positions and counts numbers (ADR 0009);
+times are RFC 3339 in UTC; durations carry their unit.
 """
 
 from typing import Any
@@ -98,7 +99,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: DeliveryTotals
     health: Health | None = None
     anomalies: list[Anomaly]
-    position: str
+    position: int
 
 
 class AttributionAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +116,7 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
     at: str
     until: str | None
     kind: str
-    position: str
+    position: int
     received_at: str
     delay_ms: int
     """From the fact to its first receipt."""
@@ -144,7 +145,7 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One event of the ledger."""
 
-    position: str
+    position: int
     name: str
     stream_id: str | None
     sequence: str | None
@@ -159,8 +160,8 @@ class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How far a projection has come."""
 
     name: str
-    position: str
-    head: str
+    position: int
+    head: int
     lag_events: int
     lag_s: float
     digest: str

@@ -10,12 +10,12 @@ from streamledger.domain.forensics import Evidence
 class DeliveryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One delivery of the ledger, and what it is beside the others of its notification."""
 
-    position: str
+    position: int
     class_: str = msgspec.field(name="class")
     """first, retry, late_retry, replay, conflict or released"""
     try_: int | None = msgspec.field(name="try")
     """The n-th retry; 0 when the first try was sent twice; null for what is no retry."""
-    first_position: str
+    first_position: int
     """Of the first delivery of the same notification."""
     stream_id: str | None
     sequence: str | None
@@ -58,9 +58,9 @@ class SetAsideDelivery(msgspec.Struct, frozen=True, kw_only=True):
     event_type: int | None
     stream_id: str | None
     sequence: str | None
-    first_position: str | None
+    first_position: int | None
     """Of the notification's first delivery in the ledger; null when none was believed."""
-    released_position: str | None
+    released_position: int | None
     evidence: Evidence
     in_words: str
 
@@ -71,7 +71,7 @@ class NotificationSummary(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     key: str
     """Its identity within stream and kind."""
-    first_position: str
+    first_position: int
     deliveries: int
     contents: int
     """Different contents delivered under this identity."""
@@ -125,14 +125,14 @@ class Suspicious(msgspec.Struct, frozen=True, kw_only=True):
 
     class_: str = msgspec.field(name="class")
     """Of a delivery in the ledger its class; of one set aside the reason, bad_signature as forged."""
-    position: str | None = None
+    position: int | None = None
     quarantine_id: str | None = None
     received_at: str
     stream_id: str | None
     sequence: str | None
     event_type: int | None
     source_ip: str
-    first_position: str | None
+    first_position: int | None
     first_received_at: str | None
     first_source_ip: str | None
     would_be: str | None = None

@@ -97,7 +97,7 @@ def derive(
         ),
         health=health_of(state, abnormal_name),
         anomalies=anomalies_of(state),
-        position=str(totals.position),
+        position=totals.position,
     )
 
 

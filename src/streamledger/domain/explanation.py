@@ -69,7 +69,7 @@ class Rule(msgspec.Struct, frozen=True):
 class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What one delivery says of a field."""
 
-    position: str
+    position: int
     value: Any
 
 
@@ -79,7 +79,7 @@ class FieldExplanation(msgspec.Struct, frozen=True, kw_only=True):
     field: str
     value: Any
     rule: Rule
-    positions: list[str]
+    positions: list[int]
     """The deliveries that set it: the first one of each content that counts."""
     confirmed: int
     """Later deliveries of the same contents, copies: counted, not listed."""
@@ -109,7 +109,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 class AttributionExplanation(msgspec.Struct, frozen=True, kw_only=True):
     """Why a recording or a screenshot belongs to the session."""
 
-    position: str
+    position: int
     kind: str
     key: str
     at: str
@@ -164,7 +164,7 @@ class _Sources:
             field=name,
             value=value,
             rule=_rule(rule),
-            positions=sorted({str(claim.position) for claim in setting}, key=int),
+            positions=sorted({claim.position for claim in setting}),
             confirmed=self.confirmed(setting),
             overruled=list(overruled),
         )
@@ -193,7 +193,7 @@ def explain_fields(
             [stop],
             [
                 Said(
-                    position=str(claim.position),
+                    position=claim.position,
                     value={"errcode": claim.push.errcode, "errmsg": claim.push.errmsg},
                 )
                 for claim in state.stops[1:]
@@ -247,15 +247,15 @@ def explain_fields(
     return fields
 
 
-def _first_positions(delivered: Sequence[Delivered]) -> list[str]:
+def _first_positions(delivered: Sequence[Delivered]) -> list[int]:
     first: dict[tuple[Kind, str], int] = {}
     for each in delivered:
         first.setdefault((each.notification.kind, each.notification.content), each.position)
-    return [str(position) for position in sorted(first.values())[:POSITIONS_MAX]]
+    return sorted(first.values())[:POSITIONS_MAX]
 
 
 def _at(claim: Claim) -> Said:
-    return Said(position=str(claim.position), value=None if claim.at_ms is None else instant_ms(claim.at_ms))
+    return Said(position=claim.position, value=None if claim.at_ms is None else instant_ms(claim.at_ms))
 
 
 def _started_at(sources: _Sources, session: Session) -> FieldExplanation:
@@ -279,7 +279,7 @@ def _ended_at(sources: _Sources, session: Session) -> FieldExplanation:
 def _duration(sources: _Sources, session: Session) -> FieldExplanation:
     start, stop = sources.start, sources.stop
     overruled = [
-        Said(position=str(claim.position), value=claim.push.push_duration_ms)
+        Said(position=claim.position, value=claim.push.push_duration_ms)
         for claim in sources.state.stops[1:]
         if claim.push.push_duration_ms is not None
     ]
@@ -295,7 +295,7 @@ def _duration(sources: _Sources, session: Session) -> FieldExplanation:
     ends = [None if claim is None else claim.at_ms for claim in (start, stop)]
     if session.duration_source == "reported" and start and ends[0] is not None and ends[1] is not None:
         # What start and stop say together; the stop's own word goes before it.
-        overruled.append(Said(position=str(start.position), value=ends[1] - ends[0]))
+        overruled.append(Said(position=start.position, value=ends[1] - ends[0]))
     return sources.field(
         "duration_ms", session.duration_ms, f"duration_{session.duration_source}", claims, overruled
     )
@@ -315,7 +315,7 @@ def _attribute(sources: _Sources, session: Session, name: str) -> FieldExplanati
     chosen = None if setting is None else _value(setting, name, rule)
     overruled = [
         # A stream_param holds a secret: that it differs is said, not what it is.
-        Said(position=str(claim.position), value="another one" if name == "stream_param" else said)
+        Said(position=claim.position, value="another one" if name == "stream_param" else said)
         for claim in others
         if (said := _value(claim, name, rule)) is not None and said != chosen
     ]

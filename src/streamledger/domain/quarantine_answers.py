@@ -11,7 +11,7 @@ class ReleaseNote(msgspec.Struct, frozen=True, kw_only=True):
     at: str
     by: str
     reason: str
-    position: str
+    position: int
 
 
 class QuarantinedDelivery(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event that a projection could not take in."""
 
     projection: str
-    position: str
+    position: int
     error: str
     version: int
     """Of the projection's rules that failed; another version tries again by itself."""

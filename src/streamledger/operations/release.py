@@ -66,8 +66,8 @@ class ReleaseReport(msgspec.Struct, kw_only=True):
     released: int = 0
     skipped: dict[str, int] = {}
     """By cause: unreadable, not_verified, repeated, believed_already, released_meanwhile."""
-    first_position: str | None = None
-    last_position: str | None = None
+    first_position: int | None = None
+    last_position: int | None = None
     dry_run: bool = False
 
 
@@ -121,8 +121,8 @@ def release_by_filter(
             subject = {"filter": _shown(wish), "released": len(pairs)}
             positions = _append(connection, schema, pairs, actor, subject)
         report.released += len(pairs)
-        report.first_position = report.first_position or str(positions[0])
-        report.last_position = str(positions[-1])
+        report.first_position = report.first_position or positions[0]
+        report.last_position = positions[-1]
     return report
 
 

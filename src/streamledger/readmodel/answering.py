@@ -121,7 +121,7 @@ def timeline_entry(row: TimelineRow, event: LedgerEvent | None) -> TimelineEntry
         at=instant_ms(row.at_ms),
         until=instant_ms(row.until_ms) if row.until_ms != row.at_ms else None,
         kind=row.kind,
-        position=str(row.position),
+        position=row.position,
         received_at=instant_ms(row.received_ms),
         delay_ms=row.received_ms - happened_ms,
         deliveries=row.deliveries,
@@ -168,7 +168,7 @@ def ledger_entry(event: LedgerEvent) -> LedgerEntry:
     obj, mended = parse_object(event.delivery.body)
     envelope = read_envelope(event.delivery.body) if is_notification(event.name) else None
     return LedgerEntry(
-        position=str(event.position),
+        position=event.position,
         name=event.name,
         stream_id=envelope.stream_id if envelope else None,
         sequence=envelope.sequence if envelope else None,
@@ -189,8 +189,8 @@ def projection_status(row: Sequence[Any], now_ms: int) -> ProjectionStatus:
         lag_s = max(0.0, round(now_ms / 1000 - waiting_since_us / 1e6, 3))
     return ProjectionStatus(
         name=name,
-        position=str(position),
-        head=str(head),
+        position=position,
+        head=head,
         lag_events=lag_events,
         lag_s=lag_s,
         digest=digest,

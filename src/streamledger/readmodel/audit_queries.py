@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from psycopg import AsyncConnection
@@ -223,7 +223,7 @@ def aside_sql(in_stream: str = "") -> str:
 def _of_ledger(row: DeliveryRow, first: DeliveryRow | None) -> Suspicious:
     return Suspicious(
         class_=row.judged_as,
-        position=str(row.position),
+        position=row.position,
         received_at=instant_ms(row.received_ms),
         stream_id=row.stream_id or None,
         sequence=row.sequence or None,
@@ -253,9 +253,9 @@ def _of_quarantine(class_: str, aside: SetAsideDelivery, first: DeliveryRow | No
     )
 
 
-def _first(first: DeliveryRow | None) -> dict[str, str | None]:
+def _first(first: DeliveryRow | None) -> dict[str, Any]:
     return {
-        "first_position": str(first.position) if first else None,
+        "first_position": first.position if first else None,
         "first_received_at": instant_ms(first.received_ms) if first else None,
         "first_source_ip": first.source_ip if first else None,
     }

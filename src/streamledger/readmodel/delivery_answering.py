@@ -61,10 +61,10 @@ class Quarantined(msgspec.Struct, frozen=True):
 def delivery_answer(row: DeliveryRow, first_ip: str | None) -> DeliveryAnswer:
     """A delivery as it is shown."""
     return DeliveryAnswer(
-        position=str(row.position),
+        position=row.position,
         class_=row.judged_as,
         try_=row.try_number,
-        first_position=str(row.first_position),
+        first_position=row.first_position,
         stream_id=row.stream_id or None,
         sequence=row.sequence or None,
         event_type=row.event_type,
@@ -89,7 +89,7 @@ def notification_summary(row: NotificationRow) -> NotificationSummary:
     return NotificationSummary(
         kind=row.kind,
         key=redact(row.key),
-        first_position=str(row.first_position),
+        first_position=row.first_position,
         deliveries=row.deliveries,
         contents=1 + len(row.other_contents or ()),
     )
@@ -117,8 +117,8 @@ def set_aside(row: Quarantined, known: NotificationRow | None) -> SetAsideDelive
         event_type=row.event_type,
         stream_id=row.stream_id,
         sequence=row.sequence,
-        first_position=str(known.first_position) if known else None,
-        released_position=None if row.released_position is None else str(row.released_position),
+        first_position=known.first_position if known else None,
+        released_position=row.released_position,
         evidence=evidence,
         in_words=in_words(
             evidence,

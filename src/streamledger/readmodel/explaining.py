@@ -53,7 +53,7 @@ async def explain(
         if decided is not None:
             attributions.append(
                 AttributionExplanation(
-                    position=str(row.position),
+                    position=row.position,
                     kind=row.kind,
                     key=redact(row.key),
                     at=instant_ms(row.at_ms),

@@ -78,12 +78,12 @@ class QuarantineQueries:
 
 def _facts(row: Quarantined) -> dict[str, Any]:
     released = None
-    if row.released_at_us is not None:
+    if row.released_at_us is not None and row.released_position is not None:
         released = ReleaseNote(
             at=instant_us(row.released_at_us),
             by=row.released_by or "",
             reason=row.release_reason or "",
-            position=str(row.released_position),
+            position=row.released_position,
         )
     return {
         "id": row.id,

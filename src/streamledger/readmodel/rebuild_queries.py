@@ -120,7 +120,7 @@ class RebuildQueries:
         items = [
             ParkedEvent(
                 projection=name,
-                position=str(position),
+                position=position,
                 error=redact(error),  # it may quote what was sent
                 version=version,
                 tries=tries,

@@ -56,7 +56,7 @@ def heartbeat_text(position: int) -> bytes:
 
 def dropped_text(position: int) -> bytes:
     """The last word to a reader that did not keep up. Its id is the place to resume from."""
-    return b'id: %d\nevent: dropped\ndata: {"resume_after":"%d"}\n\n' % (position, position)
+    return b'id: %d\nevent: dropped\ndata: {"resume_after":%d}\n\n' % (position, position)
 
 
 async def event_stream(

@@ -46,7 +46,7 @@ STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
     DeliveryUnknown: HTTPStatus.NOT_FOUND,
     RebuildUnknown: HTTPStatus.NOT_FOUND,
     SessionAmbiguous: HTTPStatus.CONFLICT,
-    PositionNotReached: HTTPStatus.GATEWAY_TIMEOUT,
+    PositionNotReached: HTTPStatus.CONFLICT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
     TooManyReaders: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -38,11 +38,11 @@ async def live() -> dict[str, str]:
 @get("/health/ready", tags=["health"], summary="Can deliveries be kept")
 async def ready(
     queries: NamedDependency[Queries], rebuilds: NamedDependency[RebuildQueries]
-) -> Response[dict[str, str]]:
+) -> Response[dict[str, str | int]]:
     """200 when the store answers, 503 with the cause when it does not; parked events do not hinder intake."""
     try:
         position = await queries.position()
         parked = await rebuilds.parked_count()
     except StoreUnavailable as error:
         return Response({"status": "unavailable", "cause": str(error)}, status_code=503)
-    return Response({"status": "ready", "position": str(position), "parked": str(parked)})
+    return Response({"status": "ready", "position": position, "parked": parked})

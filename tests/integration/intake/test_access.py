@@ -61,7 +61,7 @@ def guarded(app: Litestar) -> Iterator[tuple[str, str, Any]]:
 
 def path_of(template: str, facts: dict[str, str]) -> str:
     """A path with its parameters filled in; what the facts do not know is 1."""
-    return re.sub(r"\{(\w+):\w+\}", lambda found: facts.get(found[1], "1"), template)
+    return re.sub(r"\{(\w+):\w+\}", lambda found: str(facts.get(found[1], 1)), template)
 
 
 def test_no_route_is_without_its_guard_and_what_changes_something_is_for_administrators(
@@ -163,7 +163,7 @@ def test_no_secret_is_in_any_answer_of_scope_read_and_all_of_them_in_those_of_sc
             facts = {
                 "sequence": "2210464508206756938",
                 "stream_id": "room-1",
-                "position": str(rows(database, "SELECT min(notification_id) FROM ledger_events")[0][0]),
+                "position": rows(database, "SELECT min(notification_id) FROM ledger_events")[0][0],
             }
             ids = [row[0] for row in rows(database, "SELECT id::text FROM quarantine")]
             assert len(ids) == 6

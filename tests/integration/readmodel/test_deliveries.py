@@ -110,7 +110,7 @@ def test_a_replayed_delivery_changes_no_session_and_is_found_with_its_first_besi
     assert sessions_of(database) == before
     found = listed(database, class_=DeliveryClass.REPLAY)
     assert sorted(int(each.position) for each in found) == replays
-    assert {each.first_position for each in found} == {str(positions[0])}
+    assert {each.first_position for each in found} == {positions[0]}
     assert [each.evidence.address for each in found] == ["same", "same", "other"]
     detail = ask(database, lambda queries: queries.delivery(replays[2]))
     assert [int(each.delivery.position) for each in detail.same_notification] == [
@@ -164,7 +164,7 @@ def test_a_conflict_names_what_differs_with_both_values_and_no_secret(
     assert shown["stream_param"] == ("txSecret=REDACTED&txTime=1", "txSecret=REDACTED&txTime=2")
     assert detail.body["stream_param"] == "txSecret=REDACTED&txTime=2"
     assert detail.notification.contents == 2
-    assert detail.same_notification[0].delivery.first_position == str(first)
+    assert detail.same_notification[0].delivery.first_position == first
 
 
 def test_a_session_has_the_deliveries_that_name_it_and_those_attributed_to_it(

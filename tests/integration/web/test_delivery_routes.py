@@ -47,10 +47,10 @@ def test_a_list_has_the_shape_of_the_contract(client: TestClient[Any], positions
     assert answer.json() == {
         "items": [
             {
-                "position": str(positions[1]),
+                "position": positions[1],
                 "class": "retry",
                 "try": 1,
-                "first_position": str(positions[0]),
+                "first_position": positions[0],
                 "stream_id": "room",
                 "sequence": "77",
                 "event_type": 1,
@@ -95,7 +95,7 @@ def test_one_delivery_stands_beside_all_others_and_shows_no_secret(
     assert detail["notification"] == {
         "kind": "push_started",
         "key": "77",
-        "first_position": str(positions[0]),
+        "first_position": positions[0],
         "deliveries": 3,
         "contents": 1,
     }

@@ -118,8 +118,8 @@ def test_an_explanation_names_positions_and_pages_through_attributions(
 ) -> None:
     explained = get(client, f"{SEQUENCE}/explain", limit=1)
     fields = {field["field"]: field for field in explained["fields"]}
-    assert fields["started_at"]["positions"] == [str(positions[0])]
-    assert fields["stop"]["positions"] == [str(positions[4])]
+    assert fields["started_at"]["positions"] == [positions[0]]
+    assert fields["stop"]["positions"] == [positions[4]]
     assert "abc" not in msgspec.json.encode(explained).decode()
     first = explained["attributions"]["items"]
     cursor = explained["attributions"]["next_cursor"]

@@ -222,7 +222,7 @@ def test_a_reader_that_does_not_keep_up_is_dropped_and_can_resume_where_it_was()
             assert b"id: 4\n" in await first
             memory.add(count=50)  # and it does not read
             await until(lambda: slow.dropped)
-            assert await anext(sent) == b'id: 4\nevent: dropped\ndata: {"resume_after":"4"}\n\n'
+            assert await anext(sent) == b'id: 4\nevent: dropped\ndata: {"resume_after":4}\n\n'
             with pytest.raises(StopAsyncIteration):
                 await anext(sent)
             assert tail.readers == 0

@@ -46,7 +46,7 @@ SESSION = Session(
     screenshots=ScreenshotTotals(),
     deliveries=DeliveryTotals(),
     anomalies=[],
-    position="9",
+    position=9,
 )
 
 
@@ -62,7 +62,7 @@ def session(begin_s: int | None, end_s: int | None, state: str = "ended", sequen
 
 def entry(kind: str, at_s: int, until_s: int | None = None, **more: Any) -> TimelineEntry:
     given = {
-        "position": str(at_s),
+        "position": at_s,
         "delay_ms": 1000,
         "deliveries": 1,
         "detail": {},
