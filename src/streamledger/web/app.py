@@ -9,7 +9,6 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 
 from streamledger.domain.errors import StreamledgerError
 from streamledger.operations.receive import Receiver
@@ -25,9 +24,11 @@ from streamledger.readmodel.stream_queries import StreamQueries
 from streamledger.readmodel.system_queries import SystemQueries
 from streamledger.version import __version__
 from streamledger.web import problems
+from streamledger.web.asking import refuse_unknown_parameters
 from streamledger.web.auth import Tokens, may_read
 from streamledger.web.callbacks import Callbacks, callback_routes
 from streamledger.web.deliveries import DeliveriesController
+from streamledger.web.description import DescriptionPlugin
 from streamledger.web.events import follow_events
 from streamledger.web.metrics import metrics
 from streamledger.web.moments import ExplanationController
@@ -156,6 +157,7 @@ def create_app(
         ],
         dependencies={"deliveries": Provide(deliveries), "audit": Provide(audit)},
         guards=[may_read],
+        before_request=refuse_unknown_parameters,
     )
     return Litestar(
         route_handlers=[*callback_routes(), guarded, live, ready, metrics, *page_routes()],
@@ -180,7 +182,7 @@ def create_app(
             title="streamledger",
             version=__version__,
             path="/schema",
-            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],  # the others load from a CDN
+            render_plugins=[DescriptionPlugin()],
         ),
         request_max_body_size=options.body_bytes_max,
         logging_config=None,

@@ -2,12 +2,13 @@
 
 import hmac
 import logging
-from asyncio import sleep
+from asyncio import Event, sleep
 from typing import Any, Final
 
 import msgspec
 from litestar import Litestar, asgi
 from litestar.enums import ScopeType
+from litestar.exceptions import NotFoundException
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
@@ -194,7 +195,7 @@ class HotPath:
     """The application with the intake before its router: a callback meets no middleware on its way.
 
     With and without a path token; the route of `callback_routes` answers the same, it is what the router
-    knows of the intake.
+    knows of the intake. HEAD is answered as GET is, without the body, which the server leaves out.
     """
 
     def __init__(self, application: Litestar) -> None:
@@ -207,15 +208,37 @@ class HotPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Any ASGI connection."""
-        if scope["type"] == ScopeType.HTTP and scope["path"].startswith(PATH):
-            slash, token = scope["path"][len(PATH) :][:1], scope["path"][len(PATH) + 1 :]
-            if not slash:
-                await self._application.state.callbacks.answer(scope, receive, send, None)
-                return
-            if slash == "/" and token and "/" not in token:
-                await self._application.state.callbacks.answer(scope, receive, send, token)
+        if scope["type"] == ScopeType.HTTP:
+            if scope["path"].startswith(PATH):
+                slash, token = scope["path"][len(PATH) :][:1], scope["path"][len(PATH) + 1 :]
+                if not slash:
+                    await self._application.state.callbacks.answer(scope, receive, send, None)
+                    return
+                if slash == "/" and token and "/" not in token:
+                    await self._application.state.callbacks.answer(scope, receive, send, token)
+                    return
+            if scope["method"] == "HEAD":
+                await self._answer_head(scope, receive, send)
                 return
         await self._application(scope, receive, send)
+
+    async def _answer_head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = Event()
+
+        async def send_head(message: Any) -> None:
+            if begun.is_set():
+                return
+            if message["type"] == "http.response.start":
+                await send(message)
+                begun.set()
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        async def receive_end() -> Any:
+            # What would stream for ever ends here: to it the client has hung up after the head.
+            message: Any = await receive() if not begun.is_set() else {"type": "http.disconnect"}
+            return message
+
+        await self._application({**scope, "method": "GET"}, receive_end, send_head)  # type: ignore[arg-type]
 
 
 def callback_routes() -> list[ASGIRouteHandler]:
@@ -224,7 +247,9 @@ def callback_routes() -> list[ASGIRouteHandler]:
     # A mount, because Litestar's router ends in a KeyError on an @asgi path with a parameter in it.
     @asgi([PATH], is_mount=True, copy_scope=False)
     async def receive_delivery(scope: Scope, receive: Receive, send: Send) -> None:
-        token = scope["path"].strip("/") or None  # what follows the path of the mount
-        await scope["litestar_app"].state.callbacks.answer(scope, receive, send, token)
+        rest = scope["path"]  # what follows the path of the mount
+        if not rest.startswith("/"):  # to a mount /callbacks/tencentX begins with /callbacks/tencent, too
+            raise NotFoundException(f"no such path: {PATH}{rest.rstrip('/')[:200]}")
+        await scope["litestar_app"].state.callbacks.answer(scope, receive, send, rest.strip("/") or None)
 
     return [receive_delivery]

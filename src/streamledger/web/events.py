@@ -16,6 +16,7 @@ from streamledger.web import parameters as given
 
 HEARTBEAT_S: Final = 15.0
 """Proxies cut connections that are silent for long, 60 s as a rule."""
+MEDIA_TYPE: Final = "text/event-stream"
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",  # nginx would hold the events back
@@ -70,7 +71,12 @@ async def event_stream(
         yield dropped_text(subscription.position)
 
 
-@get("/v1/events/live", tags=["ledger"], summary="Events as they come, as server-sent events")
+@get(
+    "/v1/events/live",
+    tags=["ledger"],
+    summary="Events as they come, as server-sent events",
+    media_type=MEDIA_TYPE,
+)
 async def follow_events(
     request: Request[Any, Any, Any],
     tail: NamedDependency[Tail],
@@ -91,4 +97,4 @@ async def follow_events(
     subscription = Subscription(
         FeedFilter(stream_id=stream_id, kinds=frozenset(kinds) if kinds else None), position
     )
-    return Stream(event_stream(tail, subscription), media_type="text/event-stream", headers=HEADERS)
+    return Stream(event_stream(tail, subscription), media_type=MEDIA_TYPE, headers=HEADERS)

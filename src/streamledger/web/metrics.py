@@ -10,12 +10,13 @@ from litestar.di import NamedDependency
 from streamledger.readmodel.system_queries import SystemQueries, SystemState
 from streamledger.web.auth import may_read
 
-MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+MEDIA_TYPE: Final = "text/plain; version=0.0.4"
+"""The framework adds the charset."""
 
 Sample = tuple[Mapping[str, str], float]
 
 
-@get("/metrics", tags=["health"], summary="Metrics for Prometheus", guards=[may_read])
+@get("/metrics", tags=["health"], summary="Metrics for Prometheus", guards=[may_read], media_type=MEDIA_TYPE)
 async def metrics(system: NamedDependency[SystemQueries], state: State) -> Response[bytes]:
     """Counters of the ledger, the same from every worker; the queue is the answering worker's own."""
     text = exposition(await system.state(), state.queue_length())

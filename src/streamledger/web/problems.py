@@ -6,7 +6,12 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
 
 from streamledger.domain.errors import (
     CursorInvalid,
@@ -26,12 +31,13 @@ from streamledger.ledger.quarantine import QuarantinedUnknown
 from streamledger.operations.release import KeyUnknown, ReleaseImpossible
 from streamledger.readmodel.feed import TooManyReaders
 from streamledger.readmodel.rebuild.record import RebuildUnknown
+from streamledger.web.asking import fault_in_words
 
 logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
-PARAMETER_OF_VARIABLE: Final = {"session_state": "state"}
+PATH_CHARACTERS_SHOWN_MAX: Final = 200
 
 STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
     MalformedBody: HTTPStatus.BAD_REQUEST,
@@ -73,7 +79,11 @@ def answer(status: int, detail: str, **facts: Any) -> Response[bytes]:
 def streamledger_error(_: Request[Any, Any, Any], error: StreamledgerError) -> Response[bytes]:
     """Any error of ours."""
     status = STATUS_OF.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
-    facts = {name: str(value) for name, value in error.facts.items() if name not in ("cause",)}
+    facts = {
+        name: value if isinstance(value, int | float) else str(value)
+        for name, value in error.facts.items()
+        if name != "cause"
+    }
     return answer(status, str(error), **facts)
 
 
@@ -83,14 +93,15 @@ def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respons
         logger.error("%s at %s %s", error.detail, request.method, request.scope["path"], exc_info=error)
     facts: dict[str, Any] = {}
     detail = error.detail
-    if isinstance(error, ValidationException) and error.extra:
-        # The framework names the handler's variable where it differs from the parameter.
-        facts["errors"] = [
-            {**fault, "key": PARAMETER_OF_VARIABLE.get(fault["key"], fault["key"])}
-            if isinstance(fault, dict) and "key" in fault
-            else fault
-            for fault in error.extra
-        ]
+    match error:
+        case ValidationException(extra=list(faults)) if faults:
+            facts["errors"] = errors = [fault_in_words(request, fault) for fault in faults]
+            detail = "; ".join(_sentence(each) for each in errors)
+        case NotFoundException(detail="Not Found"):
+            detail = f"no such path: {request.scope['path'][:PATH_CHARACTERS_SHOWN_MAX]}"
+        case MethodNotAllowedException():
+            allowed = {name.lower(): value for name, value in (error.headers or {}).items()}
+            detail = f"expected {allowed.get('allow', 'another method')}"
     response = answer(error.status_code, detail, **facts)
     response.headers.update(error.headers or {})  # Allow of a 405, WWW-Authenticate of a 401
     return response
@@ -100,3 +111,8 @@ def unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Respo
     """A fault of ours: logged with its cause, told without it."""
     logger.error("unexpected error at %s %s", request.method, request.scope["path"], exc_info=error)
     return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "streamledger made a mistake; its log has the cause")
+
+
+def _sentence(fault: dict[str, str]) -> str:
+    sentence = f"{fault['name']}: expected {fault['expected']}"
+    return f"{sentence}, got {fault['got']}" if "got" in fault else sentence

@@ -5,9 +5,13 @@ second call is a tenth of the worker's time (benchmarks/ingest).
 """
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from streamledger.web.problems import PROBLEM_TYPE, problem
 
 
 class _Gathering:
@@ -42,3 +46,17 @@ class OneWriteProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A client has connected."""
         super().connection_made(_Gathering(transport, self.loop))  # type: ignore[arg-type]  # it delegates
+
+    def send_400_response(self, msg: str) -> None:
+        """Something that is no HTTP, or a method that HTTP does not know: a problem like all others."""
+        body = msgspec.json.encode(problem(HTTPStatus.BAD_REQUEST, HTTPStatus.BAD_REQUEST.phrase, msg))
+        head = "HTTP/1.1 400 Bad Request\r\n" + "".join(
+            f"{name}: {value}\r\n"
+            for name, value in (
+                ("content-type", PROBLEM_TYPE),
+                ("content-length", len(body)),
+                ("connection", "close"),
+            )
+        )
+        self.transport.write(head.encode() + b"\r\n" + body)
+        self.transport.close()

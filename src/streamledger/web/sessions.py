@@ -88,8 +88,11 @@ class SessionsController(Controller):
         known_at: moments.KnownAtText = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
+        min_position: given.MinPosition = None,
     ) -> Page[TimelineEntry]:
         """The recording files attributed to the session, by the start of their content."""
+        if min_position is not None:
+            await queries.wait_for(min_position)
         if (moment := moments.asked(as_of, known_at)) is not None:
             return await PastQueries(queries).timeline(
                 sequence, moment, stream_id, Kind.RECORDING, limit, cursor
@@ -106,8 +109,11 @@ class SessionsController(Controller):
         known_at: moments.KnownAtText = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
+        min_position: given.MinPosition = None,
     ) -> Page[TimelineEntry]:
         """The screenshots attributed to the session."""
+        if min_position is not None:
+            await queries.wait_for(min_position)
         if (moment := moments.asked(as_of, known_at)) is not None:
             return await PastQueries(queries).timeline(
                 sequence, moment, stream_id, Kind.SCREENSHOT, limit, cursor

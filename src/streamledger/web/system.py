@@ -1,13 +1,19 @@
 """The ledger's events, the projections' progress, and health."""
 
-from litestar import Controller, Response, get
+from typing import Final
+
+import msgspec
+from litestar import Controller, get
 from litestar.di import NamedDependency
 
 from streamledger.domain.answers import LedgerEntry, ProjectionStatus
-from streamledger.domain.errors import StoreUnavailable
+from streamledger.readmodel.cursors import decode_cursor, encode_cursor
 from streamledger.readmodel.queries import LIMIT_DEFAULT, Page, Queries
 from streamledger.readmodel.rebuild_queries import RebuildQueries
 from streamledger.web import parameters as given
+
+EVENTS: Final = "events"
+"""The list that its cursors name."""
 
 
 class LedgerController(Controller):
@@ -18,10 +24,18 @@ class LedgerController(Controller):
 
     @get("/events", summary="Events after a position")
     async def list_events(
-        self, queries: NamedDependency[Queries], after: given.After = 0, limit: given.Limit = LIMIT_DEFAULT
+        self,
+        queries: NamedDependency[Queries],
+        after: given.After = 0,
+        limit: given.Limit = LIMIT_DEFAULT,
+        cursor: given.Cursor = None,
     ) -> Page[LedgerEntry]:
-        """The ledger in order. Go on with the last event's position: positions rise, with gaps."""
-        return Page(await queries.events(after, limit))
+        """The ledger in order. Go on with the last position, or the cursor: positions rise, with gaps."""
+        if cursor is not None:
+            after = decode_cursor(EVENTS, cursor, (int,))[0]
+        found = await queries.events(after, limit + 1)
+        more, items = len(found) > limit, found[:limit]
+        return Page(items, encode_cursor(EVENTS, [items[-1].position]) if more else None)
 
     @get("/projections", summary="Progress of the projections")
     async def list_projections(self, queries: NamedDependency[Queries]) -> Page[ProjectionStatus]:
@@ -35,14 +49,17 @@ async def live() -> dict[str, str]:
     return {"status": "live"}
 
 
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """The store answers: deliveries can be kept."""
+
+    status: str = "ready"
+    position: int
+    """Up to which the sessions have taken the ledger in."""
+    parked: int
+    """Events that a projection could not take in; they do not hinder the intake."""
+
+
 @get("/health/ready", tags=["health"], summary="Can deliveries be kept")
-async def ready(
-    queries: NamedDependency[Queries], rebuilds: NamedDependency[RebuildQueries]
-) -> Response[dict[str, str | int]]:
-    """200 when the store answers, 503 with the cause when it does not; parked events do not hinder intake."""
-    try:
-        position = await queries.position()
-        parked = await rebuilds.parked_count()
-    except StoreUnavailable as error:
-        return Response({"status": "unavailable", "cause": str(error)}, status_code=503)
-    return Response({"status": "ready", "position": position, "parked": parked})
+async def ready(queries: NamedDependency[Queries], rebuilds: NamedDependency[RebuildQueries]) -> Readiness:
+    """200 when the store answers, 503 with the cause when it does not."""
+    return Readiness(position=await queries.position(), parked=await rebuilds.parked_count())

@@ -1,0 +1,91 @@
+"""What a request asks with: query parameters that no route knows are refused, faults are told in words."""
+
+import enum
+import typing
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+from litestar import Request
+from litestar.handlers import BaseRouteHandler
+from litestar.params import HeaderParameter, ParameterKwarg
+
+from streamledger.domain.errors import ParameterInvalid
+
+SHOWN_CHARACTERS_MAX: Final = 64
+
+
+async def refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
+    """Raises ParameterInvalid: a misspelt filter that was passed over would answer with everything."""
+    known = _query_parameters(request.route_handler)
+    for name in request.query_params:
+        if name not in known:
+            raise ParameterInvalid(
+                name=name[:SHOWN_CHARACTERS_MAX],
+                expected=f"one of the parameters {', '.join(sorted(known))}" if known else "no parameter",
+                got="one that this call does not know",
+            )
+
+
+def fault_in_words(request: Request[Any, Any, Any], fault: dict[str, str]) -> dict[str, str]:
+    """One fault that the framework found: the parameter's own name, what was expected, and what came."""
+    variable = fault.get("key", "")
+    where = fault.get("source", "query")
+    message = fault.get("message", "").replace("`", "").removesuffix(" | null")
+    if where == "body":
+        if variable == "data" and message == "'data'":  # the framework's word for a body that is not there
+            return {"name": "body", "source": where, "expected": "a JSON object", "got": "nothing"}
+        expected, _, came = message.partition(", got ")
+        if expected.startswith("Expected "):
+            expected = expected.removeprefix("Expected ")
+        else:  # such as "Object contains unknown field"
+            expected, came = "what /schema describes", message[:1].lower() + message[1:]
+        named = {"name": "body" if variable == "data" else variable, "source": where, "expected": expected}
+        return named | ({"got": came} if came else {})
+    name = _name_of(request.route_handler, variable)
+    elsewhere: dict[str, Mapping[str, Any]] = {"path": request.path_params, "header": request.headers}
+    got = elsewhere.get(where, request.query_params).get(name)
+    expected = message.partition(", got ")[0].removeprefix("Expected ").removesuffix(" | null")
+    if choices := _choices(request.route_handler, variable):
+        expected = f"one of {', '.join(choices)}"
+    return {
+        "name": name,
+        "source": where,
+        "expected": expected,
+        "got": "nothing" if got is None else repr(str(got)[:SHOWN_CHARACTERS_MAX]),
+    }
+
+
+@cache
+def _query_parameters(handler: BaseRouteHandler) -> frozenset[str]:
+    dependencies = handler.resolve_dependencies()
+    return frozenset(
+        _name_of(handler, variable)
+        for variable, field in handler.parsed_fn_signature.parameters.items()
+        if isinstance(field.kwarg_definition, ParameterKwarg)
+        and not isinstance(field.kwarg_definition, HeaderParameter)
+        and variable not in dependencies
+    )
+
+
+def _name_of(handler: BaseRouteHandler, variable: str) -> str:
+    field = handler.parsed_fn_signature.parameters.get(variable)
+    definition = None if field is None else field.kwarg_definition
+    name: str | None = definition.name if isinstance(definition, ParameterKwarg) else None
+    return name or variable
+
+
+def _choices(handler: BaseRouteHandler, variable: str) -> list[str]:
+    """The values that an enumeration allows; none for a parameter of another type."""
+    field = handler.parsed_fn_signature.parameters.get(variable)
+    return [] if field is None else list(_members(field.annotation))
+
+
+def _members(annotation: Any) -> typing.Iterator[str]:
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        yield from (str(member.value) for member in annotation)
+    elif typing.get_origin(annotation) is typing.Literal:
+        yield from map(str, typing.get_args(annotation))
+    else:
+        for part in typing.get_args(annotation):
+            yield from _members(part)
