@@ -238,7 +238,8 @@ class HotPath:
             message: Any = await receive() if not begun.is_set() else {"type": "http.disconnect"}
             return message
 
-        await self._application({**scope, "method": "GET"}, receive_end, send_head)  # type: ignore[arg-type]
+        as_get: Any = {**scope, "method": "GET"}
+        await self._application(as_get, receive_end, send_head)
 
 
 def callback_routes() -> list[ASGIRouteHandler]:
