@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import psycopg
@@ -38,10 +38,12 @@ from streamledger.readmodel.system_queries import SystemQueries
 from streamledger.settings import Secret, Settings
 from streamledger.tencent.redaction import also_redact
 from streamledger.tencent.signature import CallbackKey
-from streamledger.web.app import WebOptions, WebServices, create_app
-from streamledger.web.auth import SCOPES, ApiToken, Tokens
-from streamledger.web.callbacks import HotPath
 from streamledger.web.senders import Network, Senders, networks_of
+
+if TYPE_CHECKING:  # half of a command's start is the web framework: only what serves loads it
+    from streamledger.web.app import WebServices
+    from streamledger.web.auth import ApiToken
+    from streamledger.web.callbacks import HotPath
 
 POOL_SIZE_MAX: Final = 8
 """Connections for queries, per web process."""
@@ -105,8 +107,10 @@ def callback_keys(secret: Secret | None) -> list[CallbackKey]:
     return keys
 
 
-def api_tokens(secret: Secret | None) -> list[ApiToken]:
+def api_tokens(secret: Secret | None) -> "list[ApiToken]":
     """The tokens of the setting api_tokens: comma-separated, each `name:scope:token`."""
+    from streamledger.web.auth import SCOPES, ApiToken  # noqa: PLC0415  # the framework, see above
+
     tokens = []
     for part in _parts(secret):
         name, scope, text = [*part.split(":", 2), "", ""][:3]
@@ -248,8 +252,12 @@ async def open_following(settings: Settings, database: Database) -> AsyncIterato
         await pool.close()
 
 
-def create_web_app(settings: Settings, database: Database) -> HotPath:
+def create_web_app(settings: Settings, database: Database) -> "HotPath":
     """The web application of one worker process."""
+    from streamledger.web.app import WebOptions, WebServices, create_app  # noqa: PLC0415  # see above
+    from streamledger.web.auth import ApiToken, Tokens  # noqa: PLC0415  # see above
+    from streamledger.web.callbacks import HotPath  # noqa: PLC0415  # see above
+
     fixed_tokens = api_tokens(settings.api_tokens)
     ring = key_ring(settings)
     trust = Trust(
@@ -260,7 +268,7 @@ def create_web_app(settings: Settings, database: Database) -> HotPath:
     )
 
     @asynccontextmanager
-    async def services() -> AsyncIterator[WebServices]:
+    async def services() -> "AsyncIterator[WebServices]":
         async with (
             open_following(settings, database) as following,
             open_queries(settings, database, projected=following.listener.projected) as queries,

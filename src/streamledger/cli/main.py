@@ -1,24 +1,13 @@
 """The `streamledger` command: its group, and how errors end it: a sentence and a code, never a traceback."""
 
+import importlib
 import os
 import sys
 import traceback
+from typing import Final
 
 import click
 
-from streamledger.cli.audit import audit
-from streamledger.cli.demo import demo
-from streamledger.cli.doctor import doctor
-from streamledger.cli.parked import parked
-from streamledger.cli.quarantine import quarantine
-from streamledger.cli.rebuild import rebuild_command
-from streamledger.cli.serve import serve
-from streamledger.cli.session import explain_command, session
-from streamledger.cli.sessions import sessions, timeline
-from streamledger.cli.simulate import simulate
-from streamledger.cli.token import token
-from streamledger.cli.transfer import export_command, import_command
-from streamledger.cli.verify import verify
 from streamledger.domain.errors import StreamledgerError
 from streamledger.version import __version__
 
@@ -26,7 +15,44 @@ EXIT_UNEXPECTED = 70
 EXIT_INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+COMMANDS: Final = {
+    "serve": "serve:serve",
+    "demo": "demo:demo",
+    "simulate": "simulate:simulate",
+    "sessions": "sessions:sessions",
+    "session": "session:session",
+    "timeline": "sessions:timeline",
+    "explain": "session:explain_command",
+    "audit": "audit:audit",
+    "quarantine": "quarantine:quarantine",
+    "token": "token:token",
+    "doctor": "doctor:doctor",
+    "rebuild": "rebuild:rebuild_command",
+    "verify": "verify:verify",
+    "parked": "parked:parked",
+    "export": "transfer:export_command",
+    "import": "transfer:import_command",
+}
+"""Module below `streamledger.cli` and name in it, of each command."""
+
+
+class _Commands(click.Group):
+    """Loads a command when it is asked for: to load all takes longer than most of them take."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        found: click.Command = getattr(importlib.import_module(f"streamledger.cli.{module}"), name)
+        return found
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="streamledger")
 def cli() -> None:
     """Receives Tencent Cloud live callbacks and builds one true session per push.
@@ -34,27 +60,6 @@ def cli() -> None:
     Settings come from --flags, STREAMLEDGER_* in the environment, or a TOML file (docs/settings.md).
     Exit codes: 0 done, 1 failed, 2 wrong usage or setting, 3 store or server unreachable, 4 not found.
     """
-
-
-for command in (
-    serve,
-    demo,
-    simulate,
-    sessions,
-    session,
-    timeline,
-    explain_command,
-    audit,
-    quarantine,
-    token,
-    doctor,
-    rebuild_command,
-    verify,
-    parked,
-    export_command,
-    import_command,
-):
-    cli.add_command(command)
 
 
 def main() -> None:
