@@ -6,7 +6,7 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -35,6 +35,9 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 def _about(text: str, *, ge: int | None = None, le: int | None = None) -> msgspec.Meta:
@@ -165,7 +168,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     readers_max: Annotated[
         int, _about("Readers of the event feed and live pages per web process; more are answered 503.", ge=1)
     ] = 2000
-    log_level: Annotated[str, _about("debug, info, warning or error.")] = "info"
+    log_level: Annotated[LogLevel, _about("debug, info, warning or error.")] = "info"
 
 
 FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}
@@ -229,6 +232,11 @@ def _convert(field: str, shown_name: str, value: object) -> object:
         return Secret(value) if value else None
     if Path in kinds:
         return Path(str(value)) if value or type(None) not in kinds else None
+    if typing.get_origin(wanted) is Literal:
+        chosen, choices = str(value).lower(), typing.get_args(wanted)
+        if chosen not in choices:
+            raise SettingInvalid(name=shown_name, expected=f"one of {', '.join(choices)}", got=repr(value))
+        return chosen
     if str in kinds and isinstance(value, list):
         value = ",".join(str(each) for each in value)
     try:

@@ -39,6 +39,12 @@ def test_a_switch_is_read_from_the_usual_words(text: str, expected: bool) -> Non
     assert settings.load({"STREAMLEDGER_INSECURE": text}).insecure is expected
 
 
+def test_a_log_level_is_one_of_four_in_any_case() -> None:
+    assert settings.load({"STREAMLEDGER_LOG_LEVEL": "WARNING"}).log_level == "warning"
+    with pytest.raises(SettingInvalid, match="STREAMLEDGER_LOG_LEVEL: expected one of debug, info"):
+        settings.load({"STREAMLEDGER_LOG_LEVEL": "loud"})
+
+
 def test_a_secret_shows_itself_to_nobody() -> None:
     loaded = settings.load({"STREAMLEDGER_CALLBACK_KEYS": "main:topsecret"})
     assert "topsecret" not in repr(loaded)

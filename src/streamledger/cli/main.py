@@ -65,7 +65,7 @@ def cli() -> None:
 def main() -> None:
     """Entry point of the installed command."""
     try:
-        cli.main(prog_name="streamledger", standalone_mode=False)
+        code = cli.main(prog_name="streamledger", standalone_mode=False)
     except StreamledgerError as error:
         _fail(str(error), error.exit_code)
     except click.ClickException as error:
@@ -83,6 +83,9 @@ def main() -> None:
             f"unexpected {type(error).__name__}: {error} (STREAMLEDGER_LOG_LEVEL=debug shows more)",
             EXIT_UNEXPECTED,
         )
+
+    if code:  # what a command ended itself with, by Context.exit: click hands it back
+        sys.exit(code)
 
 
 def _fail(sentence: str, code: int) -> None:

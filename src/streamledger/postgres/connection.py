@@ -40,13 +40,13 @@ class Database(msgspec.Struct, frozen=True):
         except psycopg.Error:
             # Not chained: libpq quotes the part it could not read, which may be the password.
             raise SettingInvalid(
-                name="database_url",
+                name="STREAMLEDGER_DATABASE_URL",
                 expected="a PostgreSQL URL or connection string",
                 got="one that cannot be parsed",
             ) from None
         if not _SCHEMA_NAME.fullmatch(self.schema):
             raise SettingInvalid(
-                name="schema",
+                name="STREAMLEDGER_DATABASE_SCHEMA",
                 expected="a letter or _, then up to 47 of a-z, 0-9 and _, not beginning with pg_",
                 got=repr(self.schema),
             )

@@ -77,7 +77,7 @@ def test_a_dsn_that_cannot_be_parsed_is_refused_without_being_quoted() -> None:
 
 @pytest.mark.parametrize("name", ["", "Ledger", "1st", "a-b", 'x"; drop', "pg_own", "a" * 49, "é", "a\n"])
 def test_a_schema_name_that_would_need_quoting_is_refused(name: str) -> None:
-    with pytest.raises(SettingInvalid, match="setting schema"):
+    with pytest.raises(SettingInvalid, match="setting STREAMLEDGER_DATABASE_SCHEMA"):
         Database("", schema=name)
 
 

@@ -1,0 +1,48 @@
+"""How the installed command ends: with a code that means something, and never with a traceback."""
+
+import pytest
+
+from tests.acceptance.serving import run
+
+NOBODY = "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--version",), 0, "streamledger"),
+        ((), 2, "Usage: streamledger"),
+        (("nope",), 2, "No such command 'nope'"),
+        (("simulate", "--url", NOBODY, "--streams", "1"), 3, f"no receiver answers at {NOBODY}"),
+        (("simulate", "--url", "ftp://x"), 2, "setting url: expected http"),
+        (("sessions", "--limit", "0"), 2, "--limit"),
+        (("sessions", "--config", "absent.toml"), 2, "expected a readable file"),
+        (
+            ("sessions", "--database-url", "postgresql://a:hush@127.0.0.1:1/x"),
+            3,
+            "the store cannot be reached",
+        ),
+        (("sessions", "--database-url", "nonsense hush"), 2, "STREAMLEDGER_DATABASE_URL"),
+    ],
+)
+def test_it_ends_with_a_sentence_and_a_code(arguments: tuple[str, ...], code: int, said: str) -> None:
+    ended = run(*arguments)
+    assert ended.returncode == code, ended
+    assert said in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "hush" not in ended.stdout + ended.stderr
+
+
+def test_every_command_explains_itself() -> None:
+    listed = run("--help").stdout.partition("Commands:\n")[2]
+    names = [line.split()[0] for line in listed.splitlines()]
+    assert {"serve", "simulate", "sessions", "timeline", "doctor", "demo"} <= set(names)
+    for name in ("serve", "simulate", "export"):
+        explained = run(name, "--help")
+        assert (explained.returncode, explained.stderr) == (0, "")
+        assert explained.stdout.startswith(f"Usage: streamledger {name} ")
+
+
+def test_a_log_level_that_does_not_exist_is_wrong_usage() -> None:
+    ended = run("sessions", log_level="loud")
+    assert (ended.returncode, "expected one of debug, info, warning, error" in ended.stderr) == (2, True)
