@@ -26,6 +26,7 @@ from streamledger.postgres.schema import migrate
 
 SYSTEM_BINARIES = Path("/usr/lib/postgresql/15/bin")
 TEMPLATE = "streamledger_template"
+SEED_VARIABLE = "HYPOTHESIS_SEED_OF_THIS_RUN"
 
 settings.register_profile("dev", deadline=None, print_blob=True)
 settings.register_profile("ci", deadline=None, print_blob=True)
@@ -34,12 +35,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 _numbers = itertools.count(1)
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Prints the seed that repeats this run; the profile `ci` draws one, `dev` leaves it to each test."""
-    seed = config.getoption("--hypothesis-seed")
-    if seed is None and os.environ.get("HYPOTHESIS_PROFILE") == "ci":
-        seed = random.randrange(2**32)
+def pytest_configure(config: pytest.Config) -> None:
+    """The profile `ci` draws one seed for all processes of a run, `dev` leaves it to each test."""
+    if config.getoption("--hypothesis-seed") is None and os.environ.get("HYPOTHESIS_PROFILE") == "ci":
+        # The processes that the tests are spread over inherit it.
+        seed = int(os.environ.setdefault(SEED_VARIABLE, str(random.randrange(2**32))))
         vars(hypothesis.core)["global_force_seed"] = seed  # what the option would set
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Prints the seed that repeats this run."""
+    seed = config.getoption("--hypothesis-seed") or os.environ.get(SEED_VARIABLE)
     return f"repeat with: --hypothesis-seed={seed}" if seed is not None else "hypothesis seed: one per test"
 
 

@@ -35,7 +35,7 @@ def test_what_begins_like_the_path_of_the_callbacks_is_not_the_intake(service: S
     ("path", "detail"),
     [
         ("/v1/sessions?stat=live", "stat: expected one of the parameters cursor, limit"),
-        ("/v1/projections?limit=5", "limit: expected no parameter"),
+        ("/v1/projections?limit=5", "limit: expected one of the parameters min_position"),
         ("/v1/sessions?limit=0", "limit: expected int >= 1, got '0'"),
         ("/v1/sessions?limit=501", "limit: expected int <= 500, got '501'"),
         ("/v1/sessions?limit=many", "limit: expected int, got 'many'"),
