@@ -30,11 +30,12 @@ def session(
     stream_id: str | None,
     as_of: str | None,
     known_at: str | None,
+    slack_s: int | None,
     as_json: bool,
     **store: object,
 ) -> None:
     """Show the session named SEQUENCE, as it is or as it was."""
-    moment = asked(as_of, known_at)
+    moment = asked(as_of, known_at, slack_s)
 
     async def question(queries: Queries) -> Session:
         if moment is not None:
@@ -70,12 +71,13 @@ def explain_command(
     stream_id: str | None,
     as_of: str | None,
     known_at: str | None,
+    slack_s: int | None,
     limit: int,
     as_json: bool,
     **store: object,
 ) -> None:
     """Tell which deliveries set each field of the session named SEQUENCE, and what they overruled."""
-    moment = asked(as_of, known_at) or Asked()
+    moment = asked(as_of, known_at, slack_s) or Asked()
 
     async def question(queries: Queries) -> Explanation:
         return await explain(PastQueries(queries), sequence, moment, stream_id, limit)

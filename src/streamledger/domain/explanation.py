@@ -53,7 +53,7 @@ OUTCOMES: Final = {
     Outcome.CHOSEN: "it belongs to this push",
     Outcome.ALTERNATIVE: "considered for the same part and not chosen",
     Outcome.OTHER_PLACE: "app or appname differ",
-    Outcome.TOO_FAR: f"further away than the slack of {SLACK_MS} ms",
+    Outcome.TOO_FAR: "further away than the slack",
     Outcome.TOUCHES_ONLY: "it comes near, and another push holds more of it",
 }
 """What each outcome means, for people."""
@@ -332,7 +332,7 @@ def explain_attribution(
     item: Item, spans: Sequence[Span], sequence: str, slack_ms: int = SLACK_MS
 ) -> tuple[Attribution | None, list[Candidate]]:
     """The decision for one session, and every push that came near or ran at the time, best first."""
-    decided = decide(item, spans)
+    decided = decide(item, spans, slack_ms)
     mine = next((each for each in decided if each.sequence == sequence), None)
     chosen = {each.sequence for each in decided}
     alternatives = {each for attribution in decided for each in attribution.alternatives}
@@ -341,7 +341,7 @@ def explain_attribution(
         if span.until_ms < span.from_ms:
             continue
         distance_ms = max(0, span.from_ms - item.until_ms, item.at_ms - span.until_ms)
-        if distance_ms > 10 * slack_ms and span.sequence not in chosen | alternatives:
+        if distance_ms > 10 * max(slack_ms, SLACK_MS) and span.sequence not in chosen | alternatives:
             continue
         scores = _scores(item, span, distance_ms)
         if span.sequence in chosen:

@@ -330,12 +330,15 @@ def _bearing(span: Span) -> tuple[object, ...]:
 
 
 def attribute(
-    workspace: Workspace, items: Mapping[FactKey, Item], spans: Mapping[str, Sequence[Span]]
+    workspace: Workspace,
+    items: Mapping[FactKey, Item],
+    spans: Mapping[str, Sequence[Span]],
+    slack_ms: int = attribution.SLACK_MS,
 ) -> None:
     """Judge each item anew against its stream's spans, and move its rows and the sessions' totals."""
     for key, item in items.items():
         rows = workspace.timeline[key]
-        decided = attribution.decide(item, spans.get(key[0], ()))
+        decided = attribution.decide(item, spans.get(key[0], ()), slack_ms)
         _move(workspace, key, rows, decided)
 
 
