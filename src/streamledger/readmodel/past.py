@@ -13,6 +13,7 @@ from streamledger.domain import session as fold
 from streamledger.domain.attribution import SLACK_MS, Item
 from streamledger.domain.notification import Kind
 from streamledger.domain.session import OPEN_END_MS, SessionState, Span
+from streamledger.domain.suspicion import recording_ended_ms
 from streamledger.readmodel import batch
 from streamledger.readmodel.answering import Found
 from streamledger.readmodel.batch import ATTRIBUTED_KINDS
@@ -226,12 +227,11 @@ async def found_of(past: PastSession) -> Found:
 
 
 def _recording_ended_ms(status: TimelineRow | None, file: TimelineRow | None) -> int | None:
-    """When the recording is known to have ended; the same as `evidence.EVIDENCE` reads from the tables."""
-    if status is not None and status.note == "record_ended":
-        return status.at_ms if file is None else max(status.at_ms, file.until_ms)
-    if file is None or (status is not None and status.at_ms > file.until_ms):
-        return None
-    return 2 * file.until_ms - file.at_ms
+    """The same as `evidence.EVIDENCE` reads from the tables."""
+    return recording_ended_ms(
+        None if status is None else (status.at_ms, status.note),
+        None if file is None else (file.at_ms, file.until_ms),
+    )
 
 
 def _sum(past: PastSession, kept: Counted, kind: Kind) -> Counted:
