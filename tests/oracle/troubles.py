@@ -30,6 +30,9 @@ TROUBLES: dict[str, Callable[[History], bool]] = {
     "a stop is missing": lambda h: any(
         p.end_s is not None and p.reported_starts and not p.reported_stops for p in h.pushes
     ),
+    "several stops are missing": lambda h: (
+        sum(not p.reported_stops and bool(p.reported_starts) for p in h.pushes) >= 3
+    ),
     "a stop alone, without a duration": lambda h: any(
         p.reported_stops and not p.reported_starts and p.duration_s is None for p in h.pushes
     ),
