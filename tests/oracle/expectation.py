@@ -287,6 +287,24 @@ def recording_ended(media_s: list[Medium]) -> int | None:
     return until_s + (until_s - from_s)
 
 
+def latest_sign(push: TruePush, media_s: list[Medium]) -> int:
+    """When a push without a stop gave its latest sign: its start, a push error, or media."""
+    signs = [*push.errors_s, *push.reported_starts[:1], *(at_s for _, at_s, _, _, _ in media_s)]
+    files = sorted((at_s, key, until_s) for kind, at_s, until_s, key, _ in media_s if kind == "recording")
+    return max([*signs, *(until_s for _, _, until_s in files[-1:])])
+
+
+def on_air(push: TruePush, media_s: list[Medium], now_s: int, reasons: set[str] | None) -> tuple[int, int]:
+    """From when until when a push counts for its broadcast, given what `suspect` says of it."""
+    from_s, _ = began(push)
+    ended_s = max(push.reported_stops, default=None)
+    if from_s is None:
+        from_s = min([*push.errors_s, *([] if ended_s is None else [ended_s])])
+    if ended_s is None:
+        ended_s = latest_sign(push, media_s) if reasons else now_s
+    return from_s, max(from_s, ended_s)
+
+
 def suspect(push: TruePush, history: History, media_s: list[Medium], now_s: int) -> set[str] | None:
     """The reasons against an open push; None when it has a stop.
 
@@ -295,12 +313,7 @@ def suspect(push: TruePush, history: History, media_s: list[Medium], now_s: int)
     if push.reported_stops:
         return None
     started_s, _ = began(push)
-    signs = [*push.errors_s, *([] if started_s is None else [started_s])]
-    signs += list(push.reported_starts) + [at_s for _, at_s, _, _, _ in media_s]
-    files = sorted((at_s, key, until_s) for kind, at_s, until_s, key, _ in media_s if kind == "recording")
-    if files:
-        signs.append(files[-1][2])
-    sign_s = max(signs)
+    sign_s = latest_sign(push, media_s)
     reasons = set()
     if now_s - sign_s > LIMITS_S["silence"]:
         reasons.add("silence")

@@ -242,7 +242,9 @@ def _presence_is(history: History, tables: MemoryTables, now_s: int) -> list[Par
         assert state == ("ended" if must is None else "suspect" if must else "live")
         duration_ms, source = duration_of(row.fold, evidence.now_ms)
         assert (duration_ms, source) == expectation.duration(push, now_s)
-        parts.append(broadcast.part_of(row.fold, evidence))
+        part = broadcast.part_of(row.fold, evidence)
+        assert (_s(part.from_ms), _s(part.until_ms)) == expectation.on_air(push, media_s, now_s, must)
+        parts.append(part)
         found.append(Found(row, evidence.latest_ms, evidence.recording_ended_ms))
     for stream in tables.stream_rows.values():
         states = {part.state for part in parts} - {"ended"}
