@@ -185,11 +185,12 @@ def _resumed(random: Random, mains: list[TruePush], number: int) -> TrueItem:
     """One HLS file over three or more pushes; only the last is called back."""
     first = random.randint(0, len(mains) - 3)
     over = mains[first:]
+    at_s = over[0].start_s + random.randint(-SKEW_S, SKEW_S)
     return TrueItem(
         kind="recording",
         key=f"resumed-{number}",
-        at_s=over[0].start_s + random.randint(-SKEW_S, SKEW_S),
-        until_s=_until(over[-1]) + random.randint(-SKEW_S, SKEW_S),
+        at_s=at_s,
+        until_s=max(at_s, _until(over[-1]) + random.randint(-SKEW_S, SKEW_S)),
         origins=tuple(push.sequence for push in over),
         param=over[-1].param if random.random() < 0.5 else None,
     )
