@@ -62,7 +62,7 @@ def fill_long_stream(
         ],
     )
     with _without_indexes(connection, ("timeline", "ledger_events")):
-        numbers = f"generate_series(1, {screenshots - 1}) AS g"
+        numbers = f"generate_series(1::int8, {screenshots - 1}) AS g"
         by_name = {
             "key": "t.key || g",
             "at_ms": f"t.at_ms + g * {SCREENSHOT_EVERY_S}000",

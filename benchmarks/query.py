@@ -93,6 +93,7 @@ async def _ask(database: Database, sessions: int) -> None:
         )
         past = PastQueries(queries)
         happened, known = await _middle_of_long_session(pool)
+        slack = Asked(slack_ms=60_000)
 
         async def live(drawn: random.Random) -> None:
             page = await queries.streams("live")
@@ -111,6 +112,7 @@ async def _ask(database: Database, sessions: int) -> None:
                 "the long session as of its middle": lambda _: past.session(LONG_SEQUENCE, happened),
                 "its timeline as of its middle": lambda _: past.timeline(LONG_SEQUENCE, happened),
                 "the long session known at its middle": lambda _: past.session(LONG_SEQUENCE, known),
+                "the long session with a minute of slack": lambda _: past.session(LONG_SEQUENCE, slack),
             },
             1,
             LONG_ASKED,

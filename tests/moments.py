@@ -130,7 +130,8 @@ def naive(
     states: dict[str, list[SessionState]] = {}
     for row in workspace.sessions.values():
         states.setdefault(row.stream_id, []).append(row.fold)
-    batch.attribute(workspace, items, {name: spans_of(each) for name, each in states.items()})
+    spans = {name: spans_of(each) for name, each in states.items()}
+    batch.attribute(workspace, items, spans, moment.slack_ms)
     sessions = [row for row in workspace.sessions.values() if row.sequence == sequence]
     if len(sessions) != 1:
         return None

@@ -75,6 +75,18 @@ def began(push: TruePush) -> tuple[int | None, str | None]:
     return None, None
 
 
+def duration(push: TruePush, now_s: int) -> tuple[int | None, str | None]:
+    """How long a push lasted, in milliseconds, and how that is known."""
+    started_s, _ = began(push)
+    if push.reported_stops and push.duration_s is not None:
+        return push.duration_s * 1000, "reported"
+    if push.reported_stops and push.reported_starts:
+        return max(0, max(push.reported_stops) - min(push.reported_starts)) * 1000, "measured"
+    if not push.reported_stops and started_s is not None:
+        return max(0, now_s - started_s) * 1000, "running"
+    return None, None
+
+
 def stretch(push: TruePush, pushes: list[TruePush], limits: Limits) -> tuple[set[int], set[int]]:
     """The seconds in which a push may have run, and those in which it is held to have run."""
     started_s, _ = began(push)
@@ -101,6 +113,27 @@ def stretch(push: TruePush, pushes: list[TruePush], limits: Limits) -> tuple[set
     )
 
 
+@dataclass(frozen=True)
+class Held:
+    """The seconds of all pushes of a history: in which each may have run, and in which it surely did."""
+
+    may: dict[str, set[int]]
+    sure: dict[str, set[int]]
+    firsts: dict[str, int]
+    """The first second in which each may have run."""
+
+
+def held_by(history: History, limits: Limits = HALF_A_DAY) -> Held:
+    """What the pushes of a history hold; the same for all its items, so it is counted once."""
+    pushes = history.known()
+    seconds = {push.sequence: stretch(push, pushes, limits) for push in pushes}
+    return Held(
+        may={sequence: may for sequence, (may, _) in seconds.items()},
+        sure={sequence: sure for sequence, (_, sure) in seconds.items()},
+        firsts={sequence: min(may) for sequence, (may, _) in seconds.items()},
+    )
+
+
 def same_place(app: str | None, push: TruePush) -> bool:
     """Whether nothing speaks against the same push domain. Only starts and stops name a push's."""
     known = push.app if push.reported_starts or push.reported_stops else None
@@ -122,16 +155,15 @@ def distance(one: set[int], other: set[int]) -> int:
     return min(abs(one_s - other_s) for one_s in (min(one), max(one)) for other_s in (min(other), max(other)))
 
 
-def judge(item: TrueItem, history: History, limits: Limits = HALF_A_DAY) -> list[Judged]:
+def judge(item: TrueItem, history: History, held: Held) -> list[Judged]:
     """To which sessions an item must be attributed, in order of time."""
     pushes = history.known()
     here = [push for push in pushes if same_place(item.app, push)]
-    may = {push.sequence: stretch(push, pushes, limits)[0] for push in pushes}
-    sure = {push.sequence: stretch(push, pushes, limits)[1] for push in pushes}
+    may, sure, firsts = held.may, held.sure, held.firsts
     around = set(range(item.at_s - SLACK_S, item.until_s + SLACK_S + 1))
     near = [push for push in here if may[push.sequence] & around]
     if not near:
-        return _last_open(item, pushes, may)
+        return _last_open(item, pushes, firsts)
     long = item.until_s - item.at_s > 2 * SLACK_S
     middle_ms = (item.at_s + item.until_s) * 500
     core = set(range(item.at_s + SLACK_S, item.until_s - SLACK_S + 1))
@@ -150,7 +182,7 @@ def judge(item: TrueItem, history: History, limits: Limits = HALF_A_DAY) -> list
         scores[push.sequence] = ((0 if surely else 2) + (1 if gap else 0), gap)
     best = min(scores.values())
     tied = [push for push in near if scores[push.sequence] == best]
-    winner = min(tied, key=lambda push: (min(may[push.sequence]), push.sequence))
+    winner = min(tied, key=lambda push: (firsts[push.sequence], push.sequence))
     witnesses = [push for push in near if item.param is not None and push_param(push) == item.param]
     if len(near) > 1 and len(witnesses) == 1:
         winner, tied = witnesses[0], witnesses
@@ -169,10 +201,10 @@ def push_param(push: TruePush) -> str | None:
     return push.param if push.reported_starts or push.reported_stops else None
 
 
-def _last_open(item: TrueItem, pushes: list[TruePush], may: dict[str, set[int]]) -> list[Judged]:
+def _last_open(item: TrueItem, pushes: list[TruePush], firsts: dict[str, int]) -> list[Judged]:
     """The latest push without a stop that began before an item."""
     fitting = [
-        (min(may[push.sequence]), push.sequence)
+        (firsts[push.sequence], push.sequence)
         for push in pushes
         if not push.reported_stops and same_place(item.app, push)
     ]
@@ -237,22 +269,51 @@ def _long(
     return list(judged.values())
 
 
-def suspect(
-    push: TruePush, history: History, media_s: list[tuple[str, int, int, str | None]], now_s: int
-) -> set[str] | None:
+Medium = tuple[str, int, int, str, str | None]
+"""Kind, time, end, identity and record_event."""
+
+
+def recording_ended(media_s: list[Medium]) -> int | None:
+    """When the last recording of a push was over, second by second, if anything says that it is over."""
+    files = sorted((at_s, key, until_s) for kind, at_s, until_s, key, _ in media_s if kind == "recording")
+    told = sorted((at_s, key, note) for kind, at_s, _, key, note in media_s if kind == "recording_status")
+    if told and told[-1][2] == "record_ended":
+        return max([told[-1][0], *(until_s for _, _, until_s in files[-1:])])
+    if not files:
+        return None
+    from_s, _, until_s = files[-1]
+    if told and told[-1][0] > until_s:
+        return None
+    return until_s + (until_s - from_s)
+
+
+def latest_sign(push: TruePush, media_s: list[Medium]) -> int:
+    """When a push without a stop gave its latest sign: its start, a push error, or media."""
+    signs = [*push.errors_s, *push.reported_starts[:1], *(at_s for _, at_s, _, _, _ in media_s)]
+    files = sorted((at_s, key, until_s) for kind, at_s, until_s, key, _ in media_s if kind == "recording")
+    return max([*signs, *(until_s for _, _, until_s in files[-1:])])
+
+
+def on_air(push: TruePush, media_s: list[Medium], now_s: int, reasons: set[str] | None) -> tuple[int, int]:
+    """From when until when a push counts for its broadcast, given what `suspect` says of it."""
+    from_s, _ = began(push)
+    ended_s = max(push.reported_stops, default=None)
+    if from_s is None:
+        from_s = min([*push.errors_s, *([] if ended_s is None else [ended_s])])
+    if ended_s is None:
+        ended_s = latest_sign(push, media_s) if reasons else now_s
+    return from_s, max(from_s, ended_s)
+
+
+def suspect(push: TruePush, history: History, media_s: list[Medium], now_s: int) -> set[str] | None:
     """The reasons against an open push; None when it has a stop.
 
-    `media_s` are the media attributed to it: kind, time, end, record_event. Limits are those of `LIMITS_S`.
+    `media_s` are the media attributed to it. Limits are those of `LIMITS_S`.
     """
     if push.reported_stops:
         return None
     started_s, _ = began(push)
-    signs = [*push.errors_s, *([] if started_s is None else [started_s])]
-    signs += list(push.reported_starts) + [at_s for _, at_s, _, _ in media_s]
-    files = sorted((at_s, until_s) for kind, at_s, until_s, _ in media_s if kind == "recording")
-    if files:
-        signs.append(files[-1][1])
-    sign_s = max(signs)
+    sign_s = latest_sign(push, media_s)
     reasons = set()
     if now_s - sign_s > LIMITS_S["silence"]:
         reasons.add("silence")
@@ -261,6 +322,9 @@ def suspect(
     newer = min((time_s for time_s in starts if time_s is not None and time_s > from_s), default=None)
     if newer is not None and now_s - newer > LIMITS_S["newer_push"] and sign_s <= newer:
         reasons.add("newer_push")
+    over_s = recording_ended(media_s)
+    if over_s is not None and now_s - over_s > LIMITS_S["recording_ended"] and sign_s <= over_s:
+        reasons.add("recording_ended")
     return reasons
 
 
@@ -268,7 +332,7 @@ def _app(push: TruePush) -> str | None:
     return push.app if push.reported_starts or push.reported_stops else None
 
 
-LIMITS_S = {"silence": 120, "newer_push": 20, "recording_ended": 10_000}
+LIMITS_S = {"silence": 120, "newer_push": 20, "recording_ended": 30}
 
 
 def broadcast_groups(parts: list[tuple[str, int, int]], window_s: int) -> list[set[str]]:
@@ -279,8 +343,8 @@ def broadcast_groups(parts: list[tuple[str, int, int]], window_s: int) -> list[s
         first, second = sorted((one, other), key=lambda part: (part[1], part[0]))
         return second[1] <= first[2] + window_s
 
-    for one in parts:
-        for other in parts:
+    for number, one in enumerate(parts):
+        for other in parts[:number]:
             if linked(one, other):
                 touching = [group for group in groups if one[0] in group or other[0] in group]
                 groups = [group for group in groups if group not in touching] + [set().union(*touching)]

@@ -69,18 +69,26 @@ def draw(random: Random, pushes: int, media: int) -> History:
     clock_s = random.randint(0, 20)
     apps = ["a.example"] if random.random() < 0.8 else ["a.example", "b.example"]
     shared_param = "txTime=1" if random.random() < 0.5 else None
+    lost_stops = random.choice([0.15, 0.15, 0.15, 0.7])
     mains: list[TruePush] = []
     for number in range(pushes):
         length_s = random.choice([1, 3, 8, 20, 45, 60])
         last = number == pushes - 1
-        main = _push(random, f"1{number}", clock_s, length_s, apps, shared_param, live=last)
+        main = _push(random, f"1{number}", clock_s, length_s, apps, shared_param, lost_stops, live=last)
         mains.append(main)
         history.pushes.append(main)
         if random.random() < 0.25:
             begin_s = clock_s + random.randint(0, length_s)
             lasts_s = random.choice([2, 10, 30, 70])
             backup = _push(
-                random, f"2{number}", begin_s, lasts_s, [main.app or "a.example"], shared_param, last
+                random,
+                f"2{number}",
+                begin_s,
+                lasts_s,
+                [main.app or "a.example"],
+                shared_param,
+                lost_stops,
+                live=last,
             )
             history.pushes.append(backup)
         clock_s += length_s + random.choice([0, 0, 1, 2, 4, 6, 15, 40])
@@ -105,6 +113,7 @@ def _push(
     length_s: int,
     apps: list[str],
     shared_param: str | None,
+    lost_stops: float,
     live: bool,
 ) -> TruePush:
     end_s = None if live and random.random() < 0.4 else start_s + length_s
@@ -120,7 +129,7 @@ def _push(
         if random.random() < 0.1:
             starts.add(start_s + random.randint(0, 1))
         push = replace(push, reported_starts=tuple(sorted(starts)))
-    if end_s is not None and random.random() < 0.85:
+    if end_s is not None and random.random() >= lost_stops:
         stops = {end_s + random.choice([0, 0, 0, 1])}
         if random.random() < 0.1:
             stops.add(end_s + random.randint(0, 2))
@@ -176,11 +185,12 @@ def _resumed(random: Random, mains: list[TruePush], number: int) -> TrueItem:
     """One HLS file over three or more pushes; only the last is called back."""
     first = random.randint(0, len(mains) - 3)
     over = mains[first:]
+    at_s = over[0].start_s + random.randint(-SKEW_S, SKEW_S)
     return TrueItem(
         kind="recording",
         key=f"resumed-{number}",
-        at_s=over[0].start_s + random.randint(-SKEW_S, SKEW_S),
-        until_s=_until(over[-1]) + random.randint(-SKEW_S, SKEW_S),
+        at_s=at_s,
+        until_s=max(at_s, _until(over[-1]) + random.randint(-SKEW_S, SKEW_S)),
         origins=tuple(push.sequence for push in over),
         param=over[-1].param if random.random() < 0.5 else None,
     )

@@ -5,11 +5,10 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from streamledger.cli.moments import asked, moment_options
-from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.cli.options import console, json_option, load_settings, store_options
 from streamledger.cli.sessions import ask
 from streamledger.domain.answers import Session
 from streamledger.readmodel.explaining import Explanation, explain
@@ -30,11 +29,12 @@ def session(
     stream_id: str | None,
     as_of: str | None,
     known_at: str | None,
+    slack_s: int | None,
     as_json: bool,
     **store: object,
 ) -> None:
     """Show the session named SEQUENCE, as it is or as it was."""
-    moment = asked(as_of, known_at)
+    moment = asked(as_of, known_at, slack_s)
 
     async def question(queries: Queries) -> Session:
         if moment is not None:
@@ -48,7 +48,7 @@ def session(
     table = Table("field", "value")
     for name, value in msgspec.to_builtins(found).items():
         table.add_row(name, _shown(value))
-    Console().print(table)
+    console().print(table)
 
 
 @click.command("explain")
@@ -70,12 +70,13 @@ def explain_command(
     stream_id: str | None,
     as_of: str | None,
     known_at: str | None,
+    slack_s: int | None,
     limit: int,
     as_json: bool,
     **store: object,
 ) -> None:
     """Tell which deliveries set each field of the session named SEQUENCE, and what they overruled."""
-    moment = asked(as_of, known_at) or Asked()
+    moment = asked(as_of, known_at, slack_s) or Asked()
 
     async def question(queries: Queries) -> Explanation:
         return await explain(PastQueries(queries), sequence, moment, stream_id, limit)
@@ -84,7 +85,9 @@ def explain_command(
     if as_json:
         click.echo(msgspec.json.encode(found))
         return
-    fields = Table("field", "value", "set by", "copies", "overruled", "rule")
+    fields = Table(
+        Column("field", no_wrap=True), "value", "set by", "copies", "overruled", Column("rule", no_wrap=True)
+    )
     for field in found.fields:
         fields.add_row(
             field.field,
@@ -94,7 +97,7 @@ def explain_command(
             "; ".join(f"{said.position}: {_shown(said.value)}" for said in field.overruled),
             field.rule.code,
         )
-    Console().print(fields)
+    console().print(fields)
     for code, text in sorted({(field.rule.code, field.rule.text) for field in found.fields}):
         click.echo(f"{code}: {text}")
     attributions = Table("at", "kind", "confidence", "because", "candidates")
@@ -111,7 +114,7 @@ def explain_command(
             ),
         )
     if found.attributions.items:
-        Console().print(attributions)
+        console().print(attributions)
     if found.attributions.next_cursor:
         click.echo(f"More than {limit} recordings and screenshots; raise --limit or use the HTTP interface.")
 

@@ -99,12 +99,13 @@ def timeline(
     stream_id: str | None,
     as_of: str | None,
     known_at: str | None,
+    slack_s: int | None,
     limit: int,
     as_json: bool,
     **store: object,
 ) -> None:
     """Show the timeline of the session named SEQUENCE, as it is or as it was."""
-    moment = asked(as_of, known_at)
+    moment = asked(as_of, known_at, slack_s)
 
     async def question(queries: Queries) -> Page[TimelineEntry]:
         if moment is not None:

@@ -70,8 +70,8 @@ EXPLANATIONS: Final[dict[AnomalyCode, Explained]] = {
         "The latest counts. The timeline shows how many others there were; compare their deliveries.",
     ),
     AnomalyCode.UNREADABLE_FIELD: Explained(
-        "A field of the start or stop was sent in a form that cannot be read.",
-        "It is null here; the body as received is in the ledger.",
+        "A field of the start, the stop or a push error was sent in a form that cannot be read.",
+        "It counts as not sent; the body as received is in the ledger.",
     ),
 }
 
@@ -118,5 +118,6 @@ def anomalies_of(state: SessionState, *, shared: bool = False) -> list[Anomaly]:
     if shared:
         found.append((AnomalyCode.SEQUENCE_SHARED, "another stream has a session with this sequence"))
     unreadable = {field for claim in (*state.starts, *state.stops) for field in claim.unreadable}
+    unreadable.update(state.health.unreadable)
     found += [(AnomalyCode.UNREADABLE_FIELD, f"{field} cannot be read") for field in unreadable]
     return [Anomaly(code=code.value, detail=detail) for code, detail in sorted(found)]

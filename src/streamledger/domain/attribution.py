@@ -16,6 +16,9 @@ from streamledger.domain.succession import same_place
 SLACK_MS: Final = 5000
 """Times of media are "not exact to the second" (267/38082): how far beside a push its media may lie."""
 
+SLACK_S_MAX: Final = 3600
+"""The most slack that a what-if question may grant; the rules themselves grant SLACK_MS."""
+
 LAST_OPEN_MAX: Final = 8
 """How many of the latest open pushes are asked for an item that no push comes near."""
 

@@ -27,6 +27,9 @@ FIELD_RULES: Final = {
     "duration_reported": "push_duration of the stop that counts",
     "duration_measured": "from the start that counts to the stop that counts; no push_duration was readable",
     "duration_running": "no stop is known: from the start to now, or to as_of",
+    "suspected": "no stop is known, and the rules of presence speak against it: the latest sign is older than"
+    " their limits",
+    "identity": "every delivery of the session carries it",
     "attributed": "the media that are attributed to the session by time; see attributions",
     "all_deliveries": "the deliveries of the notifications that carry this sequence, copies included",
     "push_errors": "the push errors (event type 321) that carry this sequence, each counted once",
@@ -53,7 +56,7 @@ OUTCOMES: Final = {
     Outcome.CHOSEN: "it belongs to this push",
     Outcome.ALTERNATIVE: "considered for the same part and not chosen",
     Outcome.OTHER_PLACE: "app or appname differ",
-    Outcome.TOO_FAR: f"further away than the slack of {SLACK_MS} ms",
+    Outcome.TOO_FAR: "further away than the slack",
     Outcome.TOUCHES_ONLY: "it comes near, and another push holds more of it",
 }
 """What each outcome means, for people."""
@@ -176,15 +179,19 @@ def explain_fields(
     """Every field of the answer that rests on deliveries, in the answer's order."""
     sources = _Sources(state, delivered)
     start, stop = sources.start, sources.stop
-    fields = [_attribute(sources, session, name) for name in ("app", "appname")]
-    fields.append(
-        sources.field("state", session.state, "stop_known", [stop])
-        if stop is not None
-        else sources.field("state", session.state, "no_stop", [start])
-    )
-    fields.append(_started_at(sources, session))
+    named = _first_positions(delivered)
+    fields = [_counted(name, getattr(session, name), "identity", named) for name in ("sequence", "stream_id")]
+    fields += [_attribute(sources, session, name) for name in ("app", "appname")]
+    presence = ("stop_known", [stop]) if stop is not None else ("no_stop", [start])
+    fields.append(sources.field("state", session.state, *presence))
+    if session.state_reasons:
+        presence = ("suspected", [start])
+    fields.append(sources.field("state_reasons", session.state_reasons, *presence))
+    began = _started_at(sources, session)
+    fields += [began, _beside(began, "start_source", session.start_source)]
     fields.append(_ended_at(sources, session))
-    fields.append(_duration(sources, session))
+    lasted = _duration(sources, session)
+    fields += [lasted, _beside(lasted, "duration_source", session.duration_source)]
     fields.append(
         sources.field(
             "stop",
@@ -205,25 +212,18 @@ def explain_fields(
     ]
     fields.append(sources.field("recordings", msgspec.to_builtins(session.recordings), "attributed", []))
     fields.append(sources.field("screenshots", msgspec.to_builtins(session.screenshots), "attributed", []))
+    repeated = session.deliveries.repeated
     fields.append(
-        FieldExplanation(
-            field="deliveries",
-            value=msgspec.to_builtins(session.deliveries),
-            rule=_rule("all_deliveries"),
-            positions=_first_positions(delivered),
-            confirmed=session.deliveries.repeated,
-            overruled=[],
-        )
+        _counted("deliveries", msgspec.to_builtins(session.deliveries), "all_deliveries", named, repeated)
     )
     errors = [each for each in delivered if each.notification.kind is Kind.PUSH_ERROR]
     fields.append(
-        FieldExplanation(
-            field="health",
-            value=msgspec.to_builtins(session.health),
-            rule=_rule("push_errors" if errors else "nothing_known"),
-            positions=_first_positions(errors),
-            confirmed=len(errors) - len({each.notification.content for each in errors}),
-            overruled=[],
+        _counted(
+            "health",
+            msgspec.to_builtins(session.health),
+            "push_errors" if errors else "nothing_known",
+            _first_positions(errors),
+            len(errors) - len({each.notification.content for each in errors}),
         )
     )
     fields.append(
@@ -234,17 +234,20 @@ def explain_fields(
             [*state.starts, *state.stops] if session.anomalies else [],
         )
     )
-    fields.append(
-        FieldExplanation(
-            field="position",
-            value=session.position,
-            rule=_rule("last_delivery"),
-            positions=[session.position],
-            confirmed=0,
-            overruled=[],
-        )
-    )
+    fields.append(_counted("position", session.position, "last_delivery", [session.position]))
     return fields
+
+
+def _counted(name: str, value: Any, rule: str, positions: list[int], confirmed: int = 0) -> FieldExplanation:
+    """A field that no delivery can overrule."""
+    return FieldExplanation(
+        field=name, value=value, rule=_rule(rule), positions=positions, confirmed=confirmed, overruled=[]
+    )
+
+
+def _beside(explained: FieldExplanation, name: str, value: Any) -> FieldExplanation:
+    """A field that says where another one comes from."""
+    return msgspec.structs.replace(explained, field=name, value=value, overruled=[])
 
 
 def _first_positions(delivered: Sequence[Delivered]) -> list[int]:
@@ -332,7 +335,7 @@ def explain_attribution(
     item: Item, spans: Sequence[Span], sequence: str, slack_ms: int = SLACK_MS
 ) -> tuple[Attribution | None, list[Candidate]]:
     """The decision for one session, and every push that came near or ran at the time, best first."""
-    decided = decide(item, spans)
+    decided = decide(item, spans, slack_ms)
     mine = next((each for each in decided if each.sequence == sequence), None)
     chosen = {each.sequence for each in decided}
     alternatives = {each for attribution in decided for each in attribution.alternatives}
@@ -341,7 +344,7 @@ def explain_attribution(
         if span.until_ms < span.from_ms:
             continue
         distance_ms = max(0, span.from_ms - item.until_ms, item.at_ms - span.until_ms)
-        if distance_ms > 10 * slack_ms and span.sequence not in chosen | alternatives:
+        if distance_ms > 10 * max(slack_ms, SLACK_MS) and span.sequence not in chosen | alternatives:
             continue
         scores = _scores(item, span, distance_ms)
         if span.sequence in chosen:

@@ -10,7 +10,7 @@ import msgspec
 
 from streamledger.domain.notification import Kind, Notification, Push, PushError
 
-FOLD_VERSION: Final = 2
+FOLD_VERSION: Final = 3
 """Raised whenever the same history would give other rows: a rebuild is then due."""
 
 CLAIMS_MAX: Final = 8
@@ -52,6 +52,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The report with the most abnormal events: how many, -(its time), its interval; the greatest counts."""
     first_ms: int | None = None
     last_ms: int | None = None
+    unreadable: tuple[str, ...] = ()
+    """Names of fields that were sent and could not be read, in order."""
 
 
 class SessionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -158,6 +160,7 @@ def _tally(health: Health, notification: Notification) -> Health:
         worst=worst,
         first_ms=min(times, default=None),
         last_ms=max(times, default=None),
+        unreadable=tuple(sorted({*health.unreadable, *notification.unreadable})),
     )
 
 

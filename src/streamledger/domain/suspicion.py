@@ -47,6 +47,22 @@ RULES: Final = (
 """In the order in which the reasons are shown; docs/sessions.md lists them, and a test compares the two."""
 
 
+def recording_ended_ms(
+    last_status: tuple[int, str | None] | None, last_file: tuple[int, int] | None
+) -> int | None:
+    """When the recording of a push is known to have ended; None while nothing says so.
+
+    Of the last recording status its time and record_event, of the last file begin and end, all by their
+    times. It has ended when Tencent says so (332), or when no file followed the last one for as long as
+    that one is: a new file begins where the last one ends.
+    """
+    if last_status is not None and last_status[1] == "record_ended":
+        return last_status[0] if last_file is None else max(last_status[0], last_file[1])
+    if last_file is None or (last_status is not None and last_status[0] > last_file[1]):
+        return None
+    return 2 * last_file[1] - last_file[0]
+
+
 def suspicions(now_ms: int, evidence: Mapping[str, tuple[int | None, int]], latest_sign_ms: int) -> list[str]:
     """The codes of the rules that speak against a session.
 

@@ -17,7 +17,7 @@ from streamledger.domain.attribution import Attribution, Item
 from streamledger.domain.notification import Kind, Notification, Recording, RecordingStatus
 from streamledger.domain.session import OPEN_END_MS, Span
 from streamledger.readmodel.projection import Fact
-from streamledger.readmodel.rows import SessionRow, StreamRow, TimelineRow
+from streamledger.readmodel.rows import COPIES_MAX, RIVALS_MAX, SessionRow, StreamRow, TimelineRow
 from streamledger.readmodel.workspace import FactKey, SessionKey, Workspace
 
 ATTRIBUTED_KINDS: Final = frozenset(
@@ -30,12 +30,6 @@ WINDOW_MARGIN_MS: Final = 2 * attribution.SLACK_MS
 
 NO_TIME: Final = "no_time"
 """Reason code of a row whose notification has no time that can be read: it stands at its receipt."""
-
-RIVALS_MAX: Final = 8
-"""Other contents of one identity that are remembered."""
-
-COPIES_MAX: Final = 32
-"""Positions of further deliveries of one notification that are remembered; the ledger has them all."""
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -330,12 +324,15 @@ def _bearing(span: Span) -> tuple[object, ...]:
 
 
 def attribute(
-    workspace: Workspace, items: Mapping[FactKey, Item], spans: Mapping[str, Sequence[Span]]
+    workspace: Workspace,
+    items: Mapping[FactKey, Item],
+    spans: Mapping[str, Sequence[Span]],
+    slack_ms: int = attribution.SLACK_MS,
 ) -> None:
     """Judge each item anew against its stream's spans, and move its rows and the sessions' totals."""
     for key, item in items.items():
         rows = workspace.timeline[key]
-        decided = attribution.decide(item, spans.get(key[0], ()))
+        decided = attribution.decide(item, spans.get(key[0], ()), slack_ms)
         _move(workspace, key, rows, decided)
 
 

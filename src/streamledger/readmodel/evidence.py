@@ -9,7 +9,7 @@ EVIDENCE: Final = """
         (SELECT t.at_ms FROM timeline AS t WHERE t.stream_id = s.stream_id AND t.sequence = s.sequence
          ORDER BY t.at_ms DESC LIMIT 1),
         (SELECT t.until_ms FROM timeline AS t WHERE t.stream_id = s.stream_id AND t.sequence = s.sequence
-         AND t.kind = 'recording' ORDER BY t.at_ms DESC LIMIT 1)
+         AND t.kind = 'recording' ORDER BY t.at_ms DESC, t.key DESC LIMIT 1)
     ) AS latest_ms,
     CASE WHEN s.ended THEN NULL ELSE (
         SELECT CASE WHEN status.note = 'record_ended' THEN greatest(status.at_ms, file.until_ms)
@@ -21,14 +21,13 @@ EVIDENCE: Final = """
             ORDER BY t.at_ms DESC, t.key DESC LIMIT 1) AS status ON true
         LEFT JOIN LATERAL (SELECT t.at_ms, t.until_ms FROM timeline AS t WHERE t.stream_id = s.stream_id
             AND t.sequence = s.sequence AND t.kind = 'recording'
-            ORDER BY t.at_ms DESC LIMIT 1) AS file ON true
+            ORDER BY t.at_ms DESC, t.key DESC LIMIT 1) AS file ON true
     ) END AS recording_ended_ms,
     CASE WHEN s.screenshots > 0 THEN
         (SELECT t.position FROM timeline AS t WHERE t.stream_id = s.stream_id AND t.sequence = s.sequence
          AND t.kind = 'screenshot' ORDER BY t.at_ms DESC, t.key DESC LIMIT 1) END AS screenshot_position
 """
-"""Select list over `sessions AS s`. A recording has ended when Tencent says so (332), or when no file
-followed the last one for as long as that one is (a new file begins where the last one ends)."""
+"""Select list over `sessions AS s`; `recording_ended_ms` as in `domain.suspicion`."""
 
 _SIGN: Final = "greatest(sort_ms, latest_ms)"
 SUSPECT: Final = (

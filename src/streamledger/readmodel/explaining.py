@@ -45,11 +45,14 @@ async def explain(
         session = await queries.answer(found, asked, shared=shared)
         rows, more = await past.page_of(found, None, after, limit, kinds=ATTRIBUTED_KINDS)
         facts = await found.tables.facts_of(rows, copies=False)
+        slack_ms = found.tables.moment.slack_ms
     items = {fact.position: batch.item_of(fact.notification) for fact in facts}
     delivered = [Delivered(fact.position, fact.notification) for fact in found.facts]
     attributions = []
     for row in (row for row in rows if row.position in items):
-        decided, candidates = explanation.explain_attribution(items[row.position], found.spans, sequence)
+        decided, candidates = explanation.explain_attribution(
+            items[row.position], found.spans, sequence, slack_ms
+        )
         if decided is not None:
             attributions.append(
                 AttributionExplanation(

@@ -1,7 +1,8 @@
-"""A moment on the two axes of time travel: what had happened by then, and what the ledger knew by then."""
+"""A moment on the two axes of time travel: what had happened, what was known; and a what-if beside them."""
 
 import msgspec
 
+from streamledger.domain.attribution import SLACK_MS
 from streamledger.domain.events import Delivery
 from streamledger.domain.instants import instant_ms, instant_us, parse_instant_ms
 from streamledger.readmodel.projection import Fact
@@ -27,6 +28,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     as_of_ms: int | None = None
     known_at: KnownAt | None = None
+    slack_ms: int | None = None
+    """What if attribution granted another slack? None: that of the rules."""
 
     def __str__(self) -> str:
         parts = []
@@ -34,6 +37,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             parts.append(f"as of {instant_ms(self.as_of_ms)}")
         if self.known_at is not None:
             parts.append(f"known at {self.known_at}")
+        if self.slack_ms is not None:
+            parts.append(f"with a slack of {self.slack_ms / 1000:g} s")
         return ", ".join(parts) or "now"
 
 
@@ -44,6 +49,12 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     as_of_ms: int = NO_TIME_MS
     is_all_known: bool = False
     """Whether everything that the read model has taken in lies at or before `position`."""
+    slack_ms: int = SLACK_MS
+
+    @property
+    def margin_ms(self) -> int:
+        """How far around the end of a span attribution looks, under this slack or that of the rules."""
+        return 2 * max(self.slack_ms, SLACK_MS)
 
     def holds(self, fact: Fact) -> bool:
         """Whether the fact was known and had happened."""

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from streamledger.domain import session as fold
-from streamledger.domain.attribution import Item
+from streamledger.domain.attribution import SLACK_MS, Item
 from streamledger.domain.notification import Kind
 from streamledger.domain.session import OPEN_END_MS, SessionState, Span
+from streamledger.domain.suspicion import recording_ended_ms
 from streamledger.readmodel import batch
 from streamledger.readmodel.answering import Found
-from streamledger.readmodel.batch import ATTRIBUTED_KINDS, WINDOW_MARGIN_MS
+from streamledger.readmodel.batch import ATTRIBUTED_KINDS
+from streamledger.readmodel.moment import Moment
 from streamledger.readmodel.past_tables import Counted, PastTables, Stretch
 from streamledger.readmodel.projection import Fact
 from streamledger.readmodel.rows import SessionRow, TimelineRow
@@ -57,17 +59,18 @@ async def read_past(tables: PastTables, now: SessionRow) -> PastSession | None:
     if key not in workspace.sessions:
         return None
     batch.settle(workspace, [key], [key], {})
-    region = _region(_span(workspace.sessions[key]), _span(now))
+    moment = tables.moment
+    region = _region(moment.margin_ms, _span(workspace.sessions[key]), _span(now))
     conflicts = await tables.media_with_rivals(key[0])
     items = batch.take(workspace, await tables.facts_of(conflicts))
     reach = await _reach(tables, key[0], region, items.values())
     near = await _take_neighbours(tables, workspace, now, reach)
-    differences = [_common(each, reach) for each in _differences(workspace, near)]
-    judged = _merged(each for each in differences if each is not None)
     spans = [_span(row) for row in workspace.sessions.values()]
+    differences = [*_differences(workspace, near), *_edges(spans, moment)]
+    judged = _merged(each for each in (_common(each, reach) for each in differences) if each is not None)
     media = await tables.media_in(key[0], judged, region, sorted(row.sequence for row in near))
     items |= batch.take(workspace, await tables.facts_of(media, copies=False))
-    batch.attribute(workspace, items, {key[0]: spans})
+    batch.attribute(workspace, items, {key[0]: spans}, moment.slack_ms)
     await _count_deliveries(tables, workspace, media)
     entries = [row for rows in workspace.timeline.values() for row in rows.values() if row.sequence == key[1]]
     return PastSession(
@@ -99,7 +102,8 @@ async def _reach(
     ]
     recordings = await tables.reach_of_recordings(stream_id, region)
     touching += [region] if recordings is None else [region, recordings]
-    return _stretch(min(each.from_ms for each in touching), max(each.until_ms for each in touching))
+    from_ms = min(each.from_ms for each in touching)
+    return _stretch(from_ms, max(each.until_ms for each in touching), tables.moment.margin_ms)
 
 
 async def _take_neighbours(
@@ -131,6 +135,20 @@ def _differences(workspace: Workspace, near: Sequence[SessionRow]) -> list[Stret
     return [Stretch(window.from_ms, window.until_ms) for window in windows]
 
 
+def _edges(spans: Iterable[Span], moment: Moment) -> list[Stretch]:
+    """Where another slack than that of the rules may decide otherwise: around the ends of spans."""
+    if moment.slack_ms == SLACK_MS:
+        return []
+    ends = {
+        end_ms
+        for span in spans
+        if span.until_ms >= span.from_ms
+        for end_ms in (span.from_ms, span.until_ms, span.sure_from_ms, span.sure_until_ms)
+        if end_ms is not None
+    }
+    return [_stretch(end_ms, end_ms, moment.margin_ms) for end_ms in sorted(ends)]
+
+
 async def _count_deliveries(tables: PastTables, workspace: Workspace, media: Sequence[TimelineRow]) -> None:
     counts = await tables.deliveries_of(media)
     for row in media:
@@ -142,7 +160,7 @@ def _span(row: SessionRow) -> Span:
     return fold.span(row.fold, row.newer_ms)
 
 
-def _region(*spans: Span) -> Stretch | None:
+def _region(margin_ms: int, *spans: Span) -> Stretch | None:
     """Where media of these spans can lie, with a margin; None when all are empty.
 
     Media that no push is near fall to the latest one without a stop, however far behind it they lie.
@@ -151,11 +169,11 @@ def _region(*spans: Span) -> Stretch | None:
     if not held:
         return None
     until_ms = max(OPEN_END_MS if span.open else span.until_ms for span in held)
-    return _stretch(min(span.from_ms for span in held), until_ms)
+    return _stretch(min(span.from_ms for span in held), until_ms, margin_ms)
 
 
-def _stretch(from_ms: int, until_ms: int) -> Stretch:
-    return Stretch(max(0, from_ms - WINDOW_MARGIN_MS), min(OPEN_END_MS, until_ms + WINDOW_MARGIN_MS))
+def _stretch(from_ms: int, until_ms: int, margin_ms: int) -> Stretch:
+    return Stretch(max(0, from_ms - margin_ms), min(OPEN_END_MS, until_ms + margin_ms))
 
 
 def _common(stretch: Stretch, region: Stretch | None) -> Stretch | None:
@@ -209,12 +227,11 @@ async def found_of(past: PastSession) -> Found:
 
 
 def _recording_ended_ms(status: TimelineRow | None, file: TimelineRow | None) -> int | None:
-    """When the recording is known to have ended; the same as `evidence.EVIDENCE` reads from the tables."""
-    if status is not None and status.note == "record_ended":
-        return status.at_ms if file is None else max(status.at_ms, file.until_ms)
-    if file is None or (status is not None and status.at_ms > file.until_ms):
-        return None
-    return 2 * file.until_ms - file.at_ms
+    """The same as `evidence.EVIDENCE` reads from the tables."""
+    return recording_ended_ms(
+        None if status is None else (status.at_ms, status.note),
+        None if file is None else (file.at_ms, file.until_ms),
+    )
 
 
 def _sum(past: PastSession, kept: Counted, kind: Kind) -> Counted:

@@ -7,6 +7,7 @@ from typing import Final
 from psycopg import AsyncConnection, IsolationLevel
 
 from streamledger.domain.answers import Session, TimelineEntry
+from streamledger.domain.attribution import SLACK_MS
 from streamledger.domain.errors import SessionAmbiguous, SessionUnknown, SessionUnknownThen
 from streamledger.domain.events import LedgerEvent
 from streamledger.domain.notification import Kind
@@ -118,7 +119,12 @@ class PastQueries:
                     taken_in = await _taken_in(connection)
                     known = taken_in if position is None else min(position, taken_in)
                     as_of_ms = NO_TIME_MS if asked.as_of_ms is None else asked.as_of_ms
-                    moment = Moment(position=known, as_of_ms=as_of_ms, is_all_known=known == taken_in)
+                    moment = Moment(
+                        position=known,
+                        as_of_ms=as_of_ms,
+                        is_all_known=known == taken_in,
+                        slack_ms=SLACK_MS if asked.slack_ms is None else asked.slack_ms,
+                    )
                     yield PastTables(connection, moment)
             finally:
                 if not connection.closed:

@@ -9,16 +9,16 @@ from typing import Any, Final
 import msgspec
 from psycopg import AsyncConnection
 
-from streamledger.domain.attribution import LAST_OPEN_MAX, SLACK_MS
+from streamledger.domain.attribution import LAST_OPEN_MAX
 from streamledger.domain.events import originator_of
 from streamledger.domain.notification import Kind
 from streamledger.domain.session import OPEN_END_MS
 from streamledger.ledger import reader
-from streamledger.readmodel.batch import ATTRIBUTED_KINDS, COPIES_MAX, RIVALS_MAX, Follower
+from streamledger.readmodel.batch import ATTRIBUTED_KINDS, Follower
 from streamledger.readmodel.fetching import fetch
 from streamledger.readmodel.moment import NO_TIME_MS, Moment
 from streamledger.readmodel.projection import Fact, read_facts
-from streamledger.readmodel.rows import SessionRow, TimelineRow
+from streamledger.readmodel.rows import COPIES_MAX, RIVALS_MAX, SessionRow, TimelineRow
 from streamledger.readmodel.tables import columns_of, session_row, timeline_row
 from streamledger.readmodel.workspace import SessionKey
 
@@ -78,8 +78,8 @@ class PastTables:
             )
         if near is not None:
             facts |= {
-                "from_ms": max(0, near.from_ms - SLACK_MS),
-                "until_ms": min(near.until_ms + SLACK_MS, OPEN_END_MS),
+                "from_ms": max(0, near.from_ms - self.moment.margin_ms),
+                "until_ms": min(near.until_ms + self.moment.margin_ms, OPEN_END_MS),
             }
             conditions.append("s.span_until_ms >= %(from_ms)s AND s.span_from_ms <= %(until_ms)s")
             latest = f"ORDER BY s.sort_ms DESC, s.sequence DESC LIMIT {LAST_OPEN_MAX}"

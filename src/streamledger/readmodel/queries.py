@@ -37,6 +37,10 @@ _LOOK_AGAIN_S: Final = 0.01
 _LOOK_AGAIN_ANYWAY_S: Final = 0.1
 """With a listener, whose beat comes first unless its connection is lost."""
 STREAM_OPEN_SESSIONS_MAX: Final = 100
+_STREAM_NOT_SILENT: Final = (
+    # A scalar: PostgreSQL would turn EXISTS into a join that reads all streams.
+    "(SELECT st.latest_ms FROM streams AS st WHERE st.stream_id = s.stream_id) >= %(silent_since_ms)s"
+)
 
 
 class Page(msgspec.Struct, Generic[Item], frozen=True):
@@ -109,6 +113,8 @@ class Queries:
             conditions.append("s.sort_ms < %(to_ms)s")
         if wanted.state is not None:
             conditions.append("s.ended" if wanted.state == "ended" else "NOT s.ended")
+        if wanted.state == "live":  # lost stops of streams long silent need no evidence looked up
+            conditions.append(_STREAM_NOT_SILENT)
         if cursor is not None:
             key = decode_cursor(listing, cursor, (int, str, str))
             facts |= {"after_ms": key[0], "after_stream": key[1], "after_sequence": key[2]}

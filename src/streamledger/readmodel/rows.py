@@ -12,6 +12,12 @@ _json = msgspec.json.Encoder(order="deterministic")
 
 DIGEST_MODULUS: Final = 2**64
 
+RIVALS_MAX: Final = 8
+"""Other contents of one identity that are remembered."""
+
+COPIES_MAX: Final = 32
+"""Positions of further deliveries of one notification that are remembered; the ledger has them all."""
+
 
 class SessionRow(msgspec.Struct, kw_only=True):
     """A row of `sessions`."""

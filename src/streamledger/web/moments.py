@@ -1,4 +1,4 @@
-"""`as_of` and `known_at` as query parameters, and the explanation of a session."""
+"""`as_of`, `known_at` and `slack_s` as query parameters, and the explanation of a session."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
+from streamledger.domain.attribution import SLACK_MS, SLACK_S_MAX
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.readmodel.explaining import Explanation, explain
 from streamledger.readmodel.moment import Asked, parse_known_at
@@ -28,9 +29,20 @@ KnownAtText = Annotated[
 ]
 
 
-def asked(as_of: str | None, known_at: str | None) -> Asked | None:
-    """The moment asked for; None when neither parameter is given. Raises ParameterInvalid."""
-    if as_of is None and known_at is None:
+SlackS = Annotated[
+    int | None,
+    QueryParameter(
+        ge=0,
+        le=SLACK_S_MAX,
+        description="What if attribution granted this many seconds beside a push, instead of"
+        f" {SLACK_MS // 1000}?",
+    ),
+]
+
+
+def asked(as_of: str | None, known_at: str | None, slack_s: int | None = None) -> Asked | None:
+    """The moment asked for; None when no parameter is given. Raises ParameterInvalid."""
+    if as_of is None and known_at is None and slack_s is None:
         return None
     known = None
     if known_at is not None:
@@ -41,7 +53,11 @@ def asked(as_of: str | None, known_at: str | None) -> Asked | None:
             raise ParameterInvalid(
                 name="known_at", expected="a position, or RFC 3339 with an offset", got=repr(known_at[:64])
             ) from error
-    return Asked(as_of_ms=given.instant("as_of", as_of), known_at=known)
+    return Asked(
+        as_of_ms=given.instant("as_of", as_of),
+        known_at=known,
+        slack_ms=None if slack_s is None else slack_s * 1000,
+    )
 
 
 class ExplanationController(Controller):
@@ -58,6 +74,7 @@ class ExplanationController(Controller):
         stream_id: given.StreamId = None,
         as_of: AsOf = None,
         known_at: KnownAtText = None,
+        slack_s: SlackS = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
         min_position: given.MinPosition = None,
@@ -66,5 +83,5 @@ class ExplanationController(Controller):
         screenshot the pushes that were considered. `limit` and `cursor` page through the latter."""
         if min_position is not None:
             await queries.wait_for(min_position)
-        moment = asked(as_of, known_at) or Asked()
+        moment = asked(as_of, known_at, slack_s) or Asked()
         return await explain(PastQueries(queries), sequence, moment, stream_id, limit, cursor)

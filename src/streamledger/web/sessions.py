@@ -50,12 +50,13 @@ class SessionsController(Controller):
         stream_id: given.StreamId = None,
         as_of: moments.AsOf = None,
         known_at: moments.KnownAtText = None,
+        slack_s: moments.SlackS = None,
         min_position: given.MinPosition = None,
     ) -> Session:
         """One push with everything that is known of it."""
         if min_position is not None:
             await queries.wait_for(min_position)
-        if (moment := moments.asked(as_of, known_at)) is not None:
+        if (moment := moments.asked(as_of, known_at, slack_s)) is not None:
             return await PastQueries(queries).session(sequence, moment, stream_id)
         return await queries.session(sequence, stream_id)
 
@@ -67,6 +68,7 @@ class SessionsController(Controller):
         stream_id: given.StreamId = None,
         as_of: moments.AsOf = None,
         known_at: moments.KnownAtText = None,
+        slack_s: moments.SlackS = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
         min_position: given.MinPosition = None,
@@ -74,7 +76,7 @@ class SessionsController(Controller):
         """Every notification of the session, in order of time."""
         if min_position is not None:
             await queries.wait_for(min_position)
-        if (moment := moments.asked(as_of, known_at)) is not None:
+        if (moment := moments.asked(as_of, known_at, slack_s)) is not None:
             return await PastQueries(queries).timeline(sequence, moment, stream_id, None, limit, cursor)
         return await queries.timeline(sequence, stream_id, None, limit, cursor)
 
@@ -86,6 +88,7 @@ class SessionsController(Controller):
         stream_id: given.StreamId = None,
         as_of: moments.AsOf = None,
         known_at: moments.KnownAtText = None,
+        slack_s: moments.SlackS = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
         min_position: given.MinPosition = None,
@@ -93,7 +96,7 @@ class SessionsController(Controller):
         """The recording files attributed to the session, by the start of their content."""
         if min_position is not None:
             await queries.wait_for(min_position)
-        if (moment := moments.asked(as_of, known_at)) is not None:
+        if (moment := moments.asked(as_of, known_at, slack_s)) is not None:
             return await PastQueries(queries).timeline(
                 sequence, moment, stream_id, Kind.RECORDING, limit, cursor
             )
@@ -107,6 +110,7 @@ class SessionsController(Controller):
         stream_id: given.StreamId = None,
         as_of: moments.AsOf = None,
         known_at: moments.KnownAtText = None,
+        slack_s: moments.SlackS = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
         min_position: given.MinPosition = None,
@@ -114,7 +118,7 @@ class SessionsController(Controller):
         """The screenshots attributed to the session."""
         if min_position is not None:
             await queries.wait_for(min_position)
-        if (moment := moments.asked(as_of, known_at)) is not None:
+        if (moment := moments.asked(as_of, known_at, slack_s)) is not None:
             return await PastQueries(queries).timeline(
                 sequence, moment, stream_id, Kind.SCREENSHOT, limit, cursor
             )

@@ -29,6 +29,7 @@ SEQUENCE = "3000000000000000075"  # the sixth session of that stream
 LIVE_STREAM = "room-050"
 LIVE_SEQUENCE = "3000000000000000509"
 UNTIL_THEN = Asked(as_of_ms=NOW_MS - 900_000)
+MORE_SLACK = Asked(slack_ms=60_000)
 
 Question = Callable[[Queries, PastQueries], Awaitable[object]]
 Statement = tuple[str, Any]
@@ -94,6 +95,11 @@ QUESTIONS: dict[str, Question] = {
     "a long session as of a time": lambda _, past: past.session(LONG_SEQUENCE, UNTIL_THEN),
     "a timeline as of a time": lambda _, past: past.timeline(SEQUENCE, UNTIL_THEN),
     "recordings as of a time": lambda _, past: past.timeline(SEQUENCE, UNTIL_THEN, kind=Kind.RECORDING),
+    "a session with another slack": lambda _, past: past.session(SEQUENCE, MORE_SLACK),
+    "an open session with another slack": lambda _, past: past.session(LIVE_SEQUENCE, MORE_SLACK),
+    "a long session with another slack": lambda _, past: past.session(LONG_SEQUENCE, MORE_SLACK),
+    "a timeline with another slack": lambda _, past: past.timeline(SEQUENCE, MORE_SLACK),
+    "an explanation with another slack": lambda _, past: explain(past, SEQUENCE, MORE_SLACK),
     "a time of receipt": lambda _, past: past.session(
         SEQUENCE, Asked(known_at=KnownAt(received_us=NOW_MS * 1000))
     ),

@@ -47,6 +47,11 @@ LISTS: dict[str, Asked] = {
     "ended sessions, oldest first": lambda sessions, _: sessions.sessions(
         SessionFilter(state="ended", descending=False)
     ),
+    "live sessions": lambda sessions, _: sessions.sessions(SessionFilter(state="live")),
+    "suspect sessions": lambda sessions, _: sessions.sessions(SessionFilter(state="suspect")),
+    "sessions of a time": lambda sessions, _: sessions.sessions(
+        SessionFilter(started_from_ms=NOW_MS - 90_000, started_to_ms=NOW_MS - 30_000)
+    ),
     "streams": lambda sessions, _: sessions.streams(),
     "live streams": lambda sessions, _: sessions.streams("live"),
     "one session": lambda sessions, _: sessions.session("4007"),

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from streamledger.domain.answers import Session, TimelineEntry
+from streamledger.domain.attribution import SLACK_MS
 from streamledger.domain.errors import (
     SessionAmbiguous,
     SessionUnknown,
@@ -101,7 +102,7 @@ def test_what_was_known_at_each_position_is_what_a_ledger_that_ended_there_says(
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_at_any_two_times_the_answer_is_that_of_the_whole_history_up_to_them(
+def test_at_any_two_times_with_any_slack_the_answer_is_that_of_the_whole_history_up_to_them(
     database: Database, seed: int
 ) -> None:
     deliveries = disordered(seed + 1000)
@@ -120,8 +121,13 @@ def test_at_any_two_times_the_answer_is_that_of_the_whole_history_up_to_them(
             for _ in range(25):
                 position = drawn.choice([*positions, positions[-1], positions[-1]])
                 as_of_ms = drawn.choice([None, STARTS_AT_MS + drawn.randint(-10, 300) * 1000])
-                asked = Asked(as_of_ms=as_of_ms, known_at=KnownAt(position=position))
-                moment = Moment(position=position, as_of_ms=NO_TIME_MS if as_of_ms is None else as_of_ms)
+                slack_ms = drawn.choice([None, None, 0, 1000, 30_000, 90_000, 600_000])
+                asked = Asked(as_of_ms=as_of_ms, known_at=KnownAt(position=position), slack_ms=slack_ms)
+                moment = Moment(
+                    position=position,
+                    as_of_ms=NO_TIME_MS if as_of_ms is None else as_of_ms,
+                    slack_ms=SLACK_MS if slack_ms is None else slack_ms,
+                )
                 for sequence in sequences:
                     expected = naive(events, moment, sequence, NOW_MS if as_of_ms is None else as_of_ms)
                     answer = await then_of(past, sequence, asked)

@@ -113,6 +113,46 @@ def test_a_moment_that_cannot_be_read_is_refused(client: TestClient[Any], moment
     assert problem["name"] in moment
 
 
+def test_what_if_attribution_granted_more_slack_a_late_picture_would_be_found(
+    client: TestClient[Any], database: Database, positions: list[int]
+) -> None:
+    late = delivered(7, 200, create_time=STARTED_S + 80, pic_url="/late.jpg")
+    with connect_to(database) as connection:
+        position = append_all(connection, database, [late])
+    assert get(client, SEQUENCE, slack_s=5) == get(client, SEQUENCE)
+    assert get(client, SEQUENCE)["screenshots"]["count"] == 2
+    assert get(client, SEQUENCE, slack_s=29)["screenshots"]["count"] == 2
+    what_if = get(client, SEQUENCE, slack_s=30)
+    assert what_if["screenshots"] == {
+        "count": 3,
+        "latest_url": "/late.jpg",
+        "latest_at": instant_ms((STARTED_S + 80) * 1000),
+    }
+    for page in ("timeline", "screenshots"):
+        found = get(client, f"{SEQUENCE}/{page}", slack_s=30)["items"]
+        assert [entry["position"] for entry in found if entry["detail"].get("pic_url") == "/late.jpg"] == [
+            position
+        ]
+    explained = get(client, f"{SEQUENCE}/explain", slack_s=30)["attributions"]["items"][-1]
+    assert [rule["code"] for rule in explained["because"]] == ["near", "only_candidate"]
+    assert [(each["outcome"], each["distance_ms"]) for each in explained["candidates"]] == [
+        ("chosen", 30_000)
+    ]
+    assert get(client, SEQUENCE, slack_s=30, known_at=positions[-1]) == get(
+        client, SEQUENCE, known_at=positions[-1]
+    )
+    assert client.get("/v1/streams/room/unattributed").json()["items"][0]["position"] == position
+
+
+@pytest.mark.parametrize("slack_s", [-1, 3601, "x", "1.5"])
+def test_a_slack_that_is_no_whole_number_of_seconds_up_to_an_hour_is_refused(
+    client: TestClient[Any], slack_s: object
+) -> None:
+    problem = get(client, SEQUENCE, slack_s=slack_s)
+    assert problem["status_code"] == 400
+    assert problem["errors"][0]["key"] == "slack_s"
+
+
 def test_an_explanation_names_positions_and_pages_through_attributions(
     client: TestClient[Any], positions: list[int]
 ) -> None:
@@ -148,6 +188,10 @@ def test_the_command_line_answers_the_same(database: Database, positions: list[i
     assert run("session", SEQUENCE, *known_at)["stop"] is None
     assert len(run("timeline", SEQUENCE, *known_at)["items"]) == 3
     assert len(run("timeline", SEQUENCE, "--as-of", str(STARTED_S + 15))["items"]) == 2
-    assert run("explain", SEQUENCE, *known_at)["session"]["screenshots"]["count"] == 2
+    assert len(run("timeline", SEQUENCE, "--slack-s", "0")["items"]) == 4
+    assert run("session", SEQUENCE, "--slack-s", "60") == run("session", SEQUENCE)
+    refused = CliRunner().invoke(cli, ["session", SEQUENCE, "--slack-s", "3601"])
+    assert refused.exit_code == 2
+    assert run("explain", SEQUENCE, *known_at, "--slack-s", "9")["session"]["screenshots"]["count"] == 2
     shown = CliRunner().invoke(cli, ["explain", SEQUENCE, "--database-url", database.dsn])
     assert "earliest_start: " in shown.output

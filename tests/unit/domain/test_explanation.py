@@ -1,5 +1,7 @@
 """Explanations: each field names the deliveries that set it, those overruled, and its rule."""
 
+import msgspec
+
 from streamledger.domain import explanation
 from streamledger.domain import session as fold
 from streamledger.domain.answers import RecordingTotals, ScreenshotTotals, Session
@@ -32,7 +34,9 @@ def push(kind: Kind, at_ms: int | None, content: str, **detail: object) -> Notif
     )
 
 
-def explained(*notifications: Notification) -> tuple[Session, dict[str, FieldExplanation]]:
+def explained(
+    *notifications: Notification, silence_ms_max: int = 10**9
+) -> tuple[Session, dict[str, FieldExplanation]]:
     state = SessionState(stream_id="room", sequence="7")
     for position, notification in enumerate(notifications, start=1):
         state = fold.take(state, notification, position)
@@ -45,7 +49,7 @@ def explained(*notifications: Notification) -> tuple[Session, dict[str, FieldExp
             notifications=len({each.kind for each in notifications}),
             position=len(notifications),
         ),
-        Evidence(now_ms=100_000, silence_ms_max=10**9),
+        Evidence(now_ms=100_000, silence_ms_max=silence_ms_max),
         lambda _: ("clean", "the client ended the push"),
     )
     delivered = [Delivered(position, each) for position, each in enumerate(notifications, start=1)]
@@ -99,18 +103,21 @@ def test_a_secret_is_not_told_by_what_was_overruled() -> None:
     assert [said.value for said in fields["stream_param"].overruled] == ["another one"]
 
 
-def test_every_field_of_the_answer_that_deliveries_set_is_explained_by_a_known_rule() -> None:
+def test_every_field_of_the_answer_is_explained_in_its_order_by_a_known_rule() -> None:
     session, fields = explained(push(Kind.PUSH_STARTED, 1_000, "a"), push(Kind.PUSH_STOPPED, 9_000, "b"))
-    not_set_by_deliveries = {
-        "sequence",
-        "stream_id",
-        "state_reasons",  # told with the state
-        "start_source",  # told with the start
-        "duration_source",  # told with the duration
-    }
-    assert set(session.__struct_fields__) - not_set_by_deliveries == set(fields)
+    assert tuple(fields) == session.__struct_fields__
     assert {each.rule.code for each in fields.values()} <= FIELD_RULES.keys()
-    assert all(each.value == getattr(session, name) for name, each in fields.items() if name == "node")
+    assert all(each.value == msgspec.to_builtins(getattr(session, name)) for name, each in fields.items())
+    assert fields["start_source"].positions == fields["started_at"].positions == [1]
+    assert fields["sequence"].positions == [1, 2]
+
+
+def test_what_speaks_against_an_open_session_is_explained_beside_its_state() -> None:
+    for silence_ms_max, reasons, rule in ((10**9, [], "no_stop"), (1_000, ["silence"], "suspected")):
+        _, fields = explained(push(Kind.PUSH_STARTED, 1_000, "a"), silence_ms_max=silence_ms_max)
+        explanation_of = fields["state_reasons"]
+        assert (explanation_of.value, explanation_of.rule.code) == (reasons, rule)
+        assert explanation_of.positions == [1]
 
 
 def span(sequence: str, from_ms: int, until_ms: int, **facts: str) -> Span:

@@ -95,6 +95,17 @@ def test_every_anomaly_code_is_explained_and_documented() -> None:
         assert explained.advice in page
 
 
+def test_a_push_error_that_cannot_be_read_whole_is_an_anomaly_and_not_lost() -> None:
+    broken = error(5000, (6, 2)) | {"abnormal_event": "oops", "report_interval": "soon"}
+    for order in itertools.permutations([START, broken, error(9000, (6, 4))]):
+        state = folded(*order)
+        assert state.health.reports == 2
+        assert [(each.code, each.detail) for each in anomalies_of(state)] == [
+            ("unreadable_field", "abnormal_event cannot be read"),
+            ("unreadable_field", "report_interval cannot be read"),
+        ]
+
+
 def test_push_errors_are_summed_with_the_worst_report() -> None:
     reports = [error(5000, (6, 2)), error(20_000, (6, 4), (99, 1)), error(10_000, (7, 5))]
     for order in itertools.permutations(reports):
