@@ -5,11 +5,10 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from streamledger.cli.moments import asked, moment_options
-from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.cli.options import console, json_option, load_settings, printable, store_options
 from streamledger.cli.sessions import ask
 from streamledger.domain.answers import Session
 from streamledger.readmodel.explaining import Explanation, explain
@@ -48,7 +47,7 @@ def session(
     table = Table("field", "value")
     for name, value in msgspec.to_builtins(found).items():
         table.add_row(name, _shown(value))
-    Console().print(table)
+    console().print(table)
 
 
 @click.command("explain")
@@ -94,7 +93,7 @@ def explain_command(
             "; ".join(f"{said.position}: {_shown(said.value)}" for said in field.overruled),
             field.rule.code,
         )
-    Console().print(fields)
+    console().print(fields)
     for code, text in sorted({(field.rule.code, field.rule.text) for field in found.fields}):
         click.echo(f"{code}: {text}")
     attributions = Table("at", "kind", "confidence", "because", "candidates")
@@ -111,7 +110,7 @@ def explain_command(
             ),
         )
     if found.attributions.items:
-        Console().print(attributions)
+        console().print(attributions)
     if found.attributions.next_cursor:
         click.echo(f"More than {limit} recordings and screenshots; raise --limit or use the HTTP interface.")
 
@@ -125,4 +124,4 @@ def _shown(value: Any) -> str:
         case list() as items:
             return "\n".join(_shown(each) for each in items)
         case _:
-            return str(value)
+            return printable(str(value))

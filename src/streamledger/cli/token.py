@@ -5,11 +5,10 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from streamledger import bootstrap
-from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.cli.options import console, json_option, load_settings, store_options
 from streamledger.domain.instants import instant_us
 from streamledger.ledger.acts import Actor
 from streamledger.operations.tokens import SCOPES, create_token, list_tokens, revoke_token
@@ -71,7 +70,7 @@ def list_all(config: Path | None, as_json: bool, **store: object) -> None:
     table = Table("name", "scope", "created", "by", "revoked", "by")
     for row in shown:
         table.add_row(*(value or "" for value in row.values()))
-    Console().print(table if shown else "No tokens.")
+    console().print(table if shown else "No tokens.")
 
 
 @token.command()

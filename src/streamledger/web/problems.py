@@ -31,7 +31,12 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
-PARAMETER_OF_VARIABLE: Final = {"session_state": "state"}
+PARAMETER_OF_VARIABLE: Final = {
+    "session_state": "state",
+    "class_": "class",
+    "received_from": "from",
+    "received_to": "to",
+}
 
 STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
     MalformedBody: HTTPStatus.BAD_REQUEST,

@@ -275,7 +275,9 @@ def test_a_stored_token_works_until_it_is_revoked_and_its_text_is_nowhere(
             assert len(secret) > 40
             assert [await status(token) for token in (None, "wrong", secret)] == [401, 401, 200]
             async with receiver.client(token=secret) as client:
-                forbidden = await client.post("/v1/quarantine/release", json={"reason": "x", "filter": {}})
+                forbidden = await client.post(
+                    "/v1/quarantine/release", json={"reason": "x", "filter": {"stream_id": "nobody"}}
+                )
             assert forbidden.status_code == 403
             listed = await asyncio.to_thread(CliRunner().invoke, cli, ["token", "list", "--json", *store])
             assert [each["name"] for each in json.loads(listed.output)["items"]] == ["dashboard"]
@@ -320,7 +322,9 @@ def test_without_tokens_only_this_machine_administers_and_no_web_page_through_it
     async def ask() -> httpx.Response:
         async with running(database) as receiver, receiver.client(address, **headers) as client:
             assert (await client.get("/v1/sessions")).status_code == 200
-            return await client.post("/v1/quarantine/release", json={"reason": "x", "filter": {}})
+            return await client.post(
+                "/v1/quarantine/release", json={"reason": "x", "filter": {"stream_id": "nobody"}}
+            )
 
     assert asyncio.run(ask()).status_code == status
 
