@@ -281,7 +281,11 @@ def create_web_app(settings: Settings, database: Database) -> HotPath:
                     quarantine=QuarantineQueries(pool),
                     system=system,
                     releases=releases(settings, database, ring),
-                    tokens=Tokens(fixed_tokens, stored_tokens),
+                    tokens=Tokens(
+                        fixed_tokens,
+                        stored_tokens,
+                        open_without=settings.insecure or _is_loopback(settings.host),
+                    ),
                     tail=following.tail,
                     changes=following.changes,
                     pages=following.pages,

@@ -23,6 +23,9 @@ __all__ = ["SCOPES", "ApiToken", "Caller", "Tokens", "find_token", "may_administ
 REMEMBERED_S: Final = 3.0
 """How long the database's tokens are remembered: a revoked one works no longer than that."""
 
+PROXY_HEADERS: Final = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via")
+"""With any of these a request came through a proxy on this machine, from whoever reaches that."""
+
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -52,7 +55,14 @@ class Tokens:
         fixed: Sequence[ApiToken] = (),
         load: Callable[[], Awaitable[Sequence[ApiToken]]] | None = None,
         clock_s: Callable[[], float] = time.monotonic,
+        *,
+        open_without: bool = True,
     ) -> None:
+        """`open_without`: whether everybody may read while there is no token, as on loopback.
+
+        Elsewhere revoking the last one must not open the server to those it was closed to.
+        """
+        self.open_without = open_without
         self._fixed = tuple(fixed)
         self._load = load
         self._clock_s = clock_s
@@ -69,7 +79,7 @@ class Tokens:
         if token is None:
             stored = await self._stored_now()
             token = find_token(stored, authorization)
-            if token is None and not self._fixed and not stored:
+            if token is None and self.open_without and not self._fixed and not stored:
                 return anonymous_caller(connection)
         return None if token is None else Caller(token.name, token.scope)
 
@@ -149,7 +159,7 @@ def _is_this_machine(connection: Connection) -> bool:
     return (
         connection.client is not None
         and is_loopback(connection.client.host)
-        and "x-forwarded-for" not in connection.headers
+        and not any(name in connection.headers for name in PROXY_HEADERS)
         and _is_local_name(host)
         # A form of our own pages, which send no referrer, has the Origin "null"; no page can forge the other.
         and (origin is None or own_page or _is_local_name(_host_of(origin)))

@@ -9,6 +9,7 @@ import pytest
 
 from streamledger.ledger import reader
 from streamledger.ledger.quarantine import QuarantineFilter
+from streamledger.operations.import_events import import_events
 from streamledger.operations.rebuild import Order, rebuild
 from streamledger.operations.release import (
     ReleaseImpossible,
@@ -356,6 +357,20 @@ def test_what_does_not_add_up_is_seen(database: Database, clock: Clock, theft: s
     conserved(database)
     with connect(database, application_name="thief") as connection:
         connection.execute(theft.encode())
+    assert findings(database)["conservation"].level == "bad"
+
+
+def test_a_theft_does_not_hide_behind_an_import(database: Database, clock: Clock) -> None:
+    asyncio.run(deliver(database, signed(START, FRESH), signed(STOP, EXPIRED)))
+    lines = [json.dumps(push(1, NOW_S - 60, str(number))).encode() for number in range(3)]
+    with connect(database, application_name="import") as connection:
+        import_events(connection, database.schema, lines, plain=True, now_us=NOW_S * 1_000_000)
+    conserved(database)
+    assert "3 imported" in findings(database)["conservation"].detail
+    with connect(database, application_name="thief") as connection:
+        connection.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
+        connection.execute("DELETE FROM ledger_events WHERE notification_id = 1")
+        connection.execute("ALTER TABLE ledger_events ENABLE TRIGGER USER")
     assert findings(database)["conservation"].level == "bad"
 
 
