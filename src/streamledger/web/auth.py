@@ -15,7 +15,7 @@ from litestar.exceptions import NotAuthorizedException, PermissionDeniedExceptio
 from litestar.handlers import BaseRouteHandler
 
 from streamledger.domain.errors import StoreUnavailable
-from streamledger.operations.tokens import SCOPES, digest_of
+from streamledger.operations.tokens import ANONYMOUS, SCOPES, digest_of
 from streamledger.web.senders import is_loopback
 
 __all__ = ["SCOPES", "ApiToken", "Caller", "Tokens", "find_token", "may_administer", "may_read"]
@@ -104,7 +104,7 @@ class Tokens:
 
 def anonymous_caller(connection: Connection) -> Caller:
     """Who asks while there is no token at all: everybody may read, this machine may administer."""
-    return Caller("anonymous", "admin" if _is_this_machine(connection) else "read")
+    return Caller(ANONYMOUS, "admin" if _is_this_machine(connection) else "read")
 
 
 def find_token(tokens: Sequence[ApiToken], authorization: str | None) -> ApiToken | None:
@@ -131,7 +131,7 @@ async def may_administer(connection: Connection, _: BaseRouteHandler) -> None:
     if caller.scope != "admin":
         raise PermissionDeniedException(
             "expected a token of scope admin"
-            if caller.name != "anonymous"
+            if caller.name != ANONYMOUS
             else "without tokens only this machine may administer; make one: streamledger token create"
         )
 

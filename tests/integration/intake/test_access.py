@@ -21,7 +21,13 @@ from streamledger.cli.main import cli
 from streamledger.domain.errors import UnsafeCombination
 from streamledger.ledger.quarantine import QuarantineFilter
 from streamledger.operations.release import ReleaseWish, release_by_filter
-from streamledger.operations.tokens import TokenNameTaken, TokenUnknown, create_token, revoke_token
+from streamledger.operations.tokens import (
+    TokenNameInvalid,
+    TokenNameTaken,
+    TokenUnknown,
+    create_token,
+    revoke_token,
+)
 from streamledger.postgres.connection import Database, connect
 from streamledger.settings import Secret, Settings
 from streamledger.web import auth
@@ -294,6 +300,9 @@ def test_a_stored_token_works_until_it_is_revoked_and_its_text_is_nowhere(
     with connect(database, application_name="test") as connection:
         with pytest.raises(TokenNameTaken):
             create_token(connection, database.schema, "dashboard", "read", OPERATOR)
+        for name in ("", " a", "cli:root", "anonymous", "a\0", "a" * 101):
+            with pytest.raises(TokenNameInvalid):
+                create_token(connection, database.schema, name, "admin", OPERATOR)
         with pytest.raises(TokenUnknown):
             revoke_token(connection, database.schema, "nobody", OPERATOR)
         assert revoke_token(connection, database.schema, "ops", OPERATOR)
