@@ -25,7 +25,7 @@ def releases() -> Releases:
 
 
 def test_a_store_that_is_away_is_said_to_be_away(releases: Releases) -> None:
-    with pytest.raises(StoreUnavailable, match="shutting down$"):
+    with pytest.raises(StoreUnavailable, match=r"shutting down$"):
         releases.one(ID, ACTOR)
     with pytest.raises(StoreUnavailable):
         releases.by_filter(QuarantineFilter(reason="expired"), ACTOR)
