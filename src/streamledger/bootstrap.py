@@ -22,7 +22,7 @@ from streamledger.operations.receive import Receiver, Trust
 from streamledger.operations.refusal_limit import RefusalLimit
 from streamledger.operations.release import Releases
 from streamledger.operations.retention import Retention
-from streamledger.operations.tokens import digest_of, has_active_token
+from streamledger.operations.tokens import ANONYMOUS, SCOPES, digest_of, has_active_token
 from streamledger.postgres.connection import Database, connect, connect_async, open_pool_async
 from streamledger.postgres.embedded import EmbeddedServer, running_dsn, start_embedded
 from streamledger.postgres.schema import migrate
@@ -109,15 +109,15 @@ def callback_keys(secret: Secret | None) -> list[CallbackKey]:
 
 def api_tokens(secret: Secret | None) -> "list[ApiToken]":
     """The tokens of the setting api_tokens: comma-separated, each `name:scope:token`."""
-    from streamledger.web.auth import SCOPES, ApiToken  # noqa: PLC0415  # the framework, see above
+    from streamledger.web.auth import ApiToken  # noqa: PLC0415  # the framework, see above
 
-    tokens = []
+    tokens: list[ApiToken] = []
     for part in _parts(secret):
         name, scope, text = [*part.split(":", 2), "", ""][:3]
-        if scope not in SCOPES or not text:
+        if scope not in SCOPES or not text or name in ("", ANONYMOUS, *(token.name for token in tokens)):
             raise SettingInvalid(
                 name="STREAMLEDGER_API_TOKENS",
-                expected="name:scope:token, the scope read or admin",
+                expected="name:scope:token, the scope read or admin, the names different",
                 got=f"a part named {name[:20]!r} that is not",
             )
         tokens.append(ApiToken(name, scope, digest_of(text)))
@@ -289,7 +289,11 @@ def create_web_app(settings: Settings, database: Database) -> "HotPath":
                     quarantine=QuarantineQueries(pool),
                     system=system,
                     releases=releases(settings, database, ring),
-                    tokens=Tokens(fixed_tokens, stored_tokens),
+                    tokens=Tokens(
+                        fixed_tokens,
+                        stored_tokens,
+                        open_without=settings.insecure or _is_loopback(settings.host),
+                    ),
                     tail=following.tail,
                     changes=following.changes,
                     pages=following.pages,

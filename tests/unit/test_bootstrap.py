@@ -26,8 +26,9 @@ def test_a_token_needs_name_scope_and_text() -> None:
     assert (tokens[0].name, tokens[0].scope) == ("shop", "read")
     assert find_token(tokens, "Bearer s3cret:with:colons") is tokens[0]
     assert "s3cret" not in repr(tokens[0])
-    with pytest.raises(SettingInvalid, match="name:scope:token"):
-        bootstrap.api_tokens(Secret("shop:write:x"))
+    for text in ("shop:write:x", ":read:x", "anonymous:read:x", "shop:read:x,shop:admin:y", "shop:read:"):
+        with pytest.raises(SettingInvalid, match="name:scope:token"):
+            bootstrap.api_tokens(Secret(text))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.9.1"])

@@ -8,11 +8,10 @@ from typing import Final
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from streamledger import bootstrap
-from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.cli.options import console, json_option, load_settings, printable, store_options
 from streamledger.cli.sessions import ask, instant_option
 from streamledger.domain.delivery_answers import AuditDay, AuditReport, Suspicious
 from streamledger.readmodel.audit_queries import (
@@ -27,6 +26,8 @@ DAY_COLUMNS: Final = AuditDay.__struct_fields__
 SUSPICIOUS_COLUMNS: Final = tuple(
     field.encode_name for field in msgspec.structs.fields(Suspicious) if field.name != "evidence"
 )
+FORMULA_BEGINS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\ufffd")
+"""Also full-width, which some spreadsheets take for the same; and what stands for a control character."""
 
 
 @click.command()
@@ -90,7 +91,7 @@ def _print(report: AuditReport, *, only_suspicious: bool) -> None:
     received = [day for day in report.days if day.received or day.believed]
     if not only_suspicious:
         if received:
-            Console().print(_days_table(received))
+            console().print(_days_table(received))
         else:
             click.echo("None.")
     early = sum(day.signed_early for day in report.days)
@@ -106,11 +107,11 @@ def _print(report: AuditReport, *, only_suspicious: bool) -> None:
     for each in report.suspicious:
         place = f"position {each.position}" if each.position else f"quarantine {each.quarantine_id}"
         click.echo(f"\n{each.received_at}  {each.class_}  {place}")
-        click.echo(f"  {_subject(each)}")
+        click.echo(f"  {printable(_subject(each))}")
         if each.would_be and each.would_be != each.class_:
             click.echo(f"  were it believed: {each.would_be}")
         if each.in_words:
-            click.echo(f"  {each.in_words}")
+            click.echo(f"  {printable(each.in_words)}")
     if report.more:
         click.echo("\nThere are more: raise --limit, or narrow --from, --to, --stream, --class.")
 
@@ -150,7 +151,9 @@ def _write_csv(columns: Sequence[str], rows: Iterable[msgspec.Struct]) -> None:
 
 
 def _cell(value: object) -> object:
-    """A value as a cell: texts of strangers must not become formulas of a spreadsheet."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return "'" + value
+    """A value as a cell: texts of strangers must not become formulas of a spreadsheet, nor move its rows."""
+    if isinstance(value, str):
+        value = printable(value)
+        if value.lstrip().startswith(FORMULA_BEGINS):
+            return "'" + value
     return "" if value is None else value

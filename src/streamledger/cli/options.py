@@ -36,8 +36,17 @@ def json_option(command: Command) -> Command:
 
 
 def console() -> Console:
-    """Where tables go: as wide as the terminal, and wide enough for a pipe to lose nothing."""
-    return Console() if sys.stdout.isatty() else Console(width=PIPE_COLUMNS)
+    """Where tables go: as wide as the terminal, and wide enough for a pipe to lose nothing.
+
+    Text is text: a stream named `[/red]` or `:smile:` by a stranger is no markup of ours.
+    """
+    width = None if sys.stdout.isatty() else PIPE_COLUMNS
+    return Console(width=width, markup=False, emoji=False, highlight=False)
+
+
+def printable(text: str) -> str:
+    """A stranger's text without what a terminal would obey, such as the escape character."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def load_settings(config: Path | None = None, **flags: object) -> Settings:

@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Column, Table
 
 from streamledger import bootstrap
-from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.cli.options import console, json_option, load_settings, store_options
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import parse_instant_ms
 from streamledger.domain.quarantine_answers import QuarantinedBody, QuarantinedDelivery
@@ -82,7 +81,7 @@ def list_quarantined(
             str(each.bytes),
             f"at position {each.released.position} by {each.released.by}" if each.released else "",
         )
-    Console().print(table if page.items else "Nothing is in the quarantine that fits.")
+    console().print(table if page.items else "Nothing is in the quarantine that fits.")
     if page.next_cursor:
         click.echo(f"More than {limit}; raise --limit, narrow the filter, or use the HTTP interface.")
 
@@ -142,21 +141,23 @@ def release(
 ) -> None:
     """Believe the delivery ID, or by filter; sessions heal as soon as the projector has taken it in.
 
-    Releasing twice does nothing. A filter must name at least one of --reason, --since, --until, --stream
-    and --verify-with.
+    Releasing twice does nothing, and the evidence stays in the quarantine. A filter must name at least one
+    of --reason, --since, --until, --stream and --verify-with.
     """
     if not because.strip() or len(because) > REASON_CHARACTERS_MAX:
         raise click.UsageError(f"--because: expected 1 to {REASON_CHARACTERS_MAX} characters")
     narrowed = any(each is not None for each in (reason, since, until, stream_id, verify_with))
     if (quarantine_id is None) != narrowed:
         raise click.UsageError("expected either an ID or a filter")
+    if quarantine_id is not None and (first_only or limit is not None):
+        raise click.UsageError("--first-only and --limit go with a filter, not with an ID")
     settings = load_settings(config, **store)
     actor = Actor(by=by or f"cli:{_user()}", reason=because.strip(), at_us=bootstrap.now_us())
     with bootstrap.open_store(settings) as database:
         releases = bootstrap.releases(settings, database, bootstrap.key_ring(settings))
+        report: ReleaseReport
         if quarantine_id is not None:
-            position = releases.one(quarantine_id, actor)
-            report = ReleaseReport(released=1, first_position=position, last_position=position)
+            report = releases.one(quarantine_id, actor, dry_run=dry_run)
         else:
             report = releases.by_filter(
                 _filter(reason, since, until, stream_id, None),

@@ -192,7 +192,7 @@ def is_different(each: Difference) -> bool:
 
 def show_differences(differences: Sequence[Difference]) -> None:
     """Counts by table and the examples field by field."""
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 140, markup=False, emoji=False)
     for each in differences:
         click.echo(f"  {each.table}: {each.changed} changed, {each.added} added, {each.removed} removed")
         for row in each.examples:

@@ -8,7 +8,7 @@ import msgspec
 from rich.table import Column, Table
 
 from streamledger.cli.moments import asked, moment_options
-from streamledger.cli.options import console, json_option, load_settings, store_options
+from streamledger.cli.options import console, json_option, load_settings, printable, store_options
 from streamledger.cli.sessions import ask
 from streamledger.domain.answers import Session
 from streamledger.readmodel.explaining import Explanation, explain
@@ -128,4 +128,4 @@ def _shown(value: Any) -> str:
         case list() as items:
             return "\n".join(_shown(each) for each in items)
         case _:
-            return str(value)
+            return printable(str(value))

@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 from streamledger import bootstrap
 from streamledger.cli.moments import asked, moment_options
-from streamledger.cli.options import console, json_option, load_settings, store_options
+from streamledger.cli.options import console, json_option, load_settings, printable, store_options
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import parse_instant_ms
@@ -155,4 +155,4 @@ def _duration(ms: int | None) -> str:
 
 def _brief(entry: TimelineEntry) -> str:
     wanted = ("file_id", "file_format", "duration_s", "pic_url", "errcode", "errmsg", "record_event")
-    return ", ".join(f"{name} {entry.detail[name]}" for name in wanted if name in entry.detail)
+    return printable(", ".join(f"{name} {entry.detail[name]}" for name in wanted if name in entry.detail))

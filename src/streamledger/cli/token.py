@@ -5,14 +5,13 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from streamledger import bootstrap
-from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.cli.options import console, json_option, load_settings, store_options
 from streamledger.domain.instants import instant_us
 from streamledger.ledger.acts import Actor
-from streamledger.operations.tokens import SCOPES, create_token, list_tokens, revoke_token
+from streamledger.operations.tokens import SCOPES, create_token, has_active_token, list_tokens, revoke_token
 from streamledger.postgres.connection import connect
 
 
@@ -71,7 +70,7 @@ def list_all(config: Path | None, as_json: bool, **store: object) -> None:
     table = Table("name", "scope", "created", "by", "revoked", "by")
     for row in shown:
         table.add_row(*(value or "" for value in row.values()))
-    Console().print(table if shown else "No tokens.")
+    console().print(table if shown else "No tokens.")
 
 
 @token.command()
@@ -85,7 +84,14 @@ def revoke(config: Path | None, name: str, **store: object) -> None:
         connect(database, application_name="streamledger token") as connection,
     ):
         revoked = revoke_token(connection, database.schema, name, _actor("token revoke"))
+        was_last = revoked and not has_active_token(connection)
     click.echo(f"{name} is revoked." if revoked else f"{name} was revoked before.")
+    if was_last:
+        click.echo(
+            "It was the last one of the database: without one in the settings, a server on loopback is"
+            " open to whoever reaches it, and one beyond it answers nobody. `streamledger token create`.",
+            err=True,
+        )
 
 
 def _actor(reason: str) -> Actor:

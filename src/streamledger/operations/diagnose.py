@@ -57,8 +57,8 @@ def _append_only(connection: psycopg.Connection[Any]) -> Finding:
 def _conservation(connection: psycopg.Connection[Any]) -> Finding:
     """received = ledger + quarantine + counted refusals, and the counters match the tables.
 
-    A release adds an event without a receipt, an administrator's act too, and aging out takes a row away:
-    each has a counter of its own, so the tables can be held against the counters to the last row.
+    A release adds an event without a receipt, an administrator's act and an import too, and aging out takes
+    a row away: each has a counter of its own, so the tables are held against the counters to the last row.
     """
     counters = dict(connection.execute("SELECT outcome, count FROM intake_counters").fetchall())
     received = counters.pop("received", 0)
@@ -67,7 +67,7 @@ def _conservation(connection: psycopg.Connection[Any]) -> Finding:
     set_aside = sum(count for outcome, count in counters.items() if outcome.startswith("quarantine:"))
     refused = sum(count for outcome, count in counters.items() if outcome.startswith("refused:"))
     stored = counters.get("ledger", 0)
-    added = counters.get("released", 0) + counters.get("acted", 0)
+    added = sum(counters.get(outcome, 0) for outcome in ("released", "acted", "imported"))
     purged = sum(count for outcome, count in counters.items() if outcome.startswith("purged:"))
     sentence = f"received {received} = ledger {stored} + quarantine {set_aside} + refused {refused}"
     if received != stored + set_aside + refused:
@@ -76,12 +76,13 @@ def _conservation(connection: psycopg.Connection[Any]) -> Finding:
         return Finding(
             "conservation",
             "bad",
-            f"{sentence}, {added} released or acted, {purged} purged,"
+            f"{sentence}, {added} released, acts or imported, {purged} purged,"
             f" but the ledger holds {in_ledger} events and the quarantine {in_quarantine}",
         )
     if added or purged:
         sentence += (
-            f"; {counters.get('released', 0)} released, {counters.get('acted', 0)} acts, {purged} purged"
+            f"; {counters.get('released', 0)} released, {counters.get('acted', 0)} acts,"
+            f" {counters.get('imported', 0)} imported, {purged} purged"
         )
     if in_ledger > stored + added:
         sentence += f"; {in_ledger - stored - added} events came by another way than deliveries"

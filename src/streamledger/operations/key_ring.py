@@ -77,7 +77,7 @@ def _keys_of(file: Path) -> list[CallbackKey]:
         raise SettingInvalid(
             name=shown, expected="a readable file", got=error.strerror or "an error"
         ) from error
-    except ValueError:
+    except (ValueError, RecursionError):
         # Not chained and not quoted: the part that is no TOML may be a key.
         raise SettingInvalid(name=shown, expected="TOML in UTF-8", got="something else") from None
     entries = table.get("keys")
@@ -97,8 +97,17 @@ def _key_of(shown: str, number: int, entry: Any) -> CallbackKey:
     name, secret = entry.get("name"), entry.get("key")
     if not isinstance(name, str) or not name or not isinstance(secret, str) or not secret:
         raise SettingInvalid(name=place, expected="name and key, both text", got="one that is not")
-    window = [_instant_s(place, side, entry.get(side)) for side in ("not_before", "not_after")]
-    return CallbackKey(name, secret, *window)
+    if secret != secret.strip():
+        # Nobody would see why nothing verifies.
+        raise SettingInvalid(name=place, expected="a key without white space around it", got="one with some")
+    not_before_s, not_after_s = (
+        _instant_s(place, side, entry.get(side)) for side in ("not_before", "not_after")
+    )
+    if not_before_s is not None and not_after_s is not None and not_after_s < not_before_s:
+        raise SettingInvalid(
+            name=place, expected="not_before before not_after", got="a window that is never open"
+        )
+    return CallbackKey(name, secret, not_before_s, not_after_s)
 
 
 def _instant_s(place: str, side: str, value: object) -> int | None:

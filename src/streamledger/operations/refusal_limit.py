@@ -3,12 +3,17 @@
 It never stands in the way of a genuine delivery: it is asked only once a delivery is known to be refused.
 """
 
+import ipaddress
 from collections import OrderedDict
 from typing import Final
 
 MINUTE_US: Final = 60_000_000
 ADDRESSES_MAX: Final = 10_000
 """Addresses remembered. Beyond it the one seen longest ago is forgotten, and starts afresh."""
+
+
+IPV6_NETWORK_BITS: Final = 64
+"""One subscriber has as many addresses as such a network holds, so all of them share a bucket."""
 
 
 class RefusalLimit:
@@ -25,10 +30,11 @@ class RefusalLimit:
         if self._per_minute_max == 0:
             return True
         full = self._per_minute_max * MINUTE_US
-        left, since_us = self._buckets.pop(address, (full, now_us))
+        owner = _owner_of(address)
+        left, since_us = self._buckets.pop(owner, (full, now_us))
         left = min(full, left + max(0, now_us - since_us) * self._per_minute_max)
         allowed = left >= MINUTE_US
-        self._buckets[address] = (left - MINUTE_US if allowed else left, now_us)
+        self._buckets[owner] = (left - MINUTE_US if allowed else left, now_us)
         if len(self._buckets) > self._addresses_max:
             self._buckets.popitem(last=False)
         return allowed
@@ -37,3 +43,16 @@ class RefusalLimit:
     def retry_after_s(self) -> int:
         """Seconds until an exhausted bucket holds one again, at least 1."""
         return max(1, -(-60 // self._per_minute_max)) if self._per_minute_max else 1
+
+
+def _owner_of(address: str) -> str:
+    """Whose bucket counts: an IPv4 address, or the network of an IPv6 one."""
+    if ":" not in address:
+        return address
+    try:
+        found = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(int(found) >> (128 - IPV6_NETWORK_BITS))

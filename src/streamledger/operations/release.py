@@ -5,13 +5,15 @@ does nothing: the delivery id of the event follows from the quarantine's, and th
 same transaction.
 """
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
-from streamledger.domain.errors import MalformedBody, StreamledgerError
+from streamledger.domain.errors import MalformedBody, ParameterInvalid, StoreUnavailable, StreamledgerError
 from streamledger.domain.events import Delivery, Release, event_name, originator_of
 from streamledger.ledger import append, mapper, quarantine
 from streamledger.ledger.acts import COUNTER, Actor, act_event
@@ -25,7 +27,7 @@ from streamledger.ledger.quarantine import (
 from streamledger.operations.believed import Believed, identity_of
 from streamledger.operations.key_ring import KeyRing
 from streamledger.tencent.envelope import read_envelope
-from streamledger.tencent.judgement import Verdict, judge
+from streamledger.tencent.judgement import Judgement, Verdict, judge
 from streamledger.tencent.signature import CallbackKey
 
 PAGE_SIZE: Final = 200
@@ -61,35 +63,56 @@ class ReleaseWish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReleaseReport(msgspec.Struct, kw_only=True):
-    """What a release by filter did, or would do."""
+    """What a release did, or would do."""
 
     released: int = 0
     skipped: dict[str, int] = {}
-    """By cause: unreadable, not_verified, repeated, believed_already, released_meanwhile."""
+    """By cause: unreadable, not_verified, key_not_valid_then, repeated, believed_already, released_before."""
     first_position: int | None = None
     last_position: int | None = None
     dry_run: bool = False
 
 
-def release_one(connection: psycopg.Connection[Any], schema: str, quarantine_id: str, actor: Actor) -> int:
-    """Release one delivery; returns its position, that of the first release when it was released before.
+def release_one(
+    connection: psycopg.Connection[Any],
+    schema: str,
+    quarantine_id: str,
+    actor: Actor,
+    *,
+    dry_run: bool = False,
+) -> ReleaseReport:
+    """Release one delivery; one that was released before is left alone, its position is told.
 
-    Raises QuarantinedUnknown, or ReleaseImpossible when its body cannot be read even now.
+    Raises QuarantinedUnknown, ParameterInvalid, or ReleaseImpossible when its body cannot be read even now.
     """
+    try:
+        uuid.UUID(quarantine_id)
+    except ValueError as error:
+        raise ParameterInvalid(name="id", expected="a UUID", got=repr(quarantine_id[:64])) from error
+    report = ReleaseReport(dry_run=dry_run)
     with connection.transaction(), connection.cursor() as cursor:
         append.take_lock(cursor, schema)
         rows = quarantine.lock_rows(cursor, [quarantine_id])
         if not rows:
             raise QuarantinedUnknown(id=quarantine_id)
         row = rows[0]
-        if row.released_position is not None:
-            return row.released_position
+        position = row.released_position or _released_elsewhere(cursor, rows).get(row.id)
+        if position is not None:
+            _skip(report, "released_before")
+            report.first_position = report.last_position = position
+            if row.released_position is None and not dry_run:
+                quarantine.mark_released(cursor, rows, [position], actor)
+            return report
         try:
             event = event_of(row, actor)
         except MalformedBody as error:
             raise ReleaseImpossible(id=quarantine_id, cause=str(error)) from error
-        subject = {"id": row.id, "reason": row.reason, "released": 1}
-        return _append(connection, schema, [(row, event)], actor, subject)[0]
+        report.released = 1
+        if not dry_run:
+            subject = {"id": row.id, "reason": row.reason, "released": 1}
+            report.first_position = _append(connection, schema, [(row, event)], actor, subject)[0]
+            report.last_position = report.first_position
+    return report
 
 
 def release_by_filter(
@@ -108,13 +131,22 @@ def release_by_filter(
         if wish.limit is not None:
             page = page[: wish.limit - report.released]
             after = (page[-1].received_at_us, page[-1].id)
-        chosen = [row for row in page if _is_verified(row, wish, report)]
+        chosen = _verified(page, wish, report)
+        if not chosen:
+            continue  # a page of strangers' forgeries need not hold up the intake
         if believed is not None:
             believed.read_tail()  # the most of it without the lock
         with connection.transaction(), connection.cursor() as cursor:
             append.take_lock(cursor, schema)
-            rows = quarantine.lock_rows(cursor, [row.id for row in chosen])
-            pairs = _choose(rows, believed, actor, report)
+            rows = quarantine.lock_rows(cursor, list(chosen))
+            known = _released_elsewhere(cursor, rows)
+            if known and not wish.dry_run:
+                imported = [row for row in rows if row.id in known]
+                quarantine.mark_released(cursor, imported, [known[row.id] for row in imported], actor)
+            unknown = [row for row in rows if row.id not in known]
+            pairs = _choose(unknown, chosen, believed, actor, report)
+            if known:
+                report.skipped["released_before"] = report.skipped.get("released_before", 0) + len(known)
             if wish.dry_run or not pairs:
                 report.released += len(pairs)
                 continue
@@ -126,15 +158,18 @@ def release_by_filter(
     return report
 
 
-def event_of(row: Quarantined, actor: Actor, key: str | None = None) -> NewEvent:
-    """The event that believing a quarantined delivery appends. Raises MalformedBody."""
+def event_of(row: Quarantined, actor: Actor, judgement: Judgement | None = None) -> NewEvent:
+    """The event that believing a quarantined delivery appends; `judgement` is a later one than at receipt.
+
+    Raises MalformedBody.
+    """
     envelope = read_envelope(row.body)
     delivery = Delivery(
         body=row.body,
         received_at_us=row.received_at_us,
         source_ip=row.source_ip,
-        key=key or row.key,
-        t_passed=row.reason == Verdict.EXPIRED,
+        key=row.key if judgement is None else judgement.key,
+        t_passed=row.reason == Verdict.EXPIRED if judgement is None else judgement.t_passed,
         mended=envelope.mended,
         release=Release(
             quarantine_id=row.id,
@@ -170,10 +205,10 @@ class Releases:
         self._grace_s = grace_s
         self._ahead_s_max = ahead_s_max
 
-    def one(self, quarantine_id: str, actor: Actor) -> int:
-        """As `release_one`."""
-        with self._connect() as connection:
-            return release_one(connection, self._schema, quarantine_id, actor)
+    def one(self, quarantine_id: str, actor: Actor, *, dry_run: bool = False) -> ReleaseReport:
+        """As `release_one`. Raises StoreUnavailable."""
+        with self._connected(actor, quarantine_id) as connection:
+            return release_one(connection, self._schema, quarantine_id, actor, dry_run=dry_run)
 
     def by_filter(
         self,
@@ -185,7 +220,15 @@ class Releases:
         limit: int | None = None,
         dry_run: bool = False,
     ) -> ReleaseReport:
-        """As `release_by_filter`; `verify_with` names a key of the ring. Raises KeyUnknown."""
+        """As `release_by_filter`; `verify_with` names a key of the ring.
+
+        Raises KeyUnknown, StoreUnavailable, and ParameterInvalid for a filter that names nothing: what
+        believes every forgery at once must be said.
+        """
+        if verify_with is None and wanted == QuarantineFilter(released=wanted.released):
+            raise ParameterInvalid(
+                name="filter", expected="a reason, a time, a stream or a key to verify with", got="nothing"
+            )
         key = None
         if verify_with is not None and (key := self._ring.named(verify_with)) is None:
             raise KeyUnknown(name=repr(verify_with))
@@ -198,44 +241,79 @@ class Releases:
             grace_s=self._grace_s,
             ahead_s_max=self._ahead_s_max,
         )
-        with self._connect() as connection:
+        with self._connected(actor, wanted.stream_id) as connection:
             return release_by_filter(connection, self._schema, wish, actor)
 
+    @contextmanager
+    def _connected(self, actor: Actor, named: str | None) -> Iterator[psycopg.Connection[Any]]:
+        for name, text in (("by", actor.by), ("reason", actor.reason), ("stream_id or id", named or "")):
+            if not _can_be_kept(text):
+                raise ParameterInvalid(
+                    name=name, expected="text that PostgreSQL can hold", got=ascii(text[:64])
+                )
+        try:
+            with self._connect() as connection:
+                yield connection
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable(cause=str(error).partition("\n")[0]) from error
 
-def _is_verified(row: Quarantined, wish: ReleaseWish, report: ReleaseReport) -> bool:
-    """Judged as at receipt, had that key been the only one: believed, or set aside for the same reason."""
+
+def _can_be_kept(text: str) -> bool:
+    """Whether PostgreSQL can hold a text: no NUL, and no byte of an argument that is no UTF-8."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _verified(
+    page: list[Quarantined], wish: ReleaseWish, report: ReleaseReport
+) -> dict[str, Judgement | None]:
+    """Ids of a page's rows that the wish's key verifies, with the judgement; without a key all, with none."""
     if wish.verify_with is None:
-        return True
+        return {row.id: None for row in page}
+    found: dict[str, Judgement | None] = {}
+    for row in page:
+        judgement = _judged_anew(row, wish.verify_with, wish, report)
+        if judgement is not None:
+            found[row.id] = judgement
+    return found
+
+
+def _judged_anew(
+    row: Quarantined, key: CallbackKey, wish: ReleaseWish, report: ReleaseReport
+) -> Judgement | None:
+    """Judged as at receipt, had that key been the only one: believed, or set aside for the same reason."""
     try:
         envelope = read_envelope(row.body)
     except MalformedBody:
         _skip(report, "unreadable")
-        return False
+        return None
     judgement = judge(
-        envelope,
-        [wish.verify_with],
-        row.received_at_us / 1e6,
-        wish.grace_s,
-        wish.ahead_s_max,
-        path_token_matched=False,
+        envelope, [key], row.received_at_us / 1e6, wish.grace_s, wish.ahead_s_max, path_token_matched=False
     )
     same = judgement.verdict.value == row.reason and judgement.key is not None
     if judgement.verdict is Verdict.BELIEVED or same:
-        return True
-    _skip(report, "not_verified")
-    return False
+        return judgement
+    has_signed = (
+        envelope.t is not None and envelope.sign is not None and key.has_signed(envelope.t, envelope.sign)
+    )
+    outside = has_signed and not key.is_valid_at(row.received_at_us / 1e6)
+    _skip(report, "key_not_valid_then" if outside else "not_verified")
+    return None
 
 
 def _choose(
-    rows: list[Quarantined], believed: Believed | None, actor: Actor, report: ReleaseReport
+    rows: list[Quarantined],
+    judgements: dict[str, Judgement | None],
+    believed: Believed | None,
+    actor: Actor,
+    report: ReleaseReport,
 ) -> list[tuple[Quarantined, NewEvent]]:
     readable: list[tuple[Quarantined, NewEvent]] = []
     for row in rows:
         if row.released_at_us is not None:
-            _skip(report, "released_meanwhile")
+            _skip(report, "released_before")  # by somebody else, since the page was read
             continue
         try:
-            readable.append((row, event_of(row, actor)))
+            readable.append((row, event_of(row, actor, judgements[row.id])))
         except MalformedBody:
             _skip(report, "unreadable")
     if believed is None:
@@ -251,6 +329,13 @@ def _choose(
         else:
             chosen.append((row, event))
     return chosen
+
+
+def _released_elsewhere(cursor: psycopg.Cursor[Any], rows: list[Quarantined]) -> dict[str, int]:
+    """Positions of the releases of unreleased rows: an import into a restored store brings them in."""
+    by_event = {released_delivery_id(row.id): row.id for row in rows if row.released_at_us is None}
+    cursor.execute(append.STORED_SQL, (list(by_event),))
+    return {by_event[delivery_id]: position for delivery_id, position in cursor.fetchall()}
 
 
 def _append(

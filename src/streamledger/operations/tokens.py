@@ -18,6 +18,8 @@ SECRET_BYTES: Final = 32
 PREFIX: Final = "slk_"
 """Lets a scanner of leaked secrets recognise a token."""
 NAME_CHARACTERS_MAX: Final = 100
+ANONYMOUS: Final = "anonymous"
+"""By which name those act who need no token; no token has it."""
 
 ACTIVE_SQL: Final = (
     "SELECT name, scope, secret_sha256 FROM api_tokens WHERE revoked_at_us IS NULL ORDER BY name"
@@ -31,7 +33,7 @@ class TokenNameTaken(StreamledgerError):
 
 
 class TokenNameInvalid(StreamledgerError):
-    """the name of a token: expected 1 to {characters_max} printable characters, got {got}"""
+    """the name of a token: expected 1 to {characters_max} printable characters without a colon, got {got}"""
 
     exit_code = 2
 
@@ -62,7 +64,9 @@ def create_token(
     connection: psycopg.Connection[Any], schema: str, name: str, scope: str, actor: Actor
 ) -> str:
     """Make a token and return its text, which is shown this once. Raises TokenNameTaken, TokenNameInvalid."""
-    if not 0 < len(name) <= NAME_CHARACTERS_MAX or not name.isprintable() or name != name.strip():
+    printable = name.isprintable() and name == name.strip()
+    # Acts are signed with the name: none may pass for `cli:root`, nor for who bears no token.
+    if not 0 < len(name) <= NAME_CHARACTERS_MAX or not printable or ":" in name or name == ANONYMOUS:
         raise TokenNameInvalid(characters_max=NAME_CHARACTERS_MAX, got=repr(name[:200]))
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     try:

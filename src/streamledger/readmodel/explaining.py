@@ -68,9 +68,17 @@ async def explain(
             )
     return Explanation(
         session=session,
-        fields=explanation.explain_fields(session, found.row.fold, delivered),
+        fields=_without_secrets(explanation.explain_fields(session, found.row.fold, delivered)),
         attributions=Page(attributions, _cursor(rows) if more else None),
     )
+
+
+def _without_secrets(fields: list[FieldExplanation]) -> list[FieldExplanation]:
+    """The session's own values are redacted already; what they overruled is as it was sent."""
+    shown: list[FieldExplanation] = msgspec.convert(
+        redact(msgspec.to_builtins(fields)), list[FieldExplanation]
+    )
+    return shown
 
 
 def _cursor(rows: list[TimelineRow]) -> str:

@@ -41,7 +41,7 @@ def redact(obj: Any, names: frozenset[str] | None = None) -> Any:
 def _copied(value: Any, patterns: tuple[tuple[re.Pattern[str], str], ...], names: frozenset[str]) -> Any:
     match value:
         case str():
-            if "%" not in value and not _may_name(value.casefold(), names):
+            if "%" not in value and "\\u" not in value and not _may_name(value.casefold(), names):
                 return value  # nearly every text ends here: the patterns are slow
             for pattern, replacement in patterns:
                 value = pattern.sub(replacement, value)
@@ -70,18 +70,26 @@ def _patterns(names: frozenset[str]) -> tuple[tuple[re.Pattern[str], str], ...]:
 
 
 def _patterns_of(name: str) -> list[tuple[re.Pattern[str], str]]:
-    # Any letter of the name may be percent-encoded, and the percent sign again ("%2574").
-    letters = "".join(f"(?:{re.escape(char)}|%(?:25)*{ord(char):02x})" for char in name)
-    # A name begins after no word character, or after an escape that ends in one: %26, %2526, \u0026.
+    # Any letter of the name may be percent-encoded, and the percent sign again ("%2574"); or be an escape
+    # of JSON in a string, whose backslashes are bounded so that a body of nothing else takes linear time.
+    letters = "".join(
+        rf"(?:{re.escape(char)}|%(?:25)*{ord(char):02x}|\\{{1,16}}u{ord(char):04x})" for char in name
+    )
+    # A name begins after no ASCII word character (a sentence in Chinese has no spaces between words), or
+    # after an escape that ends in one: %26, %2526, \u0026.
     escapes = ("%[0-9a-f]{2}", "%25[0-9a-f]{2}", "%2525[0-9a-f]{2}", r"\\u[0-9a-f]{4}")
-    begin = r"(?:(?<![\w-])" + "".join(f"|(?<={escape})" for escape in escapes) + ")"
+    begin = r"(?:(?<![A-Za-z0-9_-])" + "".join(f"|(?<={escape})" for escape in escapes) + ")"
+    quote, colon, space = "%(?:25)*22", "%(?:25)*3a", r"(?:%(?:25)*20|\+|[ \t])*"
     raw_end = r"""&#\s"'<>\\"""
     forms = {
         # The value of a plain parameter may hold %26, which does not end it; an encoded one ends there.
-        rf"(=|\\+u003d)[^{raw_end}]*": r"\g<1>",
+        rf"([ \t]*(?:=|\\+u003d)[ \t]*)[^{raw_end}]*": r"\g<1>",
+        rf"([ \t]*:[ \t]*)[^{raw_end},]+": r"\g<1>",
         rf"(%(?:25)*3d)(?:(?!%(?:25)*(?:26|23|22|20|5c))[^{raw_end}])*": r"\g<1>",
+        rf"({quote}{space}{colon}{space}(?:{quote})?)(?:(?!%(?:25)*(?:22|26|2c|7d))[^{raw_end}])+": r"\g<1>",
         r"""(\\*["']\s*:\s*\\*["'])[^"'\\]*""": r"\g<1>",
-        r"""(\\*["']\s*:\s*)(?![\s"'\\])[^"'\\,}\s]+""": r"\g<1>",
+        r"""(\\*["']\s*:\s*)[\[{][^\]}]*[\]}]?""": r"\g<1>",
+        r"""(\\*["']\s*:\s*)(?![\s"'\\\[{])[^"'\\,}\s]+""": r"\g<1>",
     }
     return [
         (re.compile(begin + letters + form, re.IGNORECASE), name + separator + REDACTED)

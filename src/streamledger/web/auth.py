@@ -15,13 +15,16 @@ from litestar.exceptions import NotAuthorizedException, PermissionDeniedExceptio
 from litestar.handlers import BaseRouteHandler
 
 from streamledger.domain.errors import StoreUnavailable
-from streamledger.operations.tokens import SCOPES, digest_of
+from streamledger.operations.tokens import ANONYMOUS, SCOPES, digest_of
 from streamledger.web.senders import is_loopback
 
 __all__ = ["SCOPES", "ApiToken", "Caller", "Tokens", "find_token", "may_administer", "may_read"]
 
 REMEMBERED_S: Final = 3.0
 """How long the database's tokens are remembered: a revoked one works no longer than that."""
+
+PROXY_HEADERS: Final = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via")
+"""With any of these a request came through a proxy on this machine, from whoever reaches that."""
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -52,7 +55,14 @@ class Tokens:
         fixed: Sequence[ApiToken] = (),
         load: Callable[[], Awaitable[Sequence[ApiToken]]] | None = None,
         clock_s: Callable[[], float] = time.monotonic,
+        *,
+        open_without: bool = True,
     ) -> None:
+        """`open_without`: whether everybody may read while there is no token, as on loopback.
+
+        Elsewhere revoking the last one must not open the server to those it was closed to.
+        """
+        self.open_without = open_without
         self._fixed = tuple(fixed)
         self._load = load
         self._clock_s = clock_s
@@ -69,7 +79,7 @@ class Tokens:
         if token is None:
             stored = await self._stored_now()
             token = find_token(stored, authorization)
-            if token is None and not self._fixed and not stored:
+            if token is None and self.open_without and not self._fixed and not stored:
                 return anonymous_caller(connection)
         return None if token is None else Caller(token.name, token.scope)
 
@@ -94,7 +104,7 @@ class Tokens:
 
 def anonymous_caller(connection: Connection) -> Caller:
     """Who asks while there is no token at all: everybody may read, this machine may administer."""
-    return Caller("anonymous", "admin" if _is_this_machine(connection) else "read")
+    return Caller(ANONYMOUS, "admin" if _is_this_machine(connection) else "read")
 
 
 def find_token(tokens: Sequence[ApiToken], authorization: str | None) -> ApiToken | None:
@@ -121,7 +131,7 @@ async def may_administer(connection: Connection, _: BaseRouteHandler) -> None:
     if caller.scope != "admin":
         raise PermissionDeniedException(
             "expected a token of scope admin"
-            if caller.name != "anonymous"
+            if caller.name != ANONYMOUS
             else "without tokens only this machine may administer; make one: streamledger token create"
         )
 
@@ -149,7 +159,7 @@ def _is_this_machine(connection: Connection) -> bool:
     return (
         connection.client is not None
         and is_loopback(connection.client.host)
-        and "x-forwarded-for" not in connection.headers
+        and not any(name in connection.headers for name in PROXY_HEADERS)
         and _is_local_name(host)
         # A form of our own pages, which send no referrer, has the Origin "null"; no page can forge the other.
         and (origin is None or own_page or _is_local_name(_host_of(origin)))

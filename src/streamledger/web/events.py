@@ -1,6 +1,6 @@
 """`/v1/events/live`: the ledger as server-sent events (HTML standard, section 9.2)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Annotated, Any, Final
 
@@ -61,11 +61,16 @@ def dropped_text(position: int) -> bytes:
 
 
 async def event_stream(
-    tail: NamedDependency[Tail], subscription: Subscription, heartbeat_s: float = HEARTBEAT_S
+    tail: NamedDependency[Tail],
+    subscription: Subscription,
+    heartbeat_s: float = HEARTBEAT_S,
+    may_go_on: Callable[[], Awaitable[bool]] | None = None,
 ) -> AsyncIterator[bytes]:
-    """The bytes of one reader's feed, until it is dropped or goes away."""
+    """The bytes of one reader's feed, until it is dropped, goes away, or may read no longer."""
     async with aclosing(tail.follow(subscription, heartbeat_s)) as batches:
         async for messages in batches:
+            if may_go_on is not None and not await may_go_on():
+                return  # its token was revoked meanwhile: nothing more is told, not even where to resume
             yield b"".join(map(event_text, messages)) or heartbeat_text(subscription.position)
     if subscription.dropped:
         yield dropped_text(subscription.position)
@@ -87,7 +92,7 @@ async def follow_events(
     """Each event's id is its position; a client that reconnects with Last-Event-ID misses nothing.
 
     Every 15 s of silence a heartbeat is sent as a comment. A reader that lets 1000 events wait is sent
-    an event `dropped` and cut off; it goes on with its last id.
+    an event `dropped` and cut off; it goes on with its last id. So is one whose token is revoked.
     """
     tail.check_room()
     resumed = last_event_id(request)
@@ -97,4 +102,10 @@ async def follow_events(
     subscription = Subscription(
         FeedFilter(stream_id=stream_id, kinds=frozenset(kinds) if kinds else None), position
     )
-    return Stream(event_stream(tail, subscription), media_type=MEDIA_TYPE, headers=HEADERS)
+
+    async def may_go_on() -> bool:
+        return await request.app.state.tokens.caller(request) is not None
+
+    return Stream(
+        event_stream(tail, subscription, may_go_on=may_go_on), media_type=MEDIA_TYPE, headers=HEADERS
+    )

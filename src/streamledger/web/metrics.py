@@ -48,6 +48,8 @@ def exposition(state: SystemState, queue_length: int) -> str:
         _metric(
             "released_total", "counter", "Deliveries released.", [({}, state.counters.get("released", 0))]
         ),
+        _metric("acted_total", "counter", "Acts of administrators.", [({}, state.counters.get("acted", 0))]),
+        _metric("imported_total", "counter", "Events imported.", [({}, state.counters.get("imported", 0))]),
         _metric("purged_total", "counter", "Quarantined deliveries that aged out.", purged),
         _metric(
             "quarantine_rows",

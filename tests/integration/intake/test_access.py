@@ -21,7 +21,13 @@ from streamledger.cli.main import cli
 from streamledger.domain.errors import UnsafeCombination
 from streamledger.ledger.quarantine import QuarantineFilter
 from streamledger.operations.release import ReleaseWish, release_by_filter
-from streamledger.operations.tokens import TokenNameTaken, TokenUnknown, create_token, revoke_token
+from streamledger.operations.tokens import (
+    TokenNameInvalid,
+    TokenNameTaken,
+    TokenUnknown,
+    create_token,
+    revoke_token,
+)
 from streamledger.postgres.connection import Database, connect
 from streamledger.settings import Secret, Settings
 from streamledger.web import auth
@@ -275,7 +281,9 @@ def test_a_stored_token_works_until_it_is_revoked_and_its_text_is_nowhere(
             assert len(secret) > 40
             assert [await status(token) for token in (None, "wrong", secret)] == [401, 401, 200]
             async with receiver.client(token=secret) as client:
-                forbidden = await client.post("/v1/quarantine/release", json={"reason": "x", "filter": {}})
+                forbidden = await client.post(
+                    "/v1/quarantine/release", json={"reason": "x", "filter": {"stream_id": "nobody"}}
+                )
             assert forbidden.status_code == 403
             listed = await asyncio.to_thread(CliRunner().invoke, cli, ["token", "list", "--json", *store])
             assert [each["name"] for each in json.loads(listed.output)["items"]] == ["dashboard"]
@@ -292,6 +300,9 @@ def test_a_stored_token_works_until_it_is_revoked_and_its_text_is_nowhere(
     with connect(database, application_name="test") as connection:
         with pytest.raises(TokenNameTaken):
             create_token(connection, database.schema, "dashboard", "read", OPERATOR)
+        for name in ("", " a", "cli:root", "anonymous", "a\0", "a" * 101):
+            with pytest.raises(TokenNameInvalid):
+                create_token(connection, database.schema, name, "admin", OPERATOR)
         with pytest.raises(TokenUnknown):
             revoke_token(connection, database.schema, "nobody", OPERATOR)
         assert revoke_token(connection, database.schema, "ops", OPERATOR)
@@ -312,6 +323,9 @@ def test_a_stored_token_works_until_it_is_revoked_and_its_text_is_nowhere(
         ("127.0.0.1", {"Origin": "null"}, 403),
         ("127.0.0.1", {"Host": "rebound.example:8470"}, 403),
         ("127.0.0.1", {"X-Forwarded-For": "203.0.113.9"}, 403),
+        ("127.0.0.1", {"X-Real-IP": "203.0.113.9"}, 403),
+        ("127.0.0.1", {"Forwarded": "for=203.0.113.9"}, 403),
+        ("127.0.0.1", {"Via": "1.1 proxy"}, 403),
     ],
 )
 def test_without_tokens_only_this_machine_administers_and_no_web_page_through_it(
@@ -320,7 +334,9 @@ def test_without_tokens_only_this_machine_administers_and_no_web_page_through_it
     async def ask() -> httpx.Response:
         async with running(database) as receiver, receiver.client(address, **headers) as client:
             assert (await client.get("/v1/sessions")).status_code == 200
-            return await client.post("/v1/quarantine/release", json={"reason": "x", "filter": {}})
+            return await client.post(
+                "/v1/quarantine/release", json={"reason": "x", "filter": {"stream_id": "nobody"}}
+            )
 
     assert asyncio.run(ask()).status_code == status
 
@@ -334,6 +350,7 @@ def test_without_tokens_only_this_machine_administers_and_no_web_page_through_it
         {"reason": 7},
         {"reason": "x" * 501},
         {"reason": "x", "by": "somebody else"},
+        {"reason": "a NUL \0 that PostgreSQL cannot hold"},
     ],
 )
 def test_a_release_without_a_proper_reason_is_refused(
@@ -342,10 +359,26 @@ def test_a_release_without_a_proper_reason_is_refused(
     async def ask() -> list[int]:
         async with running(database) as receiver, receiver.client() as client:
             one = await client.post("/v1/quarantine/01a20bc0-5bc5-72a1-8b81-25cf27daed35/release", json=body)
-            many = await client.post("/v1/quarantine/release", json=body | {"filter": {}})
+            many = await client.post(
+                "/v1/quarantine/release", json=body | {"filter": {"stream_id": "nobody"}}
+            )
             return [one.status_code, many.status_code]
 
     assert asyncio.run(ask()) == [400, 400]
+
+
+@pytest.mark.parametrize("chosen", [{}, {"stream_id": "a\0b"}, {"from": "yesterday"}, {"reason": "dislike"}])
+def test_a_release_that_names_nothing_or_nothing_that_can_be_releases_nothing(
+    database: Database, clock: Clock, chosen: dict[str, str]
+) -> None:
+    async def ask() -> httpx.Response:
+        async with running(database) as receiver, receiver.client() as client:
+            await receiver.deliver(signed(push(1, NOW_S), NOW_S + 60, "a forger's"))
+            return await client.post("/v1/quarantine/release", json={"reason": "x", "filter": chosen})
+
+    answer = asyncio.run(ask())
+    assert answer.status_code == 400, answer.text
+    assert rows(database, "SELECT count(*) FROM ledger_events") == [(0,)]
 
 
 def test_the_quarantine_is_listed_by_filter_page_by_page(database: Database, clock: Clock) -> None:
@@ -395,6 +428,37 @@ def test_beyond_loopback_a_token_of_the_settings_or_the_store_is_asked_for(datab
         revoke_token(connection, database.schema, "ops", OPERATOR)
     with pytest.raises(UnsafeCombination):
         refuse_unguarded(public, database)
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "statuses"),
+    [
+        ("127.0.0.1", "/v1/sessions", [401, 200]),
+        ("127.0.0.1", "/streams", [303, 200]),
+        ("0.0.0.0", "/v1/sessions", [401, 401]),
+        ("0.0.0.0", "/streams", [303, 303]),
+    ],
+)
+def test_revoking_the_last_token_opens_no_server_that_others_can_reach(
+    database: Database,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    path: str,
+    statuses: list[int],
+) -> None:
+    monkeypatch.setattr(auth, "REMEMBERED_S", 0.0)
+
+    async def ask() -> list[int]:
+        async with running(database, host=host) as receiver:
+            with connect(database, application_name="test") as connection:
+                create_token(connection, database.schema, "only", "read", OPERATOR)
+                async with receiver.client("203.0.113.9") as client:
+                    before = (await client.get(path)).status_code
+                    assert revoke_token(connection, database.schema, "only", OPERATOR)
+                    return [before, (await client.get(path)).status_code]
+
+    assert asyncio.run(ask()) == statuses
 
 
 def test_the_metrics_add_up_to_what_was_received(database: Database, clock: Clock) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from streamledger.ledger import reader
 from streamledger.ledger.quarantine import QuarantineFilter
+from streamledger.operations.import_events import import_events
 from streamledger.operations.rebuild import Order, rebuild
 from streamledger.operations.release import (
     ReleaseImpossible,
@@ -137,19 +138,20 @@ def test_the_acts_of_administrators_are_in_the_ledger_and_in_no_projection(
 def test_many_who_release_the_same_at_once_append_it_once(database: Database, clock: Clock) -> None:
     asyncio.run(deliver(database, signed(STOP, EXPIRED)))
     (quarantine_id,) = ids(database)
-    positions: list[int] = []
+    reports: list[ReleaseReport] = []
 
     def run() -> None:
         with connect(database, application_name="test release") as connection:
-            positions.append(release_one(connection, database.schema, quarantine_id, OPERATOR))
+            reports.append(release_one(connection, database.schema, quarantine_id, OPERATOR))
 
     threads = [threading.Thread(target=run) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(positions) == 6
-    assert len(set(positions)) == 1
+    assert len({report.first_position for report in reports}) == 1
+    assert sorted(report.released for report in reports) == [0, 0, 0, 0, 0, 1]
+    assert sum(report.skipped.get("released_before", 0) for report in reports) == 5
     assert rows(database, "SELECT count(*) FROM ledger_events WHERE topic = 'push-stopped.v1'") == [(1,)]
     conserved(database)
 
@@ -205,12 +207,45 @@ def test_the_hour_of_the_wrong_key_is_healed_by_the_right_one_and_by_nothing_els
     assert rows(database, "SELECT count(*) FROM ledger_events") == [(0,)]
     report = release(database, wanted=QuarantineFilter(reason="bad_signature"), verify_with=key)
     assert (report.released, report.skipped) == (2, {"not_verified": 2})
+    with connect(database, application_name="test") as connection:
+        released = [event.delivery for event in reader.read_all(connection) if event.delivery.release]
+    assert [(each.key, each.t_passed) for each in released] == [("main", False)] * 2
     assert rows(database, "SELECT DISTINCT sequence FROM quarantine WHERE released_at_us IS NOT NULL") == [
         (SEQUENCE,)
     ]
-    too_old = CallbackKey("main", KEY, not_after_s=NOW_S - 1)
-    assert release(database, verify_with=too_old).released == 0, "a key judges only within its window"
     conserved(database)
+
+
+def test_a_key_verifies_only_what_came_within_its_window_and_the_report_says_so(
+    database: Database, clock: Clock
+) -> None:
+    asyncio.run(
+        deliver(database, signed(START, FRESH), signed(STOP, FRESH, "guess"), callback_keys="main:wrong")
+    )
+    too_old = CallbackKey("main", KEY, not_after_s=NOW_S - 1)
+    report = release(database, verify_with=too_old)
+    assert (report.released, report.skipped) == (0, {"key_not_valid_then": 1, "not_verified": 1})
+
+
+def test_a_release_that_an_import_brought_in_is_not_repeated(database: Database, clock: Clock) -> None:
+    asyncio.run(deliver(database, signed(START, EXPIRED), signed(STOP, EXPIRED)))
+    first, second = ids(database)
+    release(database)
+    with connect(database, application_name="a store restored from before the release") as connection:
+        connection.execute(
+            "UPDATE quarantine SET released_at_us = NULL, released_by = NULL, release_reason = NULL,"
+            " released_position = NULL"
+        )
+        connection.execute("UPDATE quarantine_usage SET rows = 2 - rows, bytes = 0 WHERE budget <> 'refused'")
+        report = release_one(connection, database.schema, first, OPERATOR)
+        assert (report.released, report.skipped) == (0, {"released_before": 1})
+        again = release_by_filter(
+            connection, database.schema, ReleaseWish(wanted=QuarantineFilter()), OPERATOR
+        )
+        assert (again.released, again.skipped) == (0, {"released_before": 1})
+    assert rows(database, "SELECT count(*) FROM quarantine WHERE released_position IS NOT NULL") == [(2,)]
+    assert rows(database, "SELECT count(*) FROM ledger_events WHERE topic <> 'admin-acted.v1'") == [(2,)]
+    assert second != first
 
 
 def test_of_repeated_deliveries_only_the_first_is_released_and_none_that_is_believed_already(
@@ -322,6 +357,20 @@ def test_what_does_not_add_up_is_seen(database: Database, clock: Clock, theft: s
     conserved(database)
     with connect(database, application_name="thief") as connection:
         connection.execute(theft.encode())
+    assert findings(database)["conservation"].level == "bad"
+
+
+def test_a_theft_does_not_hide_behind_an_import(database: Database, clock: Clock) -> None:
+    asyncio.run(deliver(database, signed(START, FRESH), signed(STOP, EXPIRED)))
+    lines = [json.dumps(push(1, NOW_S - 60, str(number))).encode() for number in range(3)]
+    with connect(database, application_name="import") as connection:
+        import_events(connection, database.schema, lines, plain=True, now_us=NOW_S * 1_000_000)
+    conserved(database)
+    assert "3 imported" in findings(database)["conservation"].detail
+    with connect(database, application_name="thief") as connection:
+        connection.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
+        connection.execute("DELETE FROM ledger_events WHERE notification_id = 1")
+        connection.execute("ALTER TABLE ledger_events ENABLE TRIGGER USER")
     assert findings(database)["conservation"].level == "bad"
 
 

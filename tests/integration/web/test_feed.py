@@ -9,8 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from streamledger.postgres.connection import Database
+from streamledger.ledger.acts import Actor
+from streamledger.operations.tokens import create_token, revoke_token
+from streamledger.postgres.connection import Database, connect
 from streamledger.settings import Secret, Settings
+from streamledger.web import auth
 from tests.acceptance.page.server import serving
 
 DEADLINE_S = 20.0
@@ -116,6 +119,25 @@ def test_the_feed_needs_a_token_where_queries_do_and_has_an_end(database: Databa
             again = httpx.get(address + "/v1/events/live", headers=bearer)
             assert again.status_code == 503
             assert again.headers["retry-after"] == "1"
+
+
+def test_an_open_feed_ends_before_the_next_event_once_its_token_is_revoked(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "REMEMBERED_S", 0.0)
+    actor = Actor(by="operator", reason="test", at_us=1)
+    with serving(database, Settings()) as address, connect(database, application_name="test") as connection:
+        create_token(connection, database.schema, "another", "read", actor)
+        bearer = {"Authorization": f"Bearer {create_token(connection, database.schema, 'me', 'read', actor)}"}
+        query = address + "/v1/events/live?after=0&stream_id=room-1"
+        with httpx.stream("GET", query, headers=bearer, timeout=DEADLINE_S) as response:
+            parts = response.iter_bytes()
+            assert next(parts).startswith(b": heartbeat")
+            shown = deliver(address, 1, "room-1", "1")
+            assert b"id: %d\n" % shown in next(parts)
+            assert revoke_token(connection, database.schema, "me", actor)
+            deliver(address, 0, "room-1", "1")
+            assert next(parts, b"its end") == b"its end"
 
 
 def test_reading_ones_own_write_does_not_wait_for_long(url: str) -> None:

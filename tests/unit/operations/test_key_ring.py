@@ -73,6 +73,11 @@ BROKEN = [
     f'[[keys]]\nname = "a"\nkey = "{SECRET}"\nkind = 1',
     key("a", 'not_before = "yesterday"'),
     key("a", "not_before = 2024-04-21T20:00:00"),
+    key("a", "not_before = 2024-04-21T20:00:00Z\nnot_after = 2024-04-21T19:00:00Z"),
+    key("a\\u0000b"),
+    key("a" * 101),
+    f'[[keys]]\nname = "a"\nkey = "{SECRET} "',
+    "keys = " + "[" * 5000,
     key("a") + key("a"),
     key("fixed"),
     key("a") + "\nother = 1",
@@ -114,6 +119,15 @@ def test_a_file_that_goes_away_leaves_the_ring_as_it_was_until_it_is_back(file: 
     write(file, key("back"))
     assert ring.refresh()
     assert names(ring) == ["back"]
+
+
+def test_a_key_under_two_names_is_known_by_the_first_that_is_valid(file: Path) -> None:
+    same = f'[[keys]]\nname = "{{}}"\nkey = "{SECRET}"\n{{}}\n'
+    write(file, same.format("early", "not_after = 2024-04-21T20:00:00Z") + same.format("late", ""))
+    keys = KeyRing([], file).keys
+    sign = signature_of(SECRET, "1713729900")
+    assert verify(keys, "1713729900", sign, 1713729600) == "early"
+    assert verify(keys, "1713729900", sign, 1713729601) == "late"
 
 
 def test_no_key_shows_in_the_ring(file: Path) -> None:

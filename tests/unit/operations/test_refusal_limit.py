@@ -16,6 +16,18 @@ def test_an_address_has_its_minute_and_gets_it_back_evenly() -> None:
     assert limit.retry_after_s == 10
 
 
+def test_the_addresses_of_one_ipv6_network_share_a_bucket_and_a_mapped_one_is_its_ipv4() -> None:
+    limit = RefusalLimit(1)
+    assert limit.allows("2001:db8::1", 0)
+    assert not limit.allows("2001:db8::ffff:1", 0)
+    assert not limit.allows("2001:db8:0:0:abcd::", 0)
+    assert limit.allows("2001:db8:0:1::1", 0)
+    assert limit.allows("192.0.2.1", 0)
+    assert not limit.allows("::ffff:192.0.2.1", 0)
+    assert limit.allows("fe80::1%eth0", 0)
+    assert limit.allows("no:address", 0)
+
+
 def test_a_clock_that_goes_back_gives_nothing() -> None:
     limit = RefusalLimit(1)
     assert limit.allows("a", 100 * SECOND_US)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from typing import Any
 
 import pytest
@@ -30,6 +31,14 @@ from .samples import NAMES, body_of
         (r'"{\"txSecret\":\"ABC\"}"', r'"{\"txSecret\":\"REDACTED\"}"'),
         ('{"txSecret": 123, "b": 1}', '{"txSecret": REDACTED, "b": 1}'),
         ("txSecret=A&txSecret=B", "txSecret=REDACTED&txSecret=REDACTED"),
+        ("推流失败txSecret=ABC，重试", "推流失败txSecret=REDACTED"),
+        ("txSecret: ABC, node: 7", "txSecret: REDACTED, node: 7"),
+        ("txSecret = ABC&b", "txSecret = REDACTED&b"),
+        (r'{"u":"\u0074xSecret\u003dABC"}', r'{"u":"txSecret\u003dREDACTED"}'),
+        ('{"txSecret": ["A","B"], "b": 1}', '{"txSecret": REDACTED, "b": 1}'),
+        ('{"txSecret": {"v": "A"}, "b": 1}', '{"txSecret": REDACTED, "b": 1}'),
+        ("cb=%7B%22txSecret%22%3A%22ABC%22%7D&c", "cb=%7B%22txSecret%22%3A%22REDACTED%22%7D&c"),
+        ("cb=%257B%2522txSecret%2522%253A%25207%257D", "cb=%257B%2522txSecret%2522%253A%2520REDACTED%257D"),
         ("mytxSecret=1&txSecretary=2", "mytxSecret=1&txSecretary=2"),
         ("no secret", "no secret"),
     ],
@@ -77,6 +86,22 @@ def test_redaction_is_idempotent_and_leaves_its_argument(obj: Any) -> None:
     once = redact(obj)
     assert redact(once) == once
     assert json.dumps(obj) == before
+
+
+@pytest.mark.parametrize(
+    "piece", ["\\", "%25", "%", " ", "txSecret", "txSecret ", "t\\", '{"', "%22", "\\u0074"]
+)
+def test_no_body_makes_redaction_look_at_it_again_and_again(piece: str) -> None:
+    end = r"\u0041%"  # without one of these the patterns are not asked
+    short, long = piece * (16_384 // len(piece)) + end, piece * (131_072 // len(piece)) + end
+    redact(short)
+    spent = []
+    for text in (short, long):
+        began = time.process_time_ns()
+        redact(text)
+        spent.append(time.process_time_ns() - began)
+    # Eight times the length costs eight times the work, not sixty-four times; noise leaves it far from that.
+    assert spent[1] < 32 * max(spent[0], 1_000_000), spent
 
 
 def test_further_parameters_are_redacted_once_the_process_has_been_told() -> None:

@@ -107,11 +107,12 @@ def visitor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Visitor:
 
 
 async def may_look(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Guard of every page: with tokens configured, only for those who have signed in."""
+    """Guard of every page: only for those who have signed in, unless there is no token and none is needed."""
     tokens = await tokens_in_force(connection)
     cookie = connection.cookies.get(signed_cookie.NAME)
     connection.state.page_token = signed_cookie.token_of(tokens, cookie, int(time.time()))
-    if tokens and connection.state.page_token is None:
+    is_open = not tokens and connection.app.state.tokens.open_without
+    if connection.state.page_token is None and not is_open:
         raise NotAuthorizedException("sign in first")
 
 
