@@ -44,5 +44,7 @@ def main(events: int = 200_000) -> None:
                     assert done.stored + done.known == events, done
                     rows.append((name, began, time.perf_counter()))
         print_table(
-            ("what", "events/s"), [(name, f"{events / (end - began):,.0f}") for name, began, end in rows]
+            ("what", "events/s"),
+            [(name, f"{events / (end - began):,.0f}") for name, began, end in rows],
+            benchmark="import",
         )

@@ -25,7 +25,7 @@ from streamledger.ledger.appender import QueueFull
 from streamledger.ledger.quarantine import QuarantinedUnknown
 from streamledger.operations.release import KeyUnknown, ReleaseImpossible
 from streamledger.readmodel.feed import TooManyReaders
-from streamledger.readmodel.rebuild.record import RebuildUnknown
+from streamledger.readmodel.rebuild.record import RebuildUnderWay, RebuildUnknown
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
     DeliveryUnknown: HTTPStatus.NOT_FOUND,
     RebuildUnknown: HTTPStatus.NOT_FOUND,
     SessionAmbiguous: HTTPStatus.CONFLICT,
+    RebuildUnderWay: HTTPStatus.CONFLICT,
     PositionNotReached: HTTPStatus.CONFLICT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,

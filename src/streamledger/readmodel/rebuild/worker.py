@@ -78,7 +78,7 @@ def run_worker(task: Task, pipe: Connection) -> None:
                 except Exception as error:  # told to the parent, which ends the rebuild
                     pipe.send(described(error))
                     return
-                pipe.send(msgspec.structs.replace(done, memory_bytes_max=_memory_bytes_max()))
+                pipe.send(msgspec.structs.replace(done, memory_bytes_max=memory_bytes_max()))
 
 
 def prepare_session(connection: psycopg.Connection[Any]) -> None:
@@ -88,7 +88,8 @@ def prepare_session(connection: psycopg.Connection[Any]) -> None:
         connection.execute(statement)
 
 
-def _memory_bytes_max() -> int:
+def memory_bytes_max() -> int:
+    """The most memory that this process has had; 0 where that is not told."""
     if sys.platform == "win32":
         return 0
     import resource  # noqa: PLC0415  # not there on Windows
