@@ -184,10 +184,23 @@ class _Work:
     def _until(self, head: int) -> int:
         wanted = self._order.to_position
         if wanted is None:
-            return head
+            followed = self._followed_to()
+            is_near = followed is not None and head - followed <= LIVE_LAG_EVENTS_MAX
+            return followed if followed is not None and (is_near or self._order.purpose == "verify") else head
         if not 0 < wanted <= head:
             raise ParameterInvalid(name="to", expected=f"a position from 1 to {head}", got=wanted)
         return wanted
+
+    def _followed_to(self) -> int | None:
+        """Where the live rows stand, if they are not to be passed, or else nothing could be compared:
+        while a runner moves them on, or when they are verified, wherever they stand."""
+        with self._connect() as connection:
+            if self._order.purpose != "verify":
+                key = runner.runner_lock_key(self._database.schema)
+                row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
+                if row is None or row[0]:
+                    return None  # nobody runs; the lock goes with the connection
+            return min(checkpointing.positions_of(connection, self._order.projections).values())
 
     def _connect(self) -> psycopg.Connection[Any]:
         return connect(self._database, application_name="streamledger rebuild")
@@ -248,11 +261,11 @@ class _Work:
 
     def _catch_up(self, connection: psycopg.Connection[Any], building: Building) -> None:
         while True:
-            taken = building.catch_up(connection, self._check)
+            taken = building.catch_up(connection, self._check, self._followed_to())
             self._progress.events_done += taken * len(self._order.projections)
             if taken < CLOSE_EVENTS:
                 break
-        if self._order.to_position is None:
+        if self._order.to_position is None and self._order.purpose == "rebuild":
             self._let_live_catch_up(building)
 
     def _let_live_catch_up(self, building: Building) -> None:

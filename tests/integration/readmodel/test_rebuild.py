@@ -368,6 +368,23 @@ def test_an_old_generation_is_never_taken_for_a_live_table(database: Database) -
         assert generation.drop_leftovers(connection, ["sessions"]) == ["sessions_g12"]
 
 
+def test_neither_a_dry_run_nor_a_verification_moves_live_tables_that_nobody_follows(
+    database: Database,
+) -> None:
+    with opened(database) as connection:
+        found = bodies(1, SHAPE)
+        store(connection, database.schema, found[:100])
+        project(connection, database.schema)
+        rows, marks = rows_of(connection), digests(connection)
+        store(connection, database.schema, found[100:])
+        tried = run(database, purpose="dry_run")
+        assert {each.table: each.added > 0 for each in tried.differences}["deliveries"]
+        assert tried.digests_equal is None
+        assert run(database, purpose="verify").digests_equal is True
+        assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert run(database).digests_equal is True
+
+
 def test_live_tables_far_behind_are_not_compared(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuilding, "LIVE_LAG_EVENTS_MAX", 10)
     with opened(database) as connection:
