@@ -1,8 +1,11 @@
-"""`python -m benchmarks [NAME...]`: runs the named benchmarks, or all."""
+"""`python -m benchmarks [NAME...] [--events N] [--write FILE]`: runs the named benchmarks, or all."""
 
-import sys
+import argparse
+import os
+from pathlib import Path
 
 from benchmarks import flood, importing, ingest, query, rebuild
+from benchmarks.table import note_condition, summary, write_summary
 
 BENCHMARKS = {
     "ingest": ingest.main,
@@ -12,8 +15,34 @@ BENCHMARKS = {
     "flood": flood.main,
 }
 
+
+def main() -> None:
+    """Each prints its own table as it ends; in the end there is one of all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default"
+    )
+    parser.add_argument("--events", type=int, help="history of the rebuild: 1000000 by default, or 10000000")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="put the table of all into FILE, between its marks"
+    )
+    given = parser.parse_args()
+    for name in given.names:
+        if name not in BENCHMARKS:
+            parser.error(f"no benchmark is called {name}: {', '.join(BENCHMARKS)}")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    note_condition("load before", f"{load:.1f}")
+    for name in given.names or BENCHMARKS:
+        print(f"## {name}\n", flush=True)
+        if name == "rebuild" and given.events:
+            rebuild.main(given.events)
+        else:
+            BENCHMARKS[name]()
+        print(flush=True)
+    print(f"## All\n\n{summary()}")
+    if given.write is not None:
+        write_summary(given.write)
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:] or BENCHMARKS:
-        print(f"## {name}\n")
-        BENCHMARKS[name]()
-        print()
+    main()

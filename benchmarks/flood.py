@@ -47,7 +47,7 @@ def main() -> None:
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(60)
-    print_table(("genuine, 500/s", "sent", "statuses", "p50 ms", "p99 ms", "max ms"), rows)
+    print_table(("genuine, 500/s", "sent", "statuses", "p50 ms", "p99 ms", "max ms"), rows, benchmark="flood")
     print(f"\nforged: {sum(sent.values()) / SECONDS:,.0f}/s, {dict(sent)}")
     kept = int(metrics['streamledger_quarantine_rows{budget="refused"}'])
     print(f"kept of them: {kept} rows (cap {REFUSED_ROWS_MAX}), the rest counted")

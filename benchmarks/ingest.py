@@ -64,7 +64,11 @@ def main(count: int = 40_000) -> None:
             for process, _ in targets.values():
                 if isinstance(process, multiprocessing.process.BaseProcess):
                     process.terminate()
-        print_table(("receiver", "requests/s", "of bare Litestar", "of bare ASGI", "p50 ms", "p99 ms"), rows)
+        print_table(
+            ("receiver", "requests/s", "of bare Litestar", "of bare ASGI", "p50 ms", "p99 ms"),
+            rows,
+            benchmark="ingest",
+        )
 
 
 def start_server(directory: Path, *arguments: str, **settings: str) -> tuple[subprocess.Popen[str], str, int]:

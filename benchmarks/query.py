@@ -131,6 +131,7 @@ async def _ask(database: Database, sessions: int) -> None:
             )
             for name, each in taken.items()
         ],
+        benchmark="query",
     )
     print()
 
@@ -210,6 +211,7 @@ def _ask_over_http(directory: Path, sessions: int) -> None:
             (name, f"{_percentile(each, 50):.2f}", f"{_percentile(each, 99):.2f}")
             for name, each in taken.items()
         ],
+        benchmark="query",
     )
 
 

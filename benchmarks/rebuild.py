@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import psycopg
 from eventsourcing.postgres import PostgresApplicationRecorder
 
+from benchmarks import library_runner
 from benchmarks.history import fill
-from benchmarks.table import print_table
+from benchmarks.memory import PeakMemory
+from benchmarks.table import note_condition, print_table
 from streamledger.ledger import reader
 from streamledger.ledger.application import Ledger
 from streamledger.operations.rebuild import Order, Rebuilt, rebuild
@@ -25,9 +26,11 @@ from streamledger.readmodel.rebuild.record import Progress
 from streamledger.readmodel.session_projection import PROJECTIONS
 from streamledger.tencent.reader import read_notification
 
-EVENTS = int(os.environ.get("BENCH_EVENTS", "1000000"))
+EVENTS = 1_000_000
 SAMPLE = 50_000
 """Events that the slow baselines are given."""
+RUNNER_SAMPLE = 5_000
+"""Events that the slowest is given."""
 
 
 def main(events: int = EVENTS) -> None:
@@ -39,28 +42,39 @@ def main(events: int = EVENTS) -> None:
         database = Database(server.dsn)
         migrate(database)
         with connect(database, application_name="bench") as connection:
+            version = connection.execute("SHOW server_version").fetchone()
+            note_condition("PostgreSQL", f"{version[0] if version else ''} embedded, fsync on")
             _, seconds = timed(lambda: fill(connection, events))
-            print(f"  {events:,} events made and copied into the ledger in {seconds:.0f} s")
-            rows = []
+            print(f"  {events:,} events made and copied into the ledger in {seconds:.0f} s", flush=True)
+            _, seconds = timed(lambda: copied_to_nowhere(connection))
+            nowhere = events / seconds
+            rows = [("COPY binary of the ledger to nowhere", f"{nowhere:,.0f}", "1.00", f"{events:,} events")]
             for name, wanted in {"all": PROJECTIONS, **{each.name: (each,) for each in PROJECTIONS}}.items():
-                done = _rebuild(database, wanted)
+                with PeakMemory() as memory:
+                    done = _rebuild(database, wanted)
+                # Of history, whatever the number of projections that take it in.
+                rate = events / done.seconds
                 rows.append(
                     (
                         f"rebuild, {name}: fold, indexes, digests, switch",
-                        f"{done.events_per_s:,.0f}",
-                        f"{done.memory_bytes_max / 2**20:.0f} MB a worker",
+                        f"{rate:,.0f}",
+                        f"{rate / nowhere:.2f}",
+                        f"{memory.bytes_max / 2**20:.0f} MB at most, all processes but PostgreSQL's",
                     )
                 )
-            _, seconds = timed(lambda: copied_to_nowhere(connection))
-            rows.append(("COPY binary of the ledger to nowhere", f"{events / seconds:,.0f}", ""))
             sample = min(events, SAMPLE)
             for name, work in {
                 "the library's select_notifications, bodies read": library_read,
                 "one fetch of binary tuples, bodies read": plain_read,
             }.items():
                 _, seconds = timed(lambda work=work: work(database, sample))  # type: ignore[misc]  # bound by default
-                rows.append((name, f"{sample / seconds:,.0f}", f"{sample:,} events"))
-        print_table(("what", "events/s", ""), rows)
+                rate = sample / seconds
+                rows.append((name, f"{rate:,.0f}", f"{rate / nowhere:.2f}", f"{sample:,} events"))
+            sample = min(events, RUNNER_SAMPLE)
+            rate = library_runner.events_per_s(database, sample)
+            name = "the library's ProjectionRunner, one small view, a transaction an event"
+            rows.append((name, f"{rate:,.0f}", f"{rate / nowhere:.3f}", f"{sample:,} events"))
+        print_table(("what", "events/s", "of COPY to nowhere", ""), rows, benchmark="rebuild")
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -81,7 +95,7 @@ def _rebuild(database: Database, projections: tuple[Projection, ...]) -> Rebuilt
     ends = [*list(phases.values())[1:], time.perf_counter()]
     spent = {phase: end - began for (phase, began), end in zip(phases.items(), ends, strict=True)}
     print("  " + ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in spent.items()), file=sys.stderr)
-    return msgspec.structs.replace(done, events_per_s=done.events / done.seconds)
+    return done
 
 
 def copied_to_nowhere(connection: psycopg.Connection[Any]) -> int:

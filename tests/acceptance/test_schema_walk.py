@@ -34,7 +34,7 @@ NASTY = [
     "99999-01-01T00:00:00Z",
 ]
 KNOWN = {"sequence": "2210464508206756938", "stream_id": "walked", "position": "1"}
-ENDLESS = ("/v1/events/live",)
+ENDLESS = ("/v1/events/live", "/v1/rebuilds/{rebuild_id}/live")
 """Answers that go on for ever; they have tests of their own."""
 
 

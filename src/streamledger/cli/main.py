@@ -76,6 +76,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone
         sys.exit(0)
+    except OSError as error:  # a file that cannot be opened, a disk that is full
+        name = f"{error.filename}: " if error.filename else ""
+        _fail(f"{name}{error.strerror or error}", 1)
     except Exception as error:  # the last edge: a user is owed a sentence, not a traceback
         if os.environ.get("STREAMLEDGER_LOG_LEVEL") == "debug":
             traceback.print_exc()

@@ -1,5 +1,6 @@
 """`streamledger rebuild`: the read model anew from history, with progress, a diff, and equal digests."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from streamledger.operations.rebuild import Order, Rebuilt, rebuild
 from streamledger.operations.repair_stream import Repaired, repair_stream
 from streamledger.readmodel.projection import Projection
 from streamledger.readmodel.rebuild.comparison import Difference
+from streamledger.readmodel.rebuild.crew import RebuildCancelled
 from streamledger.readmodel.rebuild.record import Progress as RebuildProgress
 from streamledger.readmodel.session_projection import PROJECTIONS
 
@@ -46,6 +48,10 @@ def named_projections(names: tuple[str, ...]) -> tuple[Projection, ...]:
 @click.argument("projections", nargs=-1, metavar="[PROJECTION...]")
 @click.option("--workers", type=click.IntRange(1, 16), help="Processes; as many as processors by default.")
 @click.option("--stream", "stream_id", help="Put only this stream's rows right.")
+@click.option(
+    "--to", "to_position", type=click.IntRange(1),
+    help="Fold history up to this position only; what follows live goes on from there.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option(
     "--examples", type=click.IntRange(0), default=10, show_default=True, help="Rows a dry run shows in full."
@@ -57,6 +63,7 @@ def rebuild_command(
     projections: tuple[str, ...],
     workers: int | None,
     stream_id: str | None,
+    to_position: int | None,
     dry_run: bool,
     examples: int,
     as_json: bool,
@@ -70,7 +77,9 @@ def rebuild_command(
     wanted = named_projections(projections)
     examples_max = None if as_json else examples
     if stream_id is not None:
-        with bootstrap.open_store(settings) as database:
+        if to_position is not None:
+            raise click.UsageError("--to is not for --stream: its rows must stand where the others stand")
+        with ended_by_signals(), bootstrap.open_store(settings) as database:
             repaired = repair_stream(
                 database,
                 wanted,
@@ -86,13 +95,32 @@ def rebuild_command(
         purpose="dry_run" if dry_run else "rebuild",
         workers=workers or 0,
         examples_max=examples_max,
+        to_position=to_position,
     )
-    with bootstrap.open_store(settings) as database, shown() as on_progress:
+    with ended_by_signals(), bootstrap.open_store(settings) as database, shown() as on_progress:
         done = rebuild(database, order, clock_us=bootstrap.now_us, on_progress=on_progress)
     if as_json:
         click.echo(msgspec.json.encode(done))
     else:
         show(done)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the work as Ctrl-C does: what was begun is cleared away, and it is said."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), end) for name in names}
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise RebuildCancelled from error
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 @contextmanager
@@ -153,7 +181,7 @@ def show(done: Rebuilt) -> None:
     click.echo(
         f"{words[done.purpose]} {', '.join(each.projection for each in done.standings)}:"
         f" {done.events} events in {done.seconds} s ({done.events_per_s:,.0f}/s), position {done.position},"
-        f" largest worker {done.memory_bytes_max / 2**20:.0f} MB."
+        f" largest process {done.memory_bytes_max / 2**20:.0f} MB."
     )
     for standing in done.standings:
         if standing.equal is None:

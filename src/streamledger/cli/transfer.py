@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,15 +11,15 @@ import msgspec
 import psycopg
 
 from streamledger import bootstrap
-from streamledger.cli.files import LineFile, read_lines
+from streamledger.cli.files import FileDamaged, LineFile, read_lines
 from streamledger.cli.options import json_option, load_settings, store_options
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import parse_instant_ms
-from streamledger.ledger.portable import Line, head_line
-from streamledger.operations.export_events import Exported, Wanted, export_events, export_table
+from streamledger.ledger.portable import Head, head_line
+from streamledger.operations.export_events import Wanted, export_events, resumed
+from streamledger.operations.export_table import TABLE_KEYS, export_csv, export_parquet
 from streamledger.operations.import_events import Imported, import_events
 from streamledger.postgres.connection import connect
-from streamledger.readmodel.tables import KEYS
 
 SAY_EVERY_S: Final = 2.0
 
@@ -38,6 +38,7 @@ class _Says:
 
     def __init__(self) -> None:
         self._began_s = self._said_s = time.monotonic()
+        self._is_open = False
 
     def __call__(self, count: int, words: str) -> None:
         now_s = time.monotonic()
@@ -46,9 +47,16 @@ class _Says:
         self._said_s = now_s
         line = f"{count} {words}, {count / (now_s - self._began_s):,.0f}/s"
         if sys.stderr.isatty():
-            click.echo(f"\r{line}", err=True, nl=False)
+            self._is_open = True
+            click.echo(f"\r\033[K{line}", err=True, nl=False)
         else:
             click.echo(line, err=True)
+
+    def end(self) -> None:
+        """Let what is said next stand on a line of its own."""
+        if self._is_open:
+            click.echo(err=True)
+            self._is_open = False
 
 
 @click.command(name="export")
@@ -62,7 +70,11 @@ class _Says:
 @click.option("--resume", is_flag=True, help="Go on where OUTPUT ends.")
 @click.option("--redact", "redacted", is_flag=True,
               help="Take secrets and signatures out: a file to hand on, for simulate --from.")  # fmt: skip
-@click.option("--table", type=click.Choice(list(KEYS)), help="Instead: a table of the read model, as CSV.")
+@click.option("--table", type=click.Choice(list(TABLE_KEYS)), help="Instead: a table of the read model.")
+@click.option(
+    "--format", "table_format", type=click.Choice(["csv", "parquet"]),
+    help="Of the table; by default as OUTPUT's name says, else csv. Parquet needs streamledger[parquet].",
+)  # fmt: skip
 @store_options
 def export_command(
     config: Path | None,
@@ -74,6 +86,7 @@ def export_command(
     resume: bool,
     redacted: bool,
     table: str | None,
+    table_format: str | None,
     **store: object,
 ) -> None:
     """Write the ledger to OUTPUT (the standard output by default), one event a line, as JSON.
@@ -88,33 +101,52 @@ def export_command(
         to_us=_instant_us("--to", received_to),
         redacted=redacted,
     )
+    if table is not None and (wanted.head != Head(redacted=redacted) or after or resume):
+        raise click.UsageError("--table is written whole: not with --stream, --from, --to, --after, --resume")
+    if table is None and table_format is not None:
+        raise click.UsageError("--format is for --table; the ledger is written as lines of JSON")
+    if resume and str(output) == "-":
+        raise click.UsageError("--resume needs a file to go on with")
     settings = load_settings(config, **store)
     with (
         bootstrap.open_store(settings) as database,
         connect(database, application_name="streamledger export") as connection,
-        LineFile(output, resume=resume) as file,
     ):
         if table is not None:
-            rows = export_table(connection, table, file.write, key=KEYS[table])
-            click.echo(f"{rows} rows of {table}", err=True)
-            return
-        done = _export(connection, wanted, file)
-    click.echo(f"{done.events} events, up to position {done.position}", err=True)
+            _export_table(connection, table, output, table_format)
+        else:
+            _export(connection, wanted, output, resume=resume)
 
 
-def _export(connection: psycopg.Connection[Any], wanted: Wanted, file: LineFile) -> Exported:
-    if file.last_line:
-        try:
-            reached = int(msgspec.json.decode(file.last_line, type=Line).position)
-        except (msgspec.MsgspecError, ValueError):
-            reached = 0  # a head alone
-        wanted = msgspec.structs.replace(wanted, after=max(wanted.after, reached))
+def _export_table(
+    connection: psycopg.Connection[Any], table: str, output: Path, table_format: str | None
+) -> None:
+    if table_format == "parquet" or (table_format is None and output.suffix == ".parquet"):
+        if str(output) == "-":
+            raise click.UsageError("Parquet needs a file to be written to")
+        rows = export_parquet(connection, table, output)
     else:
-        file.write(head_line(redacted=wanted.redacted))
+        with LineFile(output, resume=False) as file:
+            rows = export_csv(connection, table, file.write)
+    click.echo(f"{rows} rows of {table}", err=True)
+
+
+def _export(connection: psycopg.Connection[Any], wanted: Wanted, output: Path, *, resume: bool) -> None:
     says = _Says()
-    return export_events(
-        connection, wanted, file.write, lambda done: says(done.events, f"events, at position {done.position}")
-    )
+    found = LineFile(output, resume=resume)
+    if found.last_line:
+        wanted = resumed(wanted, str(output), found.first_line, found.last_line)
+    with found as file:
+        if not found.last_line:
+            file.write(head_line(wanted.head))
+        done = export_events(
+            connection,
+            wanted,
+            file.write,
+            lambda done: says(done.events, f"events, at position {done.position}"),
+        )
+    says.end()
+    click.echo(f"{done.events} events, up to position {done.position}", err=True)
 
 
 @click.command(name="import")
@@ -143,14 +175,19 @@ def import_command(
     ):
         for file in files:
             on_progress: Callable[[Imported], None] = lambda done: says(done.lines, "lines")  # noqa: E731  # one use
-            found[str(file)] = import_events(
+            damages: list[FileDamaged] = []
+            done = import_events(
                 connection,
                 database.schema,
-                read_lines(file),
+                _whole_lines(file, damages),
                 plain=plain,
                 now_us=bootstrap.now_us(),
                 on_progress=on_progress,
             )
+            done.invalid += len(damages)
+            done.faults += map(str, damages)
+            found[str(file)] = done
+    says.end()
     if as_json:
         click.echo(msgspec.json.encode(found))
     else:
@@ -162,3 +199,11 @@ def import_command(
                 click.echo(f"  {fault}")
     if any(done.invalid for done in found.values()):
         raise SystemExit(1)
+
+
+def _whole_lines(file: Path, damages: list[FileDamaged]) -> Iterator[bytes]:
+    """The lines before a file's damage, which is noted: they are worth having."""
+    try:
+        yield from read_lines(file)
+    except FileDamaged as error:
+        damages.append(error)

@@ -7,7 +7,7 @@ import msgspec
 
 from streamledger import bootstrap
 from streamledger.cli.options import json_option, load_settings, store_options
-from streamledger.cli.rebuild import named_projections, shown
+from streamledger.cli.rebuild import ended_by_signals, named_projections, shown
 from streamledger.operations.rebuild import Order
 from streamledger.operations.verify_projections import verify_projections
 
@@ -31,7 +31,7 @@ def projections_command(
     """
     settings = load_settings(config, **store)
     order = Order(projections=named_projections(projections), workers=workers or 0)
-    with bootstrap.open_store(settings) as database, shown() as on_progress:
+    with ended_by_signals(), bootstrap.open_store(settings) as database, shown() as on_progress:
         found = verify_projections(database, order, clock_us=bootstrap.now_us, on_progress=on_progress)
     if as_json:
         click.echo(msgspec.json.encode(found))

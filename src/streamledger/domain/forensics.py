@@ -186,14 +186,14 @@ def begin(sighting: Sighting) -> Known:
 def judge_first(sighting: Sighting, validity_s: int) -> Judged:
     """The first delivery of a notification in the ledger: first, or released when an operator let it in."""
     released = sighting.was_released
-    late_s = _late_s(sighting)
+    late_s, signed_after_s = _times_of_signature(sighting, validity_s)
     because = ("operator_decision",) if released else ()
     return Judged(
         judged_as=DeliveryClass.RELEASED if released else DeliveryClass.FIRST,
         try_number=None,
         evidence=Evidence(
-            because=(*because, *_of_signature(sighting, validity_s)),
-            signed_after_s=_signed_after_s(sighting, validity_s),
+            because=(*because, *_of_signature(late_s, signed_after_s)),
+            signed_after_s=signed_after_s,
             late_s=late_s,
         ),
     )
@@ -208,7 +208,7 @@ def judge(known: Known, sighting: Sighting, schedules: Sequence[Schedule], valid
     """
     sent_twice = _is_sent_twice(known, sighting)
     grid, fits = (None, False) if sent_twice else _nearest(known, sighting.received_ms, schedules)
-    late_s = _late_s(sighting)
+    late_s, signed_after_s = _times_of_signature(sighting, validity_s)
     address = _compared(known.source_ip or None, sighting.source_ip or None)
     same_as = dict(known.other_contents or ()).get(sighting.content)
     conflicts = sighting.content != known.content
@@ -235,7 +235,7 @@ def judge(known: Known, sighting: Sighting, schedules: Sequence[Schedule], valid
         because.append("older_t")
     if judged_as is DeliveryClass.REPLAY and not (sent_twice or fits):
         because.append("off_schedule")
-    because += _of_signature(sighting, validity_s)
+    because += _of_signature(late_s, signed_after_s)
     evidence = Evidence(
         because=tuple(because),
         since_first_s=_seconds(sighting.received_ms - known.first_ms),
@@ -245,7 +245,7 @@ def judge(known: Known, sighting: Sighting, schedules: Sequence[Schedule], valid
         t=t,
         bytes="same" if sighting.bytes_digest == known.bytes_digest else "other",
         key=sighting.key if sighting.key != known.callback_key else None,
-        signed_after_s=_signed_after_s(sighting, validity_s),
+        signed_after_s=signed_after_s,
         late_s=late_s,
         same_as=same_as,
     )
@@ -348,24 +348,19 @@ def _seconds_of(t: str | None) -> int | None:
     return int(digits) if 0 < len(digits) <= T_DIGITS_MAX else None
 
 
-def _late_s(sighting: Sighting) -> float | None:
+def _times_of_signature(sighting: Sighting, validity_s: int) -> tuple[float | None, int | None]:
+    """How long after its `t` a delivery came, if it did, and how long after the event it was signed."""
     t_s = _seconds_of(sighting.t)
-    if t_s is None or sighting.received_ms <= t_s * 1000:
-        return None
-    return _seconds(sighting.received_ms - t_s * 1000)
+    if t_s is None:
+        return None, None
+    late_s = _seconds(sighting.received_ms - t_s * 1000) if sighting.received_ms > t_s * 1000 else None
+    happened_ms = sighting.happened_ms
+    return late_s, None if happened_ms is None else t_s - validity_s - happened_ms // 1000
 
 
-def _signed_after_s(sighting: Sighting, validity_s: int) -> int | None:
-    t_s = _seconds_of(sighting.t)
-    if t_s is None or sighting.happened_ms is None:
-        return None
-    return t_s - validity_s - sighting.happened_ms // 1000
-
-
-def _of_signature(sighting: Sighting, validity_s: int) -> list[str]:
-    signed_after_s = _signed_after_s(sighting, validity_s)
+def _of_signature(late_s: float | None, signed_after_s: int | None) -> list[str]:
     early = signed_after_s is not None and signed_after_s <= -SIGNED_EARLY_S_MIN
-    return ["signed_early"] * early + ["after_t"] * (_late_s(sighting) is not None)
+    return ["signed_early"] * early + ["after_t"] * (late_s is not None)
 
 
 def _seconds(ms: int) -> float:

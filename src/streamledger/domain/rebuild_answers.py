@@ -14,6 +14,8 @@ class RebuildAnswer(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str
     """rebuild; verify and dry_run change nothing"""
     projections: list[str]
+    to_position: int | None
+    """Up to which history is folded; null for all of it"""
     asked_by: str
     asked_at: str
     started_at: str | None

@@ -25,19 +25,36 @@ class LineInvalid(StreamledgerError):
     """expected a line of an export of events: {cause}"""
 
 
+class RedactedImport(StreamledgerError):
+    """this export is redacted: it is for playing (simulate --from) and reading, it is not the truth"""
+
+    exit_code = 2
+
+
+class FormatUnknown(StreamledgerError):
+    """the file is of the format {format} {version}, and this version reads {expected} {expected_version}"""
+
+    exit_code = 2
+
+
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The first line of an export; it may stand in between too, where exports were joined."""
 
-    format: str
-    version: int
+    format: str = FORMAT
+    version: int = FORMAT_VERSION
     redacted: bool = False
     """Whether secrets were taken out: such lines can be played and read, never imported as the truth."""
+    stream_id: str | None = None
+    """The one stream whose events these are; None for all."""
+    from_us: int | None = None
+    to_us: int | None = None
+    """Received at or after, and before, microseconds since 1970; None for any time."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event. Of body, body_base64 and state_base64 there is exactly one."""
 
-    position: str
+    position: int
     """In the ledger it was exported from; another ledger gives it another one."""
     delivery_id: str
     name: str
@@ -53,35 +70,45 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     body_base64: str | None = None
     state_base64: str | None = None
     """The state as stored, of an event that this version does not know."""
+    redacted: bool = False
+    """As in the head, which may be lost where lines are picked from a file."""
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Line).decode
+_decode = msgspec.json.Decoder(Line, strict=False).decode
 _decode_head = msgspec.json.Decoder(Head).decode
 
 
-def head_line(*, redacted: bool) -> bytes:
+def head_line(head: Head) -> bytes:
     """The first line of an export."""
-    return _encode(Head(format=FORMAT, version=FORMAT_VERSION, redacted=redacted)) + b"\n"
+    given = {name: value for name, value in msgspec.structs.asdict(head).items() if value is not None}
+    return _encode(given) + b"\n"
 
 
 def head_of(line: bytes) -> Head | None:
-    """The head that a line is; None when it is an event. Raises LineInvalid for another format or version."""
-    if not line.startswith(b'{"format":'):
+    """The head that a line is; None when it is an event. Raises LineInvalid, or FormatUnknown."""
+    if not line.startswith(b'{"format"'):
         return None
     try:
         head = _decode_head(line)
     except msgspec.MsgspecError as error:
         raise LineInvalid(cause=error) from error
     if head.format != FORMAT or head.version != FORMAT_VERSION:
-        raise LineInvalid(cause=f"format {head.format} {head.version}, and this is {FORMAT} {FORMAT_VERSION}")
+        raise FormatUnknown(
+            format=head.format, version=head.version, expected=FORMAT, expected_version=FORMAT_VERSION
+        )
     return head
 
 
 def line_of(row: Row, *, redacted: bool = False) -> bytes:
     """The line of a ledger row (of `reader.COLUMNS`). Redacted, secrets and the signature are taken out."""
     position, originator, _, name, state, delivery_id = row
-    given: dict[str, Any] = {"position": str(position), "delivery_id": delivery_id, "originator": originator}
+    given: dict[str, Any] = {
+        "position": position,
+        "delivery_id": delivery_id,
+        "originator": originator,
+        "redacted": redacted,
+    }
     try:
         current, delivery = mapper.decode(name, bytes(state))
     except StreamledgerError:
@@ -118,10 +145,20 @@ def _redacted(body: bytes) -> bytes:
     return shown
 
 
+def position_of(line: bytes) -> int:
+    """The position that a line of an event says. Raises LineInvalid."""
+    try:
+        return _decode(line).position
+    except msgspec.MsgspecError as error:
+        raise LineInvalid(cause=error) from error
+
+
 def event_of(line: bytes) -> NewEvent:
-    """The event of a line, as it is stored. Raises LineInvalid."""
+    """The event of a line, as it is stored. Raises LineInvalid, or RedactedImport."""
     try:
         read = _decode(line)
+        if read.redacted:
+            raise RedactedImport
         delivery_id = uuid.UUID(read.delivery_id)
         if read.state_base64 is not None:
             state = base64.b64decode(read.state_base64, validate=True)

@@ -93,16 +93,18 @@ class RebuildDesk:
         """Do the rebuild that was asked for first; False when none is."""
         with connect(self._database, application_name="streamledger rebuild desk") as connection:
             row = connection.execute(
-                "SELECT id, projections, asked_by FROM rebuilds WHERE state = 'asked' ORDER BY id LIMIT 1"
+                "SELECT id, projections, asked_by, to_position FROM rebuilds"
+                " WHERE state = 'asked' ORDER BY id LIMIT 1"
             ).fetchone()
         if row is None:
             return False
-        number, names, asked_by = row
+        number, names, asked_by, to_position = row
         order = Order(
             projections=[each for each in self._projections if each.name in names],
             workers=self._workers,
             asked_by=asked_by,
             asked=number,
+            to_position=to_position,
         )
         logger.info("rebuild %s begins: %s", number, ", ".join(names))
         try:
@@ -113,6 +115,10 @@ class RebuildDesk:
             logger.info("rebuild %s was cancelled", number)
         except StreamledgerError as error:
             logger.error("rebuild %s failed: %s", number, error)  # expected: no traceback
+        except psycopg.Error:
+            raise  # the store; `run` waits for it
+        except Exception:  # a fault of ours: it is in the rebuild's row too, and the desk goes on
+            logger.exception("rebuild %s failed", number)
         else:
             logger.info(
                 "rebuild %s is live: %s events in %s s, digests %s",

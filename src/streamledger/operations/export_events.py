@@ -1,15 +1,16 @@
-"""Export the ledger as lines of JSON, whole or by stream and time, and the read model's tables as CSV."""
+"""Export the ledger as lines of JSON, whole or by stream and time, and go on where a file ends."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
+from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import originator_of
 from streamledger.ledger import mapper, portable, reader
+from streamledger.ledger.portable import Head
 from streamledger.ledger.reader import Row
-from streamledger.tencent.redaction import redact
 
 PAGE_EVENTS: Final = 4000
 
@@ -25,6 +26,36 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     to_us: int | None = None
     """Received before."""
     redacted: bool = False
+
+    @property
+    def head(self) -> Head:
+        """The first line of a file of these events."""
+        return Head(redacted=self.redacted, stream_id=self.stream_id, from_us=self.from_us, to_us=self.to_us)
+
+
+class ResumeMismatch(StreamledgerError):
+    """{name} cannot be gone on with: {cause}"""
+
+    exit_code = 2
+
+
+def resumed(wanted: Wanted, name: str, first_line: bytes, last_line: bytes) -> Wanted:
+    """What is still wanted for a file with these first and last lines. Raises ResumeMismatch.
+
+    A file that holds other events than are wanted now is left as it is.
+    """
+    try:
+        head = portable.head_of(first_line)
+        if head is None:
+            raise ResumeMismatch(name=name, cause="it is no export of a ledger")
+        if head != wanted.head:
+            raise ResumeMismatch(
+                name=name, cause="it was exported with another --stream, --from, --to or --redact"
+            )
+        reached = 0 if portable.head_of(last_line) else portable.position_of(last_line)
+    except (portable.LineInvalid, portable.FormatUnknown) as error:
+        raise ResumeMismatch(name=name, cause=error) from error
+    return msgspec.structs.replace(wanted, after=max(wanted.after, reached))
 
 
 class Exported(msgspec.Struct, kw_only=True):
@@ -78,24 +109,3 @@ def _is_in_time(row: Row, wanted: Wanted) -> bool:
     return (wanted.from_us is None or received_us >= wanted.from_us) and (
         wanted.to_us is None or received_us < wanted.to_us
     )
-
-
-def export_table(
-    connection: psycopg.Connection[Any],
-    table: str,
-    write: Callable[[bytes], object],
-    *,
-    key: Sequence[str],
-) -> int:
-    """Write a table of the read model as CSV with a head line, in the order of its key; returns its rows.
-
-    Secrets in it (txSecret and its like) read REDACTED.
-    """
-    count = -1
-    order = ", ".join(key)
-    sql = f"COPY (SELECT * FROM {table} ORDER BY {order}) TO STDOUT (FORMAT CSV, HEADER)"  # noqa: S608  # constant names
-    with connection.cursor() as cursor, cursor.copy(sql) as copy:
-        for line in copy:
-            write(redact(bytes(line).decode()).encode())
-            count += 1
-    return count

@@ -8,21 +8,15 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from streamledger.domain.errors import MalformedBody, StreamledgerError
+from streamledger.domain.errors import MalformedBody
 from streamledger.domain.events import Delivery, event_name, originator_of
 from streamledger.domain.instants import parse_instant_ms
 from streamledger.ledger import mapper, portable, staging
 from streamledger.ledger.append import NewEvent
-from streamledger.ledger.portable import LineInvalid
+from streamledger.ledger.portable import LineInvalid, RedactedImport
 from streamledger.tencent.envelope import read_envelope
 
 FAULTS_SHOWN_MAX: Final = 10
-
-
-class RedactedImport(StreamledgerError):
-    """this export is redacted: it is for playing (simulate --from) and reading, it is not the truth"""
-
-    exit_code = 2
 
 
 class Imported(msgspec.Struct, kw_only=True):
@@ -37,8 +31,8 @@ class Imported(msgspec.Struct, kw_only=True):
     """The first invalid lines, each with its number and what is wrong."""
 
 
-class _PlainLine(msgspec.Struct, frozen=True):
-    """A body with its time, where it does not stand alone on its line."""
+class _PlainLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A body with its time, where it does not stand alone on its line. A body has other fields too."""
 
     body: msgspec.Raw
     received_at: str | int | None = None
@@ -59,7 +53,8 @@ def import_events(
 ) -> Imported:
     """Append the events of these lines in their order; those whose delivery id is known are passed over.
 
-    What is stored stays when this ends early; importing the same again goes on. Raises RedactedImport.
+    What is stored stays when this ends early; importing the same again goes on. Raises RedactedImport or
+    FormatUnknown.
     """
     staging.prepare(connection)
     done = Imported()
@@ -108,35 +103,34 @@ def _fault(done: Imported, sentence: str) -> None:
 
 
 def _exported_events(lines: Iterable[bytes], done: Imported) -> Iterator[NewEvent]:
-    for line in lines:
-        if not line.strip():
+    for number, line in enumerate(lines, 1):
+        if line.isspace():
             continue
-        done.lines += 1
         try:
             head = portable.head_of(line)
             if head is not None:
-                done.lines -= 1
                 if head.redacted:
                     raise RedactedImport
                 continue
+            done.lines += 1
             event = portable.event_of(line)
         except LineInvalid as error:
-            _fault(done, f"line {done.lines}: {error}")
+            _fault(done, f"line {number}: {error}")
             continue
         yield event
 
 
 def _plain_events(lines: Iterable[bytes], now_us: int, done: Imported) -> Iterator[NewEvent]:
     """A line is a body, or `{"body": ..., "received_at": ..., "source_ip": ...}`, body as text or object."""
-    for line in lines:
-        text = line.strip()
-        done.lines += 1
+    for number, line in enumerate(lines, 1):
+        text = line.removeprefix(b"\xef\xbb\xbf").strip()
         if not text:
             continue
+        done.lines += 1
         try:
-            yield _plain_event(text, done.lines, now_us)
+            yield _plain_event(text, number, now_us)
         except (MalformedBody, ValueError, OverflowError) as error:
-            _fault(done, f"line {done.lines}: {error}")
+            _fault(done, f"line {number}: {error}")
 
 
 def _plain_event(text: bytes, number: int, now_us: int) -> NewEvent:

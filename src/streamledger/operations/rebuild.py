@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
+from streamledger.domain.errors import ParameterInvalid
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel import projection as checkpointing
@@ -19,11 +20,11 @@ from streamledger.readmodel.rebuild import generation, record
 from streamledger.readmodel.rebuild.building import Building, Standing, prepare_session
 from streamledger.readmodel.rebuild.comparison import Difference, compare
 from streamledger.readmodel.rebuild.crew import Alone, Crew, RebuildCancelled
-from streamledger.readmodel.rebuild.record import Progress, Record
+from streamledger.readmodel.rebuild.record import Progress, Record, SwitchBlocked
 from streamledger.readmodel.rebuild.registry import streamwise_of
 from streamledger.readmodel.rebuild.room import refuse_without_room
 from streamledger.readmodel.rebuild.units import units
-from streamledger.readmodel.rebuild.worker import Task
+from streamledger.readmodel.rebuild.worker import Task, memory_bytes_max
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Id of the row in `rebuilds` that asked for it."""
     examples_max: int | None = 20
     """Rows that a dry run shows field by field; None for all."""
+    to_position: int | None = None
+    """Up to which history is folded; None for all of it. What follows live goes on from there."""
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +69,7 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     switched: bool
     parked: dict[str, int]
     memory_bytes_max: int
-    """Of the largest worker."""
+    """Of the largest process: of a worker, or of the parent."""
     differences: list[Difference] = []
 
     @property
@@ -88,7 +91,7 @@ def rebuild(
 
     At every moment before the switch is committed the live tables are as they were; whatever ends this
     (an error, RebuildCancelled, KeyboardInterrupt) drops the generation. Raises RebuildUnderWay, NoRoom,
-    WorkerFailed or StoreUnavailable besides.
+    ParameterInvalid, SwitchBlocked, WorkerFailed or StoreUnavailable besides.
     """
     with connect(database, application_name="streamledger rebuild lock") as guard:
         row = record.begin(
@@ -99,6 +102,7 @@ def rebuild(
             asked_by=order.asked_by,
             now_us=clock_us(),
             asked=order.asked,
+            to_position=order.to_position,
         )
         work = _Work(database, order, row, clock_us, on_progress, is_cancelled)
         try:
@@ -143,8 +147,10 @@ class _Work:
         generation.drop_leftovers(guard, tables)
         refuse_without_room(guard, tables)
         checkpointing.checkpoints(guard, order.projections)
-        until = reader.head(guard)
-        building = Building(order.projections, self._row.number, until)
+        until = self._until(reader.head(guard))
+        building = Building(
+            order.projections, self._row.number, until, is_final=order.to_position is not None
+        )
         try:
             with self._connect() as connection:
                 prepare_session(connection)
@@ -171,9 +177,30 @@ class _Work:
             standings=standings,
             switched=order.purpose == "rebuild",
             parked={name: len(errors) for name, errors in building.parked.items()},
-            memory_bytes_max=self._memory_bytes_max,
+            memory_bytes_max=max(self._memory_bytes_max, memory_bytes_max()),
             differences=differences,
         )
+
+    def _until(self, head: int) -> int:
+        wanted = self._order.to_position
+        if wanted is None:
+            followed = self._followed_to()
+            is_near = followed is not None and head - followed <= LIVE_LAG_EVENTS_MAX
+            return followed if followed is not None and (is_near or self._order.purpose == "verify") else head
+        if not 0 < wanted <= head:
+            raise ParameterInvalid(name="to", expected=f"a position from 1 to {head}", got=wanted)
+        return wanted
+
+    def _followed_to(self) -> int | None:
+        """Where the live rows stand, if they are not to be passed, or else nothing could be compared:
+        while a runner moves them on, or when they are verified, wherever they stand."""
+        with self._connect() as connection:
+            if self._order.purpose != "verify":
+                key = runner.runner_lock_key(self._database.schema)
+                row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
+                if row is None or row[0]:
+                    return None  # nobody runs; the lock goes with the connection
+            return min(checkpointing.positions_of(connection, self._order.projections).values())
 
     def _connect(self) -> psycopg.Connection[Any]:
         return connect(self._database, application_name="streamledger rebuild")
@@ -234,11 +261,12 @@ class _Work:
 
     def _catch_up(self, connection: psycopg.Connection[Any], building: Building) -> None:
         while True:
-            taken = building.catch_up(connection, self._check)
+            taken = building.catch_up(connection, self._check, self._followed_to())
             self._progress.events_done += taken * len(self._order.projections)
             if taken < CLOSE_EVENTS:
                 break
-        self._let_live_catch_up(building)
+        if self._order.to_position is None and self._order.purpose == "rebuild":
+            self._let_live_catch_up(building)
 
     def _let_live_catch_up(self, building: Building) -> None:
         """Bring live tables that nobody moves on to the same position, if it is not far: to be compared."""
@@ -257,9 +285,9 @@ class _Work:
             self._check()
             try:
                 return building.switch(connection, self._database.schema, self._clock_us())
-            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
                 if not left:
-                    raise
+                    raise SwitchBlocked from error
                 logger.info("readers are in the way of the switch; trying again")
                 building.catch_up(connection, self._check)
         raise AssertionError("unreachable")

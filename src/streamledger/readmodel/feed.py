@@ -187,6 +187,11 @@ class Tail:
         return self._readers
 
     @property
+    def closing(self) -> bool:
+        """Whether the server stops, and everything that is endless must end."""
+        return self._closing
+
+    @property
     def joined(self) -> int:
         """How many have caught up, and are handed each event as it comes."""
         return len(self._members)

@@ -86,6 +86,11 @@ def checkpoints(connection: psycopg.Connection[Any], projections: Sequence[Proje
             "INSERT INTO projections (name, fold_version) VALUES (%s, %s) ON CONFLICT DO NOTHING",
             (projection.name, projection.version),
         )
+    return positions_of(connection, projections)
+
+
+def positions_of(connection: psycopg.Connection[Any], projections: Sequence[Projection]) -> dict[str, int]:
+    """The position that each projection has taken in, of those that have begun."""
     names = [projection.name for projection in projections]
     rows = connection.execute("SELECT name, position FROM projections WHERE name = ANY(%s)", (names,))
     return {name: int(position) for name, position in rows.fetchall()}

@@ -10,31 +10,46 @@ from psycopg_pool import AsyncConnectionPool
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import instant_us
 from streamledger.domain.rebuild_answers import ParkedEvent, RebuildAnswer
+from streamledger.ledger.reader import HEAD_SQL
 from streamledger.readmodel.cursors import decode_cursor, encode_cursor
 from streamledger.readmodel.fetching import fetch
 from streamledger.readmodel.projection import Projection
 from streamledger.readmodel.queries import LIMIT_DEFAULT, Page
-from streamledger.readmodel.rebuild.record import CHANNEL, Progress, RebuildUnknown
+from streamledger.readmodel.rebuild.record import (
+    CHANNEL,
+    Progress,
+    RebuildUnderWay,
+    RebuildUnknown,
+    lock_key,
+)
 from streamledger.readmodel.session_projection import PROJECTIONS
 from streamledger.tencent.redaction import redact
 
 COLUMNS: Final = (
     "id, state, phase, purpose, projections, asked_by, asked_at_us, started_at_us, ended_at_us,"
-    " events_done, events_total, events_per_s, digests_equal, error"
+    " events_done, events_total, events_per_s, digests_equal, error, to_position"
 )
 OPEN_STATES: Final = ("asked", "running")
 
 _ASK_SQL: Final = """
 WITH waiting AS (
     SELECT id FROM rebuilds WHERE state = 'asked' AND projections = %(projections)s::text[]
+        AND to_position IS NOT DISTINCT FROM %(to_position)s::int8
     ORDER BY id LIMIT 1
 ), made AS (
-    INSERT INTO rebuilds (state, purpose, projections, asked_by, asked_at_us)
-    SELECT 'asked', 'rebuild', %(projections)s::text[], %(asked_by)s, %(now_us)s
+    INSERT INTO rebuilds (state, purpose, projections, asked_by, asked_at_us, to_position)
+    SELECT 'asked', 'rebuild', %(projections)s::text[], %(asked_by)s, %(now_us)s, %(to_position)s::int8
     WHERE NOT EXISTS (SELECT FROM waiting)
     RETURNING id
 )
 SELECT id FROM waiting UNION ALL SELECT id FROM made
+"""
+
+
+_UNDER_WAY_SQL: Final = """
+SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND classid::int8 = %(high)s AND objid::int8 = %(low)s
 """
 
 
@@ -51,10 +66,13 @@ class RebuildQueries:
         self._projections = tuple(each.name for each in projections)
         self._clock_us = clock_us
 
-    async def ask(self, projections: Sequence[str], asked_by: str) -> RebuildAnswer:
+    async def ask(
+        self, projections: Sequence[str], asked_by: str, to_position: int | None = None
+    ) -> RebuildAnswer:
         """Ask for a rebuild of these projections, of all without any; one that waits already is not doubled.
 
-        Raises ParameterInvalid for a name that no projection has.
+        Raises ParameterInvalid for a name that no projection has, or a position that is not in the ledger,
+        and RebuildUnderWay while anybody rebuilds.
         """
         for name in projections:
             if name not in self._projections:
@@ -62,8 +80,17 @@ class RebuildQueries:
                     name="projections", expected=f"names among {', '.join(self._projections)}", got=repr(name)
                 )
         wanted = [name for name in self._projections if not projections or name in projections]
-        facts = {"projections": wanted, "asked_by": asked_by, "now_us": self._clock_us()}
+        facts = {
+            "projections": wanted,
+            "asked_by": asked_by,
+            "now_us": self._clock_us(),
+            "to_position": to_position,
+        }
         async with self._pool.connection() as connection:
+            await _refuse_a_second(connection)
+            head = int((await fetch(connection, HEAD_SQL, {}))[0][0])
+            if to_position is not None and not 0 < to_position <= head:
+                raise ParameterInvalid(name="to", expected=f"a position from 1 to {head}", got=to_position)
             number = (await fetch(connection, _ASK_SQL, facts))[0][0]
             await connection.execute("SELECT pg_notify(%s || current_schema(), '')", (f"{CHANNEL}_",))
             return await _one(connection, number)
@@ -132,6 +159,13 @@ class RebuildQueries:
         return Page(items, encode_cursor("parked", [last[0], last[1]]) if last else None)
 
 
+async def _refuse_a_second(connection: AsyncConnection) -> None:
+    schema = (await fetch(connection, "SELECT current_schema()", {}))[0][0]
+    key = lock_key(schema) % 2**64
+    if await fetch(connection, _UNDER_WAY_SQL, {"high": key >> 32, "low": key % 2**32}):
+        raise RebuildUnderWay
+
+
 async def _one(connection: AsyncConnection, number: int) -> RebuildAnswer:
     rows = await fetch(connection, f"SELECT {COLUMNS} FROM rebuilds WHERE id = %(id)s", {"id": number})  # noqa: S608  # constant names
     if not rows:
@@ -141,7 +175,7 @@ async def _one(connection: AsyncConnection, number: int) -> RebuildAnswer:
 
 def _answer(row: Sequence[Any]) -> RebuildAnswer:
     (number, state, phase, purpose, projections, asked_by, asked, started, ended) = row[:9]
-    events_done, events_total, events_per_s, digests_equal, error = row[9:]
+    events_done, events_total, events_per_s, digests_equal, error, to_position = row[9:]
     pace = Progress(events_done=events_done, events_total=events_total, events_per_s=events_per_s)
     return RebuildAnswer(
         id=str(number),
@@ -149,6 +183,7 @@ def _answer(row: Sequence[Any]) -> RebuildAnswer:
         phase=phase,
         purpose=purpose,
         projections=projections,
+        to_position=to_position,
         asked_by=asked_by,
         asked_at=instant_us(asked),
         started_at=None if started is None else instant_us(started),
@@ -158,5 +193,5 @@ def _answer(row: Sequence[Any]) -> RebuildAnswer:
         events_per_s=events_per_s,
         eta_s=None if phase != "folding" or pace.eta_s is None else round(pace.eta_s, 1),
         digests_equal=digests_equal,
-        error=error,
+        error=None if error is None else redact(error),
     )

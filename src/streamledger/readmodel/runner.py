@@ -13,18 +13,18 @@ from streamledger.domain.errors import StoreUnavailable
 from streamledger.ledger import reader
 from streamledger.ledger.append import CHANNEL
 from streamledger.readmodel import projection, unparking
+from streamledger.readmodel.pace import Pace
 from streamledger.readmodel.projection import Projection, ProjectionMoved
 
 logger = logging.getLogger(__name__)
 
-BATCH_SIZE_MAX: Final = 2000
 POLL_S: Final = 0.25
 """How long to sleep without a notification: LISTEN shortens the sleep, it is never relied on."""
 STANDBY_S: Final = 1.0
 GATHER_S: Final = 0.1
 """How long to let events gather while many come: a batch costs some milliseconds however small it is."""
-BUSY: Final = range(50, BATCH_SIZE_MAX)
-"""Batches of such sizes say that many events come, and that the runner keeps up with them."""
+BUSY_EVENTS_MIN: Final = 50
+"""A batch of so many that was not full says that many events come, and that the runner keeps up with them."""
 RECONNECT_S: Final = 0.5
 
 INDEXES_ONLY: Final = (
@@ -57,6 +57,7 @@ class Runner:
         self._projections = projections
         self._clock_us = clock_us
         self._stopping = threading.Event()
+        self._pace = Pace()
 
     def stop(self) -> None:
         """End `run` after the batch in hand."""
@@ -90,7 +91,9 @@ class Runner:
             if not self.step(connection, positions):
                 for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                     pass
-            elif min(positions.values()) - before in BUSY:
+                # A rebuild up to a position puts checkpoints back, and then nothing new may come for long.
+                positions.update(projection.positions_of(connection, self._projections))
+            elif BUSY_EVENTS_MIN <= min(positions.values()) - before < self._pace.size:
                 self._stopping.wait(GATHER_S)
 
     def _become_active(self, connection: psycopg.Connection[Any]) -> bool:
@@ -131,8 +134,9 @@ class Runner:
 
         `positions` is moved along.
         """
+        began_s = time.monotonic()
         after, lagging = projection.laggards(positions, self._projections)
-        rows = reader.read_rows_after(connection, after, BATCH_SIZE_MAX)
+        rows = reader.read_rows_after(connection, after, self._pace.size)
         if not rows:
             return False
         events, undecoded = reader.events_and_errors(rows)
@@ -146,6 +150,7 @@ class Runner:
             undecoded=undecoded,
         )
         positions.update({each.name: position for each in lagging})
+        self._pace.note(len(rows), time.monotonic() - began_s)
         return True
 
 

@@ -8,10 +8,11 @@ from typing import Final
 
 import msgspec
 
-from streamledger.domain.errors import StreamledgerError
+from streamledger.domain.errors import MalformedBody, StreamledgerError
 from streamledger.domain.notification import Kind
 from streamledger.simulator.delivery import Call, Manner
 from streamledger.simulator.truth import Fact, History
+from streamledger.tencent.tolerant import parse_object
 
 
 class IncidentInvalid(StreamledgerError):
@@ -45,7 +46,6 @@ KINDS: Final = {
 }
 
 _decode = msgspec.json.Decoder(_Line).decode
-_decode_body = msgspec.json.Decoder(dict[str, object]).decode
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -62,9 +62,9 @@ def read_incident(lines: Iterable[bytes]) -> tuple[History, tuple[Call, ...]]:
             read = _decode(line)
             if read.body is None:
                 continue
-            body = _decode_body(read.body)
+            body = parse_object(read.body.encode())[0]  # as tolerant as a receiver must be
             event_type = int(str(body.get("event_type")))
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, MalformedBody, ValueError) as error:
             raise IncidentInvalid(number=number, cause=error) from error
         at_ms = read.received_at_us // 1000
         told = _told(body)

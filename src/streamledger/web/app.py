@@ -34,6 +34,7 @@ from streamledger.web.metrics import metrics
 from streamledger.web.moments import ExplanationController
 from streamledger.web.pages.routes import page_routes
 from streamledger.web.quarantine import QuarantineController
+from streamledger.web.rebuild_feed import follow_rebuild
 from streamledger.web.rebuilds import RebuildsController
 from streamledger.web.senders import Senders
 from streamledger.web.sessions import SessionsController
@@ -154,6 +155,7 @@ def create_app(
             StreamListsController,
             RebuildsController,
             follow_events,
+            follow_rebuild,
         ],
         dependencies={"deliveries": Provide(deliveries), "audit": Provide(audit)},
         guards=[may_read],

@@ -30,7 +30,7 @@ from streamledger.ledger.appender import QueueFull
 from streamledger.ledger.quarantine import QuarantinedUnknown
 from streamledger.operations.release import KeyUnknown, ReleaseImpossible
 from streamledger.readmodel.feed import TooManyReaders
-from streamledger.readmodel.rebuild.record import RebuildUnknown
+from streamledger.readmodel.rebuild.record import RebuildUnderWay, RebuildUnknown
 from streamledger.web.asking import fault_in_words
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
     DeliveryUnknown: HTTPStatus.NOT_FOUND,
     RebuildUnknown: HTTPStatus.NOT_FOUND,
     SessionAmbiguous: HTTPStatus.CONFLICT,
+    RebuildUnderWay: HTTPStatus.CONFLICT,
     PositionNotReached: HTTPStatus.CONFLICT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -21,6 +21,8 @@ class RebuildRequest(msgspec.Struct, frozen=True):
 
     projections: list[str] = []
     """Names of projections; all without any."""
+    to: Annotated[int, msgspec.Meta(ge=1, le=given.POSITION_MAX)] | None = None
+    """The position up to which history is folded; all of it without. The projector goes on from there."""
 
 
 class RebuildsController(Controller):
@@ -36,9 +38,12 @@ class RebuildsController(Controller):
         rebuilds: NamedDependency[RebuildQueries],
         data: JSONBody[RebuildRequest],
     ) -> RebuildAnswer:
-        """The projector begins within a second; `GET /v1/rebuilds/{id}` shows how far it is."""
+        """The projector begins within a second; `GET /v1/rebuilds/{id}` shows how far it is.
+
+        409 while another rebuild, whoever began it, is under way.
+        """
         caller = getattr(request.state, "caller", None)
-        return await rebuilds.ask(data.projections, caller.name if caller is not None else "http")
+        return await rebuilds.ask(data.projections, caller.name if caller is not None else "http", data.to)
 
     @get("/rebuilds", summary="Rebuilds, latest first")
     async def list_rebuilds(

@@ -18,7 +18,7 @@ from streamledger.operations.rebuild import Order, Rebuilt, rebuild
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel.rebuild import generation, record, room
 from streamledger.readmodel.rebuild.crew import RebuildCancelled
-from streamledger.readmodel.rebuild.record import Progress, RebuildUnderWay
+from streamledger.readmodel.rebuild.record import Progress, RebuildUnderWay, SwitchBlocked
 from streamledger.readmodel.rebuild.room import NoRoom
 from streamledger.readmodel.runner import Runner
 from streamledger.readmodel.session_projection import PROJECTIONS
@@ -291,11 +291,98 @@ def test_killed_on_the_spot_the_live_tables_stand_and_the_next_rebuild_clears_up
         assert states(connection) == ["failed", "done"]
 
 
+KILLED_AT_THE_SWITCH = """
+import os, signal, sys
+from streamledger.operations import rebuild as rebuilding
+from streamledger.operations.rebuild import Order, rebuild
+from streamledger.postgres.connection import Database
+from streamledger.readmodel.rebuild import generation
+from streamledger.readmodel.session_projection import PROJECTIONS
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def switch_and_die(*given, switch=generation.switch):
+    switch(*given)
+    die()
+
+if sys.argv[2] == "in its transaction":
+    generation.switch = switch_and_die
+else:
+    rebuilding._Work._drop = die
+rebuild(Database(sys.argv[1]), Order(projections=PROJECTIONS), clock_us=lambda: 1)
+"""
+
+
+@pytest.mark.parametrize("moment", ["in its transaction", "behind its commit"])
+def test_killed_at_the_switch_one_generation_is_live_and_whole(
+    database: Database, moment: str, tmp_path: Any
+) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED_AT_THE_SWITCH)
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+        project(connection, database.schema)
+        rows, marks = rows_of(connection), digests(connection)
+        connection.execute("UPDATE sessions SET screenshots = screenshots + 1")  # tells old from new
+        old = rows_of(connection)
+        ended = subprocess.run(
+            [sys.executable, str(script), database.dsn, moment],
+            env={**os.environ, "PYTHONPATH": "src"},
+            check=False,
+        )
+        assert ended.returncode == -signal.SIGKILL
+        backends = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'streamledger rebuild%'"
+        until(lambda: not connection.execute(backends).fetchall(), "the killed rebuild's sessions remain")
+        assert rows_of(connection) == (old if moment == "in its transaction" else rows)
+        assert digests(connection) == marks
+        assert leftovers(connection)
+        run(database)
+        assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert leftovers(connection) == []
+
+
+def test_a_reader_that_never_goes_makes_the_switch_give_up_with_a_sentence(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamledger.readmodel.rebuild.building.LOCK_WAIT_MS", 20)
+    monkeypatch.setattr(rebuilding, "SWITCH_TRIES_MAX", 2)
+    with opened(database) as connection, connect(database, application_name="reader") as reader:
+        store(connection, database.schema, bodies(1, SHAPE))
+        project(connection, database.schema)
+        rows = rows_of(connection)
+        reader.execute("BEGIN")
+        reader.execute("SELECT FROM sessions")
+        with pytest.raises(SwitchBlocked):
+            run(database)
+        reader.execute("COMMIT")
+        assert rows_of(connection) == rows
+        assert leftovers(connection) == []
+        assert states(connection) == ["failed"]
+
+
 def test_an_old_generation_is_never_taken_for_a_live_table(database: Database) -> None:
     with opened(database) as connection:
         connection.execute("CREATE TABLE sessions_gone (x int)")
         connection.execute("CREATE TABLE sessions_g12 (x int)")
         assert generation.drop_leftovers(connection, ["sessions"]) == ["sessions_g12"]
+
+
+def test_neither_a_dry_run_nor_a_verification_moves_live_tables_that_nobody_follows(
+    database: Database,
+) -> None:
+    with opened(database) as connection:
+        found = bodies(1, SHAPE)
+        store(connection, database.schema, found[:100])
+        project(connection, database.schema)
+        rows, marks = rows_of(connection), digests(connection)
+        store(connection, database.schema, found[100:])
+        tried = run(database, purpose="dry_run")
+        assert {each.table: each.added > 0 for each in tried.differences}["deliveries"]
+        assert tried.digests_equal is None
+        assert run(database, purpose="verify").digests_equal is True
+        assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert run(database).digests_equal is True
 
 
 def test_live_tables_far_behind_are_not_compared(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,20 +1,25 @@
 """The ledger out and in again: nothing is lost, nothing is doubled, secrets stay where they should."""
 
+import csv
 import gzip
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from pyarrow import parquet
 
-from streamledger.cli.files import LineFile, read_lines
+from streamledger.cli.files import FileDamaged, LineFile, read_lines
 from streamledger.ledger import mapper, portable, reader
-from streamledger.ledger.portable import LineInvalid, head_line
-from streamledger.operations.export_events import Wanted, export_events, export_table
-from streamledger.operations.import_events import Imported, RedactedImport, import_events
+from streamledger.ledger.portable import FormatUnknown, Head, LineInvalid, RedactedImport, head_line
+from streamledger.operations import export_table
+from streamledger.operations.export_events import ResumeMismatch, Wanted, export_events, resumed
+from streamledger.operations.export_table import TABLE_KEYS, PyarrowAbsent, export_csv, export_parquet
+from streamledger.operations.import_events import Imported, import_events
 from streamledger.postgres.connection import Database
-from streamledger.readmodel.tables import KEYS
 from streamledger.simulator.incident import read_incident
 from streamledger.simulator.truth import Shape
 from tests.integration.readmodel.histories import bodies, opened, project, rows_of, store
@@ -28,7 +33,7 @@ EVENTS = (
 
 
 def exported(connection: psycopg.Connection[Any], **wanted: Any) -> list[bytes]:
-    lines: list[bytes] = [head_line(redacted=wanted.get("redacted", False))]
+    lines: list[bytes] = [head_line(Wanted(**wanted).head)]
     export_events(connection, Wanted(**wanted), lines.append)
     return b"".join(lines).splitlines(keepends=True)
 
@@ -89,7 +94,7 @@ def test_only_one_stream_or_one_time_is_exported(database: Database) -> None:
         stream = events[0].originator_id
         lines = exported(connection, stream_id=stream)[1:]
         assert [json.loads(line)["position"] for line in lines] == [
-            str(event.position) for event in events if event.originator_id == stream
+            event.position for event in events if event.originator_id == stream
         ]
         moment = events[40].delivery.received_at_us
         later = exported(connection, from_us=moment)[1:]
@@ -110,7 +115,7 @@ def test_an_export_cut_short_is_gone_on_with(database: Database, tmp_path: Path,
                 if file.last_line:
                     after = int(json.loads(file.last_line).get("position", 0))
                 else:
-                    file.write(head_line(redacted=False))
+                    file.write(head_line(Head()))
                 export_events(connection, Wanted(after=after), file.write)
 
         with pytest.MonkeyPatch.context() as patch:
@@ -206,15 +211,121 @@ def test_a_body_that_is_no_text_comes_back_to_the_byte() -> None:
     assert (event.state, event.originator_id, event.name) == (state, "o", "push-started.v1")
 
 
-@pytest.mark.parametrize("table", KEYS)
+def table_of(database: Database) -> psycopg.Connection[Any]:
+    connection = opened(database)
+    store(connection, database.schema, bodies(1, SHAPE))
+    project(connection, database.schema)
+    return connection
+
+
+@pytest.mark.parametrize("table", TABLE_KEYS)
 def test_tables_are_exported_as_csv_without_secrets(database: Database, table: str, tmp_path: Path) -> None:
-    with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
-        project(connection, database.schema)
+    with table_of(database) as connection:
         path = tmp_path / "table.csv.gz"
         with LineFile(path, resume=False) as file:
-            rows = export_table(connection, table, file.write, key=KEYS[table])
+            rows = export_csv(connection, table, file.write)
         content = gzip.decompress(path.read_bytes()).decode()
-        assert rows == len(rows_of(connection)[table])
-        assert content.startswith(",".join(KEYS[table]))
+        read = list(csv.DictReader(io.StringIO(content)))
+        assert rows == len(rows_of(connection)[table]) == len(read) > 0
         assert "txSecret=REDACTED" in content or "txSecret" not in content
+        assert all(None not in row and None not in row.values() for row in read)
+
+
+@pytest.mark.parametrize("table", TABLE_KEYS)
+def test_parquet_holds_the_same_rows_as_csv_with_types(
+    database: Database, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_table, "PAGE_ROWS", 50)
+    with table_of(database) as connection:
+        path = tmp_path / "table.parquet"
+        rows = export_parquet(connection, table, path)
+        lines: list[bytes] = []
+        export_csv(connection, table, lines.append)
+    read = parquet.read_table(path).to_pylist()
+    assert len(read) == rows > 0
+    assert parquet.ParquetFile(path).num_row_groups == -(-rows // 50)
+    assert not list(tmp_path.glob("*.partial"))
+    as_text = [
+        {
+            name: {None: "", True: "t", False: "f"}.get(value, str(value))
+            if type(value) is not int
+            else str(value)
+            for name, value in row.items()
+        }
+        for row in read
+    ]
+    assert as_text == list(csv.DictReader(io.StringIO(b"".join(lines).decode())))
+    assert {type(row[name]) for row in read for name in row if name.endswith(("_ms", "position"))} <= {int}
+
+
+def test_without_pyarrow_parquet_is_refused_with_a_sentence(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with opened(database) as connection, pytest.raises(PyarrowAbsent, match=r"streamledger\[parquet\]"):
+        export_parquet(connection, "sessions", tmp_path / "x.parquet")
+
+
+def test_a_file_of_another_version_is_refused_whole(database: Database) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE)[:3])
+        lines = exported(connection)
+        emptied(connection)
+        with pytest.raises(FormatUnknown):
+            imported(
+                connection, database.schema, [lines[0].replace(b'"version":1', b'"version":2'), *lines[1:]]
+            )
+        assert connection.execute(EVENTS).fetchall() == []
+
+
+def test_a_redacted_line_without_its_head_is_not_imported_either(database: Database) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE)[:3])
+        with pytest.raises(RedactedImport):
+            imported(connection, database.schema, exported(connection, redacted=True)[1:])
+
+
+def test_a_file_of_other_events_is_not_gone_on_with() -> None:
+    wanted = Wanted(stream_id="room")
+    first = head_line(wanted.head)
+    event = VALID.replace(b'"1"', b"17") + b'"name":"a","originator":"b","body":""}\n'
+    assert resumed(wanted, "f", first, event).after == 17
+    assert resumed(wanted, "f", first, first).after == 0
+    for other in (Wanted(), Wanted(stream_id="room", redacted=True), Wanted(stream_id="room", from_us=1)):
+        with pytest.raises(ResumeMismatch):
+            resumed(other, "f", first, event)
+    with pytest.raises(ResumeMismatch):
+        resumed(wanted, "f", b"a line of something else\n", event)
+
+
+def read_until_damage(path: Path) -> tuple[list[bytes], bool]:
+    found: list[bytes] = []
+    try:
+        for line in read_lines(path):
+            found.append(line)  # what came before the damage counts
+    except FileDamaged:
+        return found, True
+    return found, False
+
+
+def test_the_lines_before_a_files_damage_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "events.gz"
+    lines = [b"%d %s\n" % (number, b"x" * (number % 97)) for number in range(5000)]
+    packed = gzip.compress(b"".join(lines[:3000])) + gzip.compress(b"".join(lines[3000:]))
+    path.write_bytes(packed + b"\0" * 512)
+    assert read_until_damage(path) == (lines, False)
+    path.write_bytes(packed[: len(packed) * 3 // 4])
+    found, is_damaged = read_until_damage(path)
+    assert is_damaged
+    assert found[:-1] == lines[: len(found) - 1]
+    assert len(found) > 3000
+    path.write_bytes(b"\x1f\x8bnothing of the kind")
+    assert read_until_damage(path) == ([], True)
+
+
+def test_a_line_without_end_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamledger.cli.files.LINE_BYTES_MAX", 1000)
+    monkeypatch.setattr("streamledger.cli.files.READ_BYTES", 100)
+    path = tmp_path / "endless"
+    path.write_bytes(b"whole\n" + b"x" * 5000)
+    assert read_until_damage(path) == ([b"whole\n"], True)

@@ -1,6 +1,7 @@
 """One generation under work: folded, indexed, kept up with the ledger, compared, and switched."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import msgspec
 import psycopg
 
 from streamledger.ledger import reader
+from streamledger.readmodel.pace import Pace
 from streamledger.readmodel.parking import park, take_in_or_park
 from streamledger.readmodel.projection import PROJECTED_CHANNEL, Projection, facts_and_errors
 from streamledger.readmodel.rebuild import generation
@@ -18,10 +20,10 @@ from streamledger.readmodel.rebuild.worker import Done, copy_rows
 from streamledger.readmodel.rows import DIGEST_MODULUS
 from streamledger.readmodel.runner import INDEXES_ONLY
 
-BATCH_EVENTS: Final = 2000
 LOCK_WAIT_MS: Final = 2000
 """How long the switch waits for readers before it lets those behind it pass and tries again."""
 INDEX_MEMORY: Final = "128MB"
+POSITION_MAX: Final = 2**63 - 1
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -54,7 +56,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 class Building:
     """The tables `..._gN` of some projections, with the position and digest that each has reached."""
 
-    def __init__(self, projections: Sequence[Projection], number: int, until: int) -> None:
+    def __init__(
+        self, projections: Sequence[Projection], number: int, until: int, *, is_final: bool = False
+    ) -> None:
+        """Folded up to `until`; kept up with the ledger from there, unless that is final."""
         self.projections = projections
         self.number = number
         self.suffix = f"{generation.NEW}{number}"
@@ -63,6 +68,8 @@ class Building:
         self.digests = {each.name: 0 for each in projections}
         self.parked: dict[str, dict[int, str]] = {each.name: {} for each in projections}
         self._strays: set[int] = set()
+        self._last = until if is_final else POSITION_MAX
+        self._pace = Pace()
 
     def note(self, done: Done) -> None:
         """Add what a worker has done."""
@@ -134,13 +141,15 @@ class Building:
         while True:
             check()
             after = min(self.positions.values())
-            taken = self._step(connection, after, until if until is not None else 2**63 - 1)
+            began_s = time.monotonic()
+            taken = self._step(connection, after, self._last if until is None else min(until, self._last))
+            self._pace.note(taken, time.monotonic() - began_s)
             count += taken
             if taken == 0:
                 return count
 
     def _step(self, connection: psycopg.Connection[Any], after: int, until: int) -> int:
-        rows = reader.read_rows_after(connection, after, BATCH_EVENTS, until)
+        rows = reader.read_rows_after(connection, after, self._pace.size, until)
         if not rows:
             return 0
         facts, errors = facts_and_errors(rows)

@@ -19,6 +19,11 @@ class RebuildUnderWay(StreamledgerError):
     """a rebuild of this ledger is under way already"""
 
 
+class SwitchBlocked(StreamledgerError):
+    """somebody reads the live tables for too long for the switch (a backup, an export?): nothing has changed,
+    try again"""
+
+
 class RebuildUnknown(StreamledgerError):
     """no rebuild has the id {id}"""
 
@@ -118,6 +123,7 @@ def begin(
     asked_by: str,
     now_us: int,
     asked: int | None = None,
+    to_position: int | None = None,
 ) -> Record:
     """Take the rebuild lock and a row, a new one or the one that was asked for. Raises RebuildUnderWay.
 
@@ -127,9 +133,10 @@ def begin(
     close_abandoned(connection, now_us)
     if asked is None:
         row = connection.execute(
-            "INSERT INTO rebuilds (state, purpose, projections, asked_by, asked_at_us, started_at_us)"
-            " VALUES ('running', %s, %s, %s, %s, %s) RETURNING id",
-            (purpose, projections, asked_by, now_us, now_us),
+            "INSERT INTO rebuilds"
+            " (state, purpose, projections, asked_by, asked_at_us, started_at_us, to_position)"
+            " VALUES ('running', %s, %s, %s, %s, %s, %s) RETURNING id",
+            (purpose, projections, asked_by, now_us, now_us, to_position),
         ).fetchone()
     else:
         row = connection.execute(

@@ -1,5 +1,6 @@
 """A rebuild's worker process: takes units of work from its parent, folds them, copies the rows in."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -30,6 +31,8 @@ from streamledger.readmodel.runner import INDEXES_ONLY
 
 LINES_PER_COPY: Final = 20_000
 STRETCH_EVENTS: Final = 2000
+COLLECT_AFTER: Final = (100_000, 20, 50)
+"""Objects made before the collector of cycles looks: rows have none, and each look goes over all of them."""
 POISON_PER_UNIT_MAX: Final = 100
 """More than that is no poison but a fault of the fold, and ends the rebuild."""
 
@@ -66,6 +69,8 @@ def run_worker(task: Task, pipe: Connection) -> None:
     """Work until the parent sends None or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to answer
     _end_with_parent()
+    gc.freeze()  # what is imported stays
+    gc.set_threshold(*COLLECT_AFTER)
     with connect(task.database, application_name="streamledger rebuild") as connection:
         prepare_session(connection)
         with suppress(EOFError):
@@ -78,7 +83,7 @@ def run_worker(task: Task, pipe: Connection) -> None:
                 except Exception as error:  # told to the parent, which ends the rebuild
                     pipe.send(described(error))
                     return
-                pipe.send(msgspec.structs.replace(done, memory_bytes_max=_memory_bytes_max()))
+                pipe.send(msgspec.structs.replace(done, memory_bytes_max=memory_bytes_max()))
 
 
 def prepare_session(connection: psycopg.Connection[Any]) -> None:
@@ -88,7 +93,8 @@ def prepare_session(connection: psycopg.Connection[Any]) -> None:
         connection.execute(statement)
 
 
-def _memory_bytes_max() -> int:
+def memory_bytes_max() -> int:
+    """The most memory that this process has had; 0 where that is not told."""
     if sys.platform == "win32":
         return 0
     import resource  # noqa: PLC0415  # not there on Windows
@@ -192,18 +198,20 @@ def _fold(
 def copy_rows(tables: RowTables, rows: Iterable[TableRow]) -> int:
     """Copy rows in, a few thousand at a time; returns what they add to the digest, modulo 2^64."""
     digest = 0
-    lines: dict[str, list[str]] = {}
+    lines: dict[str, list[bytes]] = {table: [] for table in tables.types}
+    copy_line, digest_of = row_types.copy_line, row_types.digest_of
     for count, row in enumerate(rows, 1):
-        line = row_types.copy_line(row)
-        digest += row_types.digest_of(row.TABLE, line)
-        lines.setdefault(row.TABLE, []).append(line)
+        table = row.TABLE
+        line = copy_line(row).encode()
+        digest += digest_of(table, line)
+        lines[table].append(line)
         if count % LINES_PER_COPY == 0:
             _copy(tables, lines)
     _copy(tables, lines)
     return digest % row_types.DIGEST_MODULUS
 
 
-def _copy(tables: RowTables, lines: dict[str, list[str]]) -> None:
+def _copy(tables: RowTables, lines: dict[str, list[bytes]]) -> None:
     for table, found in lines.items():
         tables.copy_in(table, found)
-    lines.clear()
+        found.clear()

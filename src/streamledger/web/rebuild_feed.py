@@ -1,0 +1,70 @@
+"""`/v1/rebuilds/{id}/live`: how far a rebuild is, as server-sent events, until it has ended."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, get
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.response import Stream
+
+from streamledger.domain.errors import StoreUnavailable
+from streamledger.domain.rebuild_answers import RebuildAnswer
+from streamledger.readmodel.feed import STORE_ERRORS, Tail, TooManyReaders
+from streamledger.readmodel.rebuild_queries import OPEN_STATES, RebuildQueries
+from streamledger.web.events import HEADERS, HEARTBEAT_S
+
+LOOK_S: Final = 0.5
+"""How often to look at the row, which the rebuild writes as often."""
+READERS_MAX: Final = 100
+"""Per web process; each costs a query at every look."""
+
+
+async def progress_stream(
+    rebuilds: RebuildQueries, first: RebuildAnswer, tail: Tail, state: State, look_s: float = LOOK_S
+) -> AsyncIterator[bytes]:
+    """An event `progress` for each change, `ended` for the last; a comment where nothing changes for long."""
+    state.rebuild_readers = state.get("rebuild_readers", 0) + 1
+    try:
+        shown, said_s = first, time.monotonic()
+        yield _text(first)
+        while shown.state in OPEN_STATES and not tail.closing:
+            await asyncio.sleep(look_s)
+            try:
+                found = await rebuilds.one(int(first.id))
+            except (*STORE_ERRORS, StoreUnavailable):
+                continue  # the store is away; the reader need not know
+            if found != shown:
+                shown, said_s = found, time.monotonic()
+                yield _text(found)
+            elif time.monotonic() - said_s >= HEARTBEAT_S:
+                said_s = time.monotonic()
+                yield b": heartbeat\n\n"
+    finally:
+        state.rebuild_readers -= 1
+
+
+def _text(answer: RebuildAnswer) -> bytes:
+    name = b"progress" if answer.state in OPEN_STATES else b"ended"
+    return b"event: %b\ndata: %b\n\n" % (name, msgspec.json.encode(answer))
+
+
+@get("/v1/rebuilds/{rebuild_id:int}/live", tags=["rebuilds"], summary="A rebuild's progress, as it goes")
+async def follow_rebuild(
+    request: Request[Any, Any, Any],
+    rebuilds: NamedDependency[RebuildQueries],
+    tail: NamedDependency[Tail],
+    rebuild_id: FromPath[int],
+) -> Stream:
+    """Server-sent events `progress` with what `GET /v1/rebuilds/{id}` answers; the last is called `ended`."""
+    state = request.app.state
+    if state.get("rebuild_readers", 0) >= READERS_MAX:
+        raise TooManyReaders(readers=READERS_MAX)
+    first = await rebuilds.one(rebuild_id)
+    return Stream(
+        progress_stream(rebuilds, first, tail, state), media_type="text/event-stream", headers=HEADERS
+    )

@@ -1,0 +1,208 @@
+"""Rebuilds of a running server: over HTTP and by command, followed, refused, cancelled, under load."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from streamledger.postgres.connection import Database, connect
+from streamledger.postgres.embedded import running_dsn
+from streamledger.readmodel.rebuild import record
+from tests.acceptance.serving import COMMAND, Answer, Service, data_directory, run, serving, settings_of
+from tests.deliveries import push_started, push_stopped
+
+NOW_S = int(time.time())
+SCHEMA = Database("").schema
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[tuple[Service, str]]:
+    """A service of this module's own, and its data directory."""
+    with data_directory() as data_dir, serving(data_dir) as started:
+        for number in range(60):
+            sequence = str(2**60 + number)
+            started.deliver(push_started(f"rebuilt-{number % 7}", sequence, NOW_S - 600 + number))
+            if number % 3:
+                started.deliver(push_stopped(f"rebuilt-{number % 7}", sequence, NOW_S - 500 + number))
+        started.read("/v1/sessions")
+        yield started, str(data_dir)
+
+
+def connected(data_dir: str) -> psycopg.Connection[Any]:
+    dsn = running_dsn(Path(data_dir))
+    assert dsn is not None
+    return connect(Database(dsn), application_name="test")
+
+
+def asked(service: Service, **request: Any) -> Answer:
+    return service.request(
+        "POST", "/v1/projections/rebuild", json.dumps(request).encode(), {"Content-Type": "application/json"}
+    )
+
+
+def sequences(page: Any) -> list[str]:
+    return [each["sequence"] for each in page["items"]]
+
+
+def followed(service: Service, rebuild_id: str) -> list[tuple[str, Any]]:
+    """The events of a rebuild until its feed ends."""
+    text = service.get(f"/v1/rebuilds/{rebuild_id}/live").body.decode()
+    found = []
+    for block in text.strip().split("\n\n"):
+        if not block.startswith(":"):
+            name, data = block.split("\n")
+            found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+def test_a_rebuild_is_asked_for_and_followed_to_its_end(own: tuple[Service, str]) -> None:
+    service, _ = own
+    first = service.read("/v1/sessions", limit=20)
+    answer = asked(service)
+    assert answer.status == 202
+    events = followed(service, answer.json()["id"])
+    assert [name for name, _ in events][-1] == "ended"
+    assert {name for name, _ in events[:-1]} <= {"progress"}
+    last = events[-1][1]
+    assert (last["state"], last["digests_equal"], last["error"]) == ("done", True, None)
+    # A cursor from before the switch goes on after it, without gap or repetition.
+    second = service.read("/v1/sessions", limit=20, cursor=first["next_cursor"])
+    whole = service.read("/v1/sessions", limit=40)
+    assert sequences(first) + sequences(second) == sequences(whole)
+
+
+def test_a_rebuild_that_is_not_there_cannot_be_followed(own: tuple[Service, str]) -> None:
+    service, _ = own
+    assert service.get("/v1/rebuilds/999999/live").status == 404
+
+
+def test_a_second_rebuild_is_refused_with_a_sentence_everywhere(own: tuple[Service, str]) -> None:
+    service, data_dir = own
+    with connected(data_dir) as other:
+        record.lock(other, SCHEMA)
+        answer = asked(service)
+        assert (answer.status, answer.headers["content-type"]) == (409, "application/problem+json")
+        assert "under way" in answer.json()["detail"]
+        for command in (
+            ["rebuild"],
+            ["rebuild", "--dry-run"],
+            ["rebuild", "--stream", "rebuilt-1"],
+            ["verify", "projections"],
+        ):
+            done = run(*command, "--data-dir", data_dir)
+            assert done.returncode == 1, done
+            assert done.stderr.endswith("streamledger: a rebuild of this ledger is under way already\n")
+
+
+def test_up_to_a_position_first_and_the_server_goes_on_from_there(own: tuple[Service, str]) -> None:
+    service, data_dir = own
+    head = service.last_position
+    before = {each["name"]: each["digest"] for each in service.read("/v1/projections")["items"]}
+    answer = asked(service, to=head // 2)
+    assert (answer.status, answer.json()["to_position"]) == (202, head // 2)
+    assert followed(service, answer.json()["id"])[-1][1]["state"] == "done"
+
+    def now() -> bool:
+        found = service.read("/v1/projections")["items"]
+        return all(each["position"] == head for each in found) and before == {
+            each["name"]: each["digest"] for each in found
+        }
+
+    until(now)
+    assert asked(service, to=head + 1).status == 400
+    assert asked(service, to=0).status == 400
+    done = run("rebuild", "--to", str(head + 1), "--data-dir", data_dir)
+    assert (done.returncode, f"a position from 1 to {head}" in done.stderr) == (2, True)
+    tried = run("rebuild", "--to", str(head // 2), "--dry-run", "--json", "--data-dir", data_dir)
+    assert tried.returncode == 0, tried
+    found = json.loads(tried.stdout)
+    assert (found["position"], found["switched"]) == (head // 2, False)
+    assert {each["table"]: each["removed"] > 0 for each in found["differences"]}["timeline"]
+    assert run("rebuild", "--to", "1", "--stream", "x", "--data-dir", data_dir).returncode == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_command_and_nothing_is_left(
+    own: tuple[Service, str], number: signal.Signals
+) -> None:
+    service, data_dir = own
+    sessions = service.read("/v1/sessions")
+    with connected(data_dir) as blocking, connected(data_dir) as connection:
+        blocking.execute("BEGIN")
+        blocking.execute("SELECT FROM sessions")  # the switch waits for this reader
+        process = subprocess.Popen(
+            [*COMMAND, "rebuild", "--workers", "2", "--data-dir", data_dir],
+            env=settings_of(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass"
+        until(lambda: connection.execute(waiting).fetchall())
+        assert connection.execute("SELECT FROM pg_tables WHERE tablename ~ '_g[0-9]+$'").fetchall()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130, errors
+        assert "the rebuild was cancelled; the live tables are as they were" in errors
+        blocking.execute("ROLLBACK")
+        assert not connection.execute("SELECT FROM pg_tables WHERE tablename ~ '_g[0-9]+$'").fetchall()
+        state = connection.execute("SELECT state FROM rebuilds ORDER BY id DESC LIMIT 1").fetchone()
+        assert state == ("cancelled",)
+    assert sequences(service.read("/v1/sessions")) == sequences(sessions)
+
+
+def test_deliveries_go_on_while_it_is_rebuilt_cancelled_and_killed(own: tuple[Service, str]) -> None:
+    service, data_dir = own
+    sent = 0
+
+    def deliver() -> None:
+        nonlocal sent
+        sent += 1
+        service.deliver(push_started(f"under-load-{sent % 5}", str(2**61 + sent), NOW_S + sent % 60))
+
+    for rounds in range(6):
+        process = subprocess.Popen(
+            [*COMMAND, "rebuild", "--workers", "2", "--data-dir", data_dir],
+            env=settings_of(),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        left = 15 + 25 * rounds
+        while process.poll() is None:
+            deliver()
+            left -= 1
+            if left == 0 and rounds % 2 == 0:
+                os.killpg(process.pid, signal.SIGKILL)
+            elif left == 0:
+                process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate()
+        # SIGTERM before the command has begun ends it as it ends any program.
+        assert process.returncode in (0, 130, -signal.SIGKILL, -signal.SIGTERM), errors
+        assert "DIFFERENT" not in out
+        assert len(service.pages("/v1/sessions", stream_id="under-load-1", limit=500)[0]) == (sent + 4) // 5
+
+    def sound() -> bool:
+        return run("verify", "projections", "--data-dir", data_dir).returncode == 0
+
+    until(sound)
+    done = run("rebuild", "--json", "--data-dir", data_dir)
+    assert done.returncode == 0, done
+    assert all(each["live_digest"] == each["rebuilt_digest"] for each in json.loads(done.stdout)["standings"])
+    with connected(data_dir) as connection:
+        assert not connection.execute("SELECT FROM pg_tables WHERE tablename ~ '_(g|was)[0-9]+$'").fetchall()
