@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
@@ -20,17 +21,18 @@ from streamledger.tencent.redaction import redact
 
 COLUMNS: Final = (
     "id, state, phase, purpose, projections, asked_by, asked_at_us, started_at_us, ended_at_us,"
-    " events_done, events_total, events_per_s, digests_equal, error"
+    " events_done, events_total, events_per_s, digests_equal, error, differences::text"
 )
 OPEN_STATES: Final = ("asked", "running")
 
 _ASK_SQL: Final = """
 WITH waiting AS (
     SELECT id FROM rebuilds WHERE state = 'asked' AND projections = %(projections)s::text[]
+        AND purpose = %(purpose)s
     ORDER BY id LIMIT 1
 ), made AS (
     INSERT INTO rebuilds (state, purpose, projections, asked_by, asked_at_us)
-    SELECT 'asked', 'rebuild', %(projections)s::text[], %(asked_by)s, %(now_us)s
+    SELECT 'asked', %(purpose)s, %(projections)s::text[], %(asked_by)s, %(now_us)s
     WHERE NOT EXISTS (SELECT FROM waiting)
     RETURNING id
 )
@@ -51,8 +53,10 @@ class RebuildQueries:
         self._projections = tuple(each.name for each in projections)
         self._clock_us = clock_us
 
-    async def ask(self, projections: Sequence[str], asked_by: str) -> RebuildAnswer:
+    async def ask(self, projections: Sequence[str], asked_by: str, *, dry_run: bool = False) -> RebuildAnswer:
         """Ask for a rebuild of these projections, of all without any; one that waits already is not doubled.
+
+        A dry run changes nothing and says what a rebuild would change.
 
         Raises ParameterInvalid for a name that no projection has.
         """
@@ -62,7 +66,12 @@ class RebuildQueries:
                     name="projections", expected=f"names among {', '.join(self._projections)}", got=repr(name)
                 )
         wanted = [name for name in self._projections if not projections or name in projections]
-        facts = {"projections": wanted, "asked_by": asked_by, "now_us": self._clock_us()}
+        facts = {
+            "projections": wanted,
+            "asked_by": asked_by,
+            "now_us": self._clock_us(),
+            "purpose": "dry_run" if dry_run else "rebuild",
+        }
         async with self._pool.connection() as connection:
             number = (await fetch(connection, _ASK_SQL, facts))[0][0]
             await connection.execute("SELECT pg_notify(%s || current_schema(), '')", (f"{CHANNEL}_",))
@@ -141,7 +150,7 @@ async def _one(connection: AsyncConnection, number: int) -> RebuildAnswer:
 
 def _answer(row: Sequence[Any]) -> RebuildAnswer:
     (number, state, phase, purpose, projections, asked_by, asked, started, ended) = row[:9]
-    events_done, events_total, events_per_s, digests_equal, error = row[9:]
+    events_done, events_total, events_per_s, digests_equal, error, differences = row[9:]
     pace = Progress(events_done=events_done, events_total=events_total, events_per_s=events_per_s)
     return RebuildAnswer(
         id=str(number),
@@ -159,4 +168,6 @@ def _answer(row: Sequence[Any]) -> RebuildAnswer:
         eta_s=None if phase != "folding" or pace.eta_s is None else round(pace.eta_s, 1),
         digests_equal=digests_equal,
         error=error,
+        # Rows quote what was sent, folds with their stream_param among them.
+        differences=None if differences is None else redact(msgspec.json.decode(differences)),
     )

@@ -21,6 +21,8 @@ class RebuildRequest(msgspec.Struct, frozen=True):
 
     projections: list[str] = []
     """Names of projections; all without any."""
+    dry_run: bool = False
+    """Change nothing, and say what a rebuild would change."""
 
 
 class RebuildsController(Controller):
@@ -38,7 +40,8 @@ class RebuildsController(Controller):
     ) -> RebuildAnswer:
         """The projector begins within a second; `GET /v1/rebuilds/{id}` shows how far it is."""
         caller = getattr(request.state, "caller", None)
-        return await rebuilds.ask(data.projections, caller.name if caller is not None else "http")
+        by = caller.name if caller is not None else "http"
+        return await rebuilds.ask(data.projections, by, dry_run=data.dry_run)
 
     @get("/rebuilds", summary="Rebuilds, latest first")
     async def list_rebuilds(

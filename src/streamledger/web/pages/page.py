@@ -83,6 +83,7 @@ def _environment() -> jinja2.Environment:
         formats.stream_path,
         formats.query_of,
         formats.short,
+        formats.shown,
         static_path,
     ):
         environment.globals[function.__name__] = function
