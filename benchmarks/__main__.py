@@ -2,11 +2,12 @@
 
 import sys
 
-from benchmarks import flood, importing, ingest, query, rebuild
+from benchmarks import flood, importing, ingest, pages, query, rebuild
 
 BENCHMARKS = {
     "ingest": ingest.main,
     "query": query.main,
+    "pages": pages.main,
     "rebuild": rebuild.main,
     "import": importing.main,
     "flood": flood.main,

@@ -16,22 +16,28 @@ STEPS_MAX: Final = 120
 DELIVERIES_MAX: Final = 600
 """Deliveries that one picture shows as dots."""
 
+_OF_SESSION: Final = "stream_id = %(stream_id)s AND sequence = %(sequence)s"
 STEPS_SQL: Final = (
     # Before the first notification that carries the sequence the session is unknown: media alone make none.
-    "SELECT position, kind, received_ms, total FROM ("
+    "WITH known AS (SELECT position, kind, received_ms, copies, rivals FROM timeline"  # noqa: S608  # constant text
+    f" WHERE {_OF_SESSION}), found AS ("
+    "SELECT position, kind, received_ms FROM known"
+    " UNION SELECT copy::int8, kind, received_ms FROM known, jsonb_array_elements_text(copies) AS copy"
+    " WHERE jsonb_typeof(copies) = 'array'"
+    " UNION SELECT (rival ->> 1)::int8, kind, received_ms FROM known, jsonb_array_elements(rivals) AS rival"
+    " WHERE jsonb_typeof(rivals) = 'array'), numbered AS ("
     "SELECT position, kind, received_ms, count(*) OVER () AS total,"
-    " row_number() OVER (ORDER BY position DESC) - 1 AS number FROM timeline"
-    " WHERE stream_id = %(stream_id)s AND sequence = %(sequence)s AND position >= ("
-    "SELECT min(position) FROM timeline WHERE stream_id = %(stream_id)s AND sequence = %(sequence)s"
-    " AND kind IN ('push_started', 'push_stopped', 'push_error'))) AS numbered"
-    " WHERE number = total - 1 OR number %% greatest(1, (total + %(limit)s - 1) / %(limit)s) = 0"
-    " ORDER BY position"
+    " row_number() OVER (ORDER BY position DESC) - 1 AS number FROM found WHERE position >= ("
+    "SELECT min(position) FROM found WHERE kind IN ('push_started', 'push_stopped', 'push_error')))"
+    " SELECT n.position, n.kind, coalesce(d.received_ms, n.received_ms), n.total FROM numbered AS n"
+    " LEFT JOIN deliveries AS d ON d.position = n.position WHERE number = total - 1"
+    " OR number %% greatest(1, (total + %(limit)s - 1) / %(limit)s) = 0"
+    " ORDER BY n.position"
 )
-REPEATED_SQL: Final = (
+DELIVERIES_SQL: Final = (
     "SELECT e.position, d.position, d.received_ms, d.judged_as FROM deliveries AS e"  # noqa: S608  # constant text
     f" CROSS JOIN LATERAL {ALL_OF_NOTIFICATION.format(first='e.first_position')} AS d"
-    " WHERE e.position = ANY(%(positions)s::int8[]) AND d.position <> e.position"
-    " ORDER BY d.position LIMIT %(limit)s"
+    " WHERE e.position = ANY(%(positions)s::int8[]) ORDER BY d.position LIMIT %(limit)s"
 )
 
 
@@ -45,7 +51,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Growth(msgspec.Struct, frozen=True, kw_only=True):
-    """The steps, oldest first, and how many notifications there are in all."""
+    """The steps, oldest first, and how many deliveries there are in all that said something."""
 
     steps: list[Step]
     total: int
@@ -55,14 +61,14 @@ class Growth(msgspec.Struct, frozen=True, kw_only=True):
         return max((place for place, step in enumerate(self.steps) if step.position <= position), default=0)
 
 
-class OtherDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """Another delivery of the notification that an entry of a timeline stands for."""
+class EntryDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery of the notification that an entry of a timeline stands for."""
 
     entry_position: int
     position: int
     received_ms: int
     judged_as: str
-    """Its class: retry, late_retry, replay, conflict, released, or first where the entry's is none."""
+    """Its class."""
 
 
 class GrowthQueries:
@@ -84,13 +90,15 @@ class GrowthQueries:
             total=rows[0][3] if rows else 0,
         )
 
-    async def others(self, entry_positions: Sequence[int], until: int | None = None) -> list[OtherDelivery]:
-        """The other deliveries of these entries' notifications, those up to a position if one is given."""
+    async def deliveries(
+        self, entry_positions: Sequence[int], until: int | None = None
+    ) -> list[EntryDelivery]:
+        """All deliveries of these entries' notifications, those up to a position if one is given."""
         facts = {"positions": sorted(entry_positions), "limit": DELIVERIES_MAX}
         async with self._pool.connection() as connection:
-            rows = await fetch(connection, REPEATED_SQL, facts)
+            rows = await fetch(connection, DELIVERIES_SQL, facts)
         return [
-            OtherDelivery(entry_position=entry, position=position, received_ms=received, judged_as=judged_as)
+            EntryDelivery(entry_position=entry, position=position, received_ms=received, judged_as=judged_as)
             for entry, position, received, judged_as in rows
             if until is None or position <= until
         ]

@@ -34,7 +34,7 @@ def test_the_slider_shows_what_was_known_at_each_step_and_leads_back_to_now(
     deliver_a_session_whose_start_came_late(client)
     page = visiting().go(PATH)
     slider = page.get_by_role("slider", name="How the knowledge grew")
-    expect(slider).to_have_value("3")
+    expect(slider).to_have_value("4")
     page.evaluate("window.notReloaded = true")
     slider.focus()
     slider.press("Home")
@@ -47,7 +47,7 @@ def test_the_slider_shows_what_was_known_at_each_step_and_leads_back_to_now(
     assert page.evaluate("window.notReloaded") is True
     page.locator("#to-now").click()
     expect(page.locator("h1 ~ .figures")).not_to_contain_text("inferred")
-    expect(slider).to_have_value("3")
+    expect(slider).to_have_value("4")
 
 
 def test_a_page_that_looks_back_stays_in_the_past_when_something_new_comes(
@@ -59,8 +59,8 @@ def test_a_page_that_looks_back_stays_in_the_past_when_something_new_comes(
     expect(page.locator(".growth")).to_have_class("growth back")
     later = deliver(client, screenshot("room-1", int(time.time()) - 500))
     client.get("/v1/sessions/42", params={"min_position": later}).raise_for_status()
-    expect(page.get_by_role("slider")).to_have_attribute("max", "4")
-    expect(page.locator(".growth .known")).to_contain_text(f"position {positions['recording']}")
+    expect(page.get_by_role("slider")).to_have_attribute("max", "5")
+    expect(page.locator(".growth .known")).to_contain_text(f"position {positions['start']}")
 
 
 def test_without_scripts_the_past_and_the_reasons_are_links_and_a_form(client: httpx.Client) -> None:

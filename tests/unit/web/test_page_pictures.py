@@ -17,7 +17,7 @@ from streamledger.domain.answers import (
 )
 from streamledger.domain.delivery_answers import AuditDay
 from streamledger.domain.instants import MS_MAX, instant_ms
-from streamledger.readmodel.growth_queries import OtherDelivery
+from streamledger.readmodel.growth_queries import EntryDelivery
 from streamledger.web.pages import band as band_module
 from streamledger.web.pages.axis import TICKS_MAX, axis_over
 from streamledger.web.pages.band import LANES_MAX, band_of
@@ -154,23 +154,20 @@ def test_deliveries_are_marked_by_how_they_came_and_late_ones_stand_higher() -> 
         entry("screenshot", 2, delay_ms=61_000),
         entry("screenshot", 3, delay_ms=-4000),
     ]
-    others = [
-        OtherDelivery(
-            entry_position=position, position=100 + position, received_ms=T0 + 61_000, judged_as=judged_as
+    judged = [(0, 0, "first", 1), (0, 100, "late_retry", 61), (1, 1, "first", 2), (1, 101, "retry", 62)]
+    judged += [(2, 2, "first", 63), (2, 102, "replay", 63), (9, 9, "retry", 70)]
+    delivered = [
+        EntryDelivery(
+            entry_position=of, position=position, judged_as=judged_as, received_ms=T0 + received_s * 1000
         )
-        for position, judged_as in (
-            (0, "late_retry"),
-            (1, "retry"),
-            (2, "replay"),
-            (3, "conflict"),
-            (9, "retry"),
-        )
+        for of, position, judged_as, received_s in judged
     ]
-    picture = picture_of(SESSION, entries, NOW, others)
+    picture = picture_of(SESSION, entries, NOW, delivered)
     assert picture is not None
-    manners = [mark.manner for mark in picture.deliveries]
-    assert manners == ["first", "late", "first", "repeated", "late", "odd", "first", "odd"]
-    first, _, _, _, late, _, early, _ = (mark.y for mark in picture.deliveries)
+    manners = [dot.manner for dot in picture.deliveries]
+    assert manners == ["first", "late", "first", "repeated", "late", "odd", "first"]
+    assert [dot.delay_ms for dot in picture.deliveries] == [1000, 61_000, 1000, 61_000, 61_000, 61_000, -4000]
+    first, late, *_, early = (dot.y for dot in picture.deliveries)
     assert late < first < early
 
 

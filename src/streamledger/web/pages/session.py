@@ -79,7 +79,7 @@ async def session_response(
         frame = _frame(today, drawn.entries, pages.clock_ms())
         session, drawn, page = await _then(queries, today, past, wish.cursor)
         now_ms = past.then_ms
-    others = await growing.others(
+    delivered = await growing.deliveries(
         [entry.position for entry in drawn.entries], None if past is None else past.position
     )
     screenshots = sum(entry.kind == "screenshot" for entry in drawn.entries)
@@ -94,7 +94,7 @@ async def session_response(
         feed=changes_path(position, session.stream_id),
         session=session,
         today=today,
-        picture=session_picture.picture_of(session, drawn.entries, now_ms, others, frame),
+        picture=session_picture.picture_of(session, drawn.entries, now_ms, delivered, frame),
         drawn=drawn,
         drawn_screenshots=screenshots,
         drawn_others=len(drawn.entries) - screenshots,

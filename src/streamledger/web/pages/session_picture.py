@@ -9,7 +9,7 @@ import msgspec
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.instants import parse_instant_ms
 from streamledger.domain.notification import Kind
-from streamledger.readmodel.growth_queries import OtherDelivery
+from streamledger.readmodel.growth_queries import EntryDelivery
 from streamledger.web.pages.axis import Axis, Tick, axis_over
 from streamledger.web.pages.band import span_of
 from streamledger.web.pages.formats import web_address
@@ -97,12 +97,12 @@ def picture_of(
     session: Session,
     entries: Sequence[TimelineEntry],
     now_ms: int,
-    others: Sequence[OtherDelivery] = (),
+    delivered: Sequence[EntryDelivery] = (),
     frame: tuple[int, int] | None = None,
 ) -> SessionPicture | None:
     """The picture, or None when nothing with a time is known.
 
-    `others` are the deliveries beside the first ones; `frame` is a stretch of time that is shown whatever
+    `delivered` are all deliveries of the entries; `frame` is a stretch of time that is shown whatever
     is known, so that pictures of several moments can be laid over each other.
     """
     span = span_of(session, now_ms)
@@ -136,7 +136,7 @@ def picture_of(
     rest = [*of_kind[Kind.RECORDING_STATUS], *of_kind[Kind.RECORDING_EXCEPTION], *of_kind[Kind.OTHER]]
     rest_y = lane("lane_others") if rest else 0
     delay_y = lane("lane_deliveries", height=DELAY_HEIGHT)
-    deliveries, guides = _deliveries(entries, others, axis, delay_y)
+    deliveries, guides = _deliveries(entries, delivered, axis, delay_y)
     return SessionPicture(
         width=WIDTH,
         height=delay_y + DELAY_HEIGHT + 4,
@@ -218,14 +218,19 @@ def manner_of_delivery(class_: str, delay_ms: int) -> str:
 
 
 def _deliveries(
-    entries: Sequence[TimelineEntry], others: Sequence[OtherDelivery], axis: Axis, y: float
+    entries: Sequence[TimelineEntry], delivered: Sequence[EntryDelivery], axis: Axis, y: float
 ) -> tuple[list[Dot], list[Tick]]:
     """A dot for each delivery, by its delay on a scale that shows a second as well as an hour."""
     by_position = {entry.position: entry for entry in entries}
-    found = [(entry, entry.position, "first", entry.delay_ms) for entry in entries] + [
-        (entry, other.position, other.judged_as, other.received_ms - _edges(entry)[-1])
-        for other in others
-        if (entry := by_position.get(other.entry_position)) is not None
+    found = [
+        (entry, each.position, each.judged_as, each.received_ms - _edges(entry)[-1])
+        for each in delivered
+        if (entry := by_position.get(each.entry_position)) is not None
+    ]
+    # What the deliveries projection has not taken in yet is drawn as the timeline has it.
+    judged = {each.entry_position for each in delivered}
+    found += [
+        (each, each.position, "first", each.delay_ms) for each in entries if each.position not in judged
     ]
     longest_s = max([60.0, *(delay_ms / 1000 for _, _, _, delay_ms in found)])
     ground, room = y + DELAY_HEIGHT - 10, DELAY_HEIGHT - 22
