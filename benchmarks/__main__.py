@@ -4,12 +4,13 @@ import argparse
 import os
 from pathlib import Path
 
-from benchmarks import flood, importing, ingest, query, rebuild
+from benchmarks import flood, importing, ingest, pages, query, rebuild
 from benchmarks.table import note_condition, summary, write_summary
 
 BENCHMARKS = {
     "ingest": ingest.main,
     "query": query.main,
+    "pages": pages.main,
     "rebuild": rebuild.main,
     "import": importing.main,
     "flood": flood.main,

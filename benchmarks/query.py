@@ -76,7 +76,7 @@ def _fill(database: Database, sessions: int, screenshots: int) -> None:
     )
 
 
-def _sequence(sessions: int, drawn: random.Random) -> tuple[str, str]:
+def sequence_of(sessions: int, drawn: random.Random) -> tuple[str, str]:
     """Stream and sequence of any session, as `filling.multiply` names them."""
     number = drawn.randrange(STREAMS * SESSIONS_PER_STREAM)
     copy = drawn.randrange(max(1, sessions // (STREAMS * SESSIONS_PER_STREAM)))
@@ -100,9 +100,9 @@ async def _ask(database: Database, sessions: int) -> None:
             assert page.items
 
         questions: dict[str, Question] = {
-            "bare look-up by primary key": lambda drawn: _bare(pool, *_sequence(sessions, drawn)),
-            "one session": lambda drawn: queries.session(_sequence(sessions, drawn)[1]),
-            "its timeline's first page": lambda drawn: queries.timeline(_sequence(sessions, drawn)[1]),
+            "bare look-up by primary key": lambda drawn: _bare(pool, *sequence_of(sessions, drawn)),
+            "one session": lambda drawn: queries.session(sequence_of(sessions, drawn)[1]),
+            "its timeline's first page": lambda drawn: queries.timeline(sequence_of(sessions, drawn)[1]),
             "/v1/streams?presence=live": live,
         }
         taken = await _measure(questions, ROUNDS, ASKED_A_ROUND)
@@ -119,15 +119,15 @@ async def _ask(database: Database, sessions: int) -> None:
         )
     finally:
         await pool.close()
-    bare = _percentile(taken["bare look-up by primary key"], 50)
+    bare = percentile(taken["bare look-up by primary key"], 50)
     print_table(
         ("query", "p50 ms", "p99 ms", "p50 of the bare look-up's"),
         [
             (
                 name,
-                f"{_percentile(each, 50):.2f}",
-                f"{_percentile(each, 99):.2f}",
-                f"{_percentile(each, 50) / bare:.1f}",
+                f"{percentile(each, 50):.2f}",
+                f"{percentile(each, 99):.2f}",
+                f"{percentile(each, 50) / bare:.1f}",
             )
             for name, each in taken.items()
         ],
@@ -170,7 +170,7 @@ async def _measure(questions: dict[str, Question], rounds: int, count: int) -> d
     return taken
 
 
-def _percentile(values: list[float], percent: int) -> float:
+def percentile(values: list[float], percent: int) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
@@ -184,9 +184,9 @@ def _ask_over_http(directory: Path, sessions: int) -> None:
         connection = http.client.HTTPConnection(url.removeprefix("http://"))
         paths: dict[str, Callable[[random.Random], str]] = {
             "GET /health/live": lambda _: "/health/live",
-            "GET one session": lambda drawn: f"/v1/sessions/{_sequence(sessions, drawn)[1]}",
+            "GET one session": lambda drawn: f"/v1/sessions/{sequence_of(sessions, drawn)[1]}",
             "GET its timeline's first page": lambda drawn: (
-                f"/v1/sessions/{_sequence(sessions, drawn)[1]}/timeline"
+                f"/v1/sessions/{sequence_of(sessions, drawn)[1]}/timeline"
             ),
             "GET /v1/streams?presence=live": lambda _: "/v1/streams?presence=live",
         }
@@ -208,7 +208,7 @@ def _ask_over_http(directory: Path, sessions: int) -> None:
     print_table(
         ("over HTTP", "p50 ms", "p99 ms"),
         [
-            (name, f"{_percentile(each, 50):.2f}", f"{_percentile(each, 99):.2f}")
+            (name, f"{percentile(each, 50):.2f}", f"{percentile(each, 99):.2f}")
             for name, each in taken.items()
         ],
         benchmark="query",

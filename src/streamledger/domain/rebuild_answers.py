@@ -1,5 +1,7 @@
 """Answers about rebuilds and parked events, as JSON shows them."""
 
+from typing import Any
+
 import msgspec
 
 
@@ -28,6 +30,9 @@ class RebuildAnswer(msgspec.Struct, frozen=True, kw_only=True):
     digests_equal: bool | None
     """Of live and rebuilt rows at one position; null when they were not compared."""
     error: str | None
+    differences: list[dict[str, Any]] | None = None
+    """Of a dry run that is done: per table its name, counts of added, removed and changed rows, how often
+    each field differs, and the first rows, secrets taken out. Else null."""
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):

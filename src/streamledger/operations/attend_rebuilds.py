@@ -93,15 +93,16 @@ class RebuildDesk:
         """Do the rebuild that was asked for first; False when none is."""
         with connect(self._database, application_name="streamledger rebuild desk") as connection:
             row = connection.execute(
-                "SELECT id, projections, asked_by, to_position FROM rebuilds"
+                "SELECT id, projections, asked_by, purpose, to_position FROM rebuilds"
                 " WHERE state = 'asked' ORDER BY id LIMIT 1"
             ).fetchone()
         if row is None:
             return False
-        number, names, asked_by, to_position = row
+        number, names, asked_by, purpose, to_position = row
         order = Order(
             projections=[each for each in self._projections if each.name in names],
             workers=self._workers,
+            purpose=purpose,
             asked_by=asked_by,
             asked=number,
             to_position=to_position,
@@ -121,8 +122,9 @@ class RebuildDesk:
             logger.exception("rebuild %s failed", number)
         else:
             logger.info(
-                "rebuild %s is live: %s events in %s s, digests %s",
+                "rebuild %s is %s: %s events in %s s, digests %s",
                 number,
+                "live" if done.switched else "compared",
                 done.events,
                 done.seconds,
                 {True: "equal", False: "DIFFERENT", None: "not compared"}[done.digests_equal],

@@ -34,6 +34,8 @@ LIVE_LAG_EVENTS_MAX: Final = 20_000
 """Without a runner, live tables that are this near to the head are caught up first, so as to be compared."""
 SWITCH_TRIES_MAX: Final = 60
 WORKERS_MAX: Final = 16
+EXAMPLES_KEPT_MAX: Final = 20
+"""Rows of each table that the record of a dry run keeps."""
 ALONE_EVENTS_MAX: Final = 20_000
 """A history up to here is folded without worker processes, unless their number is given."""
 
@@ -114,8 +116,21 @@ def rebuild(
             if not guard.closed:
                 row.end("failed", clock_us(), digests_equal=None, error=str(error)[:1000])
             raise
-        row.end("done", clock_us(), digests_equal=done.digests_equal)
+        row.end(
+            "done",
+            clock_us(),
+            digests_equal=done.digests_equal,
+            differences=_kept_of(order, done.differences),
+        )
         return done
+
+
+def _kept_of(order: Order, differences: Sequence[Difference]) -> bytes | None:
+    """What is kept of a dry run's differences: every count, and the first rows of each table."""
+    if order.purpose != "dry_run":
+        return None
+    kept = [msgspec.structs.replace(each, examples=each.examples[:EXAMPLES_KEPT_MAX]) for each in differences]
+    return msgspec.json.encode(kept)
 
 
 class _Work:

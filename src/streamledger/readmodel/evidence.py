@@ -37,6 +37,11 @@ SUSPECT: Final = (
 )
 """What `domain.suspicion.suspicions` says of an open session, as a condition on the columns above."""
 
+MAY_BE_SUSPECT: Final = (
+    "s.sort_ms < greatest(%(silent_since_ms)s::int8, %(newer_since_ms)s::int8, %(recorded_since_ms)s::int8)"
+)
+"""What follows from SUSPECT, as the sign is never before sort_ms: it spares those that began a moment ago."""
+
 
 def suspect_facts(limits: SuspectLimits, now_ms: int) -> dict[str, Any]:
     """The parameters of SUSPECT."""

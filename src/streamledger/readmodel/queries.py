@@ -22,7 +22,7 @@ from streamledger.ledger import reader
 from streamledger.readmodel import answering
 from streamledger.readmodel.answering import Found
 from streamledger.readmodel.cursors import decode_cursor, encode_cursor
-from streamledger.readmodel.evidence import EVIDENCE, SUSPECT, suspect_facts
+from streamledger.readmodel.evidence import EVIDENCE, MAY_BE_SUSPECT, SUSPECT, suspect_facts
 from streamledger.readmodel.fetching import fetch
 from streamledger.readmodel.listening import Pulse, wait_at_most
 from streamledger.readmodel.rows import StreamRow, TimelineRow
@@ -115,6 +115,8 @@ class Queries:
             conditions.append("s.ended" if wanted.state == "ended" else "NOT s.ended")
         if wanted.state == "live":  # lost stops of streams long silent need no evidence looked up
             conditions.append(_STREAM_NOT_SILENT)
+        if wanted.state == "suspect":
+            conditions.append(MAY_BE_SUSPECT)
         if cursor is not None:
             key = decode_cursor(listing, cursor, (int, str, str))
             facts |= {"after_ms": key[0], "after_stream": key[1], "after_sequence": key[2]}

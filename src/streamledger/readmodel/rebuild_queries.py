@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
@@ -27,18 +28,18 @@ from streamledger.tencent.redaction import redact
 
 COLUMNS: Final = (
     "id, state, phase, purpose, projections, asked_by, asked_at_us, started_at_us, ended_at_us,"
-    " events_done, events_total, events_per_s, digests_equal, error, to_position"
+    " events_done, events_total, events_per_s, digests_equal, error, to_position, differences::text"
 )
 OPEN_STATES: Final = ("asked", "running")
 
 _ASK_SQL: Final = """
 WITH waiting AS (
     SELECT id FROM rebuilds WHERE state = 'asked' AND projections = %(projections)s::text[]
-        AND to_position IS NOT DISTINCT FROM %(to_position)s::int8
+        AND to_position IS NOT DISTINCT FROM %(to_position)s::int8 AND purpose = %(purpose)s
     ORDER BY id LIMIT 1
 ), made AS (
     INSERT INTO rebuilds (state, purpose, projections, asked_by, asked_at_us, to_position)
-    SELECT 'asked', 'rebuild', %(projections)s::text[], %(asked_by)s, %(now_us)s, %(to_position)s::int8
+    SELECT 'asked', %(purpose)s, %(projections)s::text[], %(asked_by)s, %(now_us)s, %(to_position)s::int8
     WHERE NOT EXISTS (SELECT FROM waiting)
     RETURNING id
 )
@@ -67,9 +68,16 @@ class RebuildQueries:
         self._clock_us = clock_us
 
     async def ask(
-        self, projections: Sequence[str], asked_by: str, to_position: int | None = None
+        self,
+        projections: Sequence[str],
+        asked_by: str,
+        to_position: int | None = None,
+        *,
+        dry_run: bool = False,
     ) -> RebuildAnswer:
         """Ask for a rebuild of these projections, of all without any; one that waits already is not doubled.
+
+        A dry run changes nothing and says what a rebuild would change.
 
         Raises ParameterInvalid for a name that no projection has, or a position that is not in the ledger,
         and RebuildUnderWay while anybody rebuilds.
@@ -85,6 +93,7 @@ class RebuildQueries:
             "asked_by": asked_by,
             "now_us": self._clock_us(),
             "to_position": to_position,
+            "purpose": "dry_run" if dry_run else "rebuild",
         }
         async with self._pool.connection() as connection:
             await _refuse_a_second(connection)
@@ -175,7 +184,7 @@ async def _one(connection: AsyncConnection, number: int) -> RebuildAnswer:
 
 def _answer(row: Sequence[Any]) -> RebuildAnswer:
     (number, state, phase, purpose, projections, asked_by, asked, started, ended) = row[:9]
-    events_done, events_total, events_per_s, digests_equal, error, to_position = row[9:]
+    events_done, events_total, events_per_s, digests_equal, error, to_position, differences = row[9:]
     pace = Progress(events_done=events_done, events_total=events_total, events_per_s=events_per_s)
     return RebuildAnswer(
         id=str(number),
@@ -194,4 +203,6 @@ def _answer(row: Sequence[Any]) -> RebuildAnswer:
         eta_s=None if phase != "folding" or pace.eta_s is None else round(pace.eta_s, 1),
         digests_equal=digests_equal,
         error=None if error is None else redact(error),
+        # Rows quote what was sent, folds with their stream_param among them.
+        differences=None if differences is None else redact(msgspec.json.decode(differences)),
     )

@@ -47,3 +47,13 @@ def instant(name: str, text: str | None) -> int | None:
         raise ParameterInvalid(
             name=name, expected="RFC 3339 with an offset, or whole Unix seconds", got=repr(text[:64])
         ) from error
+
+
+def local_ms(name: str, text: str | None) -> int | None:
+    """Milliseconds of what a date field of a form sends, such as 2024-04-21T20:31: it is meant in UTC."""
+    if not text:
+        return None
+    try:
+        return instant(name, text)
+    except ParameterInvalid:
+        return instant(name, text + "Z")

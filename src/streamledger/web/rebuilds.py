@@ -23,6 +23,8 @@ class RebuildRequest(msgspec.Struct, frozen=True):
     """Names of projections; all without any."""
     to: Annotated[int, msgspec.Meta(ge=1, le=given.POSITION_MAX)] | None = None
     """The position up to which history is folded; all of it without. The projector goes on from there."""
+    dry_run: bool = False
+    """Change nothing, and say what a rebuild would change."""
 
 
 class RebuildsController(Controller):
@@ -43,7 +45,8 @@ class RebuildsController(Controller):
         409 while another rebuild, whoever began it, is under way.
         """
         caller = getattr(request.state, "caller", None)
-        return await rebuilds.ask(data.projections, caller.name if caller is not None else "http", data.to)
+        by = caller.name if caller is not None else "http"
+        return await rebuilds.ask(data.projections, by, data.to, dry_run=data.dry_run)
 
     @get("/rebuilds", summary="Rebuilds, latest first")
     async def list_rebuilds(

@@ -54,7 +54,10 @@ def test_a_hostile_stream_name_is_shown_and_does_nothing(
     assert page.locator("a[href^='javascript:']").count() == 0
 
 
-@pytest.mark.parametrize("path", ["/", "/streams", "/sessions", "/system", "/sign-in", "/sessions/unknown"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/streams", "/sessions", "/system", "/audit", "/quarantine", "/sign-in", "/sessions/unknown"],
+)
 def test_every_page_forbids_scripts_and_styles_of_its_own(path: str, client: httpx.Client) -> None:
     answer = client.get(path, headers={"Accept-Language": "en"})
     policy = answer.headers["content-security-policy"]
@@ -65,6 +68,19 @@ def test_every_page_forbids_scripts_and_styles_of_its_own(path: str, client: htt
     assert "<script>" not in answer.text
     assert " onerror=" not in answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_pages_and_files_are_pressed_for_those_who_take_it(client: httpx.Client) -> None:
+    for path in ("/", "/static/htmx.min.js", "/static/page.css"):
+        plain = client.get(path, headers={"Accept-Encoding": "identity"})
+        pressed = client.get(path, headers={"Accept-Encoding": "br, gzip;q=0.8"})
+        assert "content-encoding" not in plain.headers
+        assert pressed.headers["content-encoding"] == "gzip"
+        assert len(plain.content) == len(pressed.content)
+        assert int(pressed.headers["content-length"]) < 0.6 * len(plain.content)
+        refused = client.get(path, headers={"Accept-Encoding": "gzip;q=0"})
+        assert "content-encoding" not in refused.headers
+    assert "Accept-Encoding" in client.get("/").headers["vary"]
 
 
 def test_an_unknown_session_is_a_page_with_the_right_status(client: httpx.Client) -> None:

@@ -15,10 +15,13 @@ from streamledger.domain.answers import (
     Session,
     TimelineEntry,
 )
+from streamledger.domain.delivery_answers import AuditDay
 from streamledger.domain.instants import MS_MAX, instant_ms
+from streamledger.readmodel.growth_queries import EntryDelivery
+from streamledger.web.pages import band as band_module
 from streamledger.web.pages.axis import TICKS_MAX, axis_over
 from streamledger.web.pages.band import LANES_MAX, band_of
-from streamledger.web.pages.plots import HEIGHT, plot_of, plots_of
+from streamledger.web.pages.plots import DAYS_TOP, HEIGHT, days_of, plot_of, plots_of
 from streamledger.web.pages.session_picture import LEFT, RIGHT, picture_of
 
 T0 = 1_713_731_478_000
@@ -112,7 +115,7 @@ def test_a_session_without_a_stop_reaches_to_now_and_one_without_a_start_is_a_ma
     band = band_of([session(0, None, "live"), session(None, 60, sequence="2")], T0 + 120_000)
     assert band is not None
     live, mark = band.bars
-    assert live.width > 900
+    assert live.width > 0.95 * (band_module.RIGHT - band_module.LEFT)
     assert mark.width == 3.0
     assert band_of([session(None, None)], NOW) is None
 
@@ -151,10 +154,20 @@ def test_deliveries_are_marked_by_how_they_came_and_late_ones_stand_higher() -> 
         entry("screenshot", 2, delay_ms=61_000),
         entry("screenshot", 3, delay_ms=-4000),
     ]
-    picture = picture_of(SESSION, entries, NOW)
+    judged = [(0, 0, "first", 1), (0, 100, "late_retry", 61), (1, 1, "first", 2), (1, 101, "retry", 62)]
+    judged += [(2, 2, "first", 63), (2, 102, "replay", 63), (9, 9, "retry", 70)]
+    delivered = [
+        EntryDelivery(
+            entry_position=of, position=position, judged_as=judged_as, received_ms=T0 + received_s * 1000
+        )
+        for of, position, judged_as, received_s in judged
+    ]
+    picture = picture_of(SESSION, entries, NOW, delivered)
     assert picture is not None
-    assert [mark.manner for mark in picture.deliveries] == ["first", "repeated", "late", "first"]
-    first, _, late, early = (mark.y for mark in picture.deliveries)
+    manners = [dot.manner for dot in picture.deliveries]
+    assert manners == ["first", "late", "first", "repeated", "late", "odd", "first"]
+    assert [dot.delay_ms for dot in picture.deliveries] == [1000, 61_000, 1000, 61_000, 61_000, 61_000, -4000]
+    first, late, *_, early = (dot.y for dot in picture.deliveries)
     assert late < first < early
 
 
@@ -177,3 +190,42 @@ def test_kinds_of_one_group_are_summed() -> None:
         ("screenshots", 0),
         ("errors", 3),
     ]
+
+
+def test_a_history_knows_where_two_were_on_the_air_and_where_none_was() -> None:
+    sessions = [session(0, 100), session(50, 80, sequence="2"), session(60, 70, sequence="3")]
+    band = band_of([*sessions, session(200, 300, sequence="4")], NOW)
+    assert band is not None
+    assert [(each.from_ms - T0, each.until_ms - T0) for each in band.overlaps] == [(50_000, 80_000)]
+    assert [(each.from_ms - T0, each.until_ms - T0) for each in band.gaps] == [(100_000, 200_000)]
+
+
+def test_a_suspect_session_shows_from_where_on_it_may_have_been_over() -> None:
+    silent = msgspec.structs.replace(session(0, None, "suspect"), state="suspect")
+    picture = picture_of(silent, [entry("screenshot", 60)], T0 + 600_000)
+    assert picture is not None
+    assert picture.unsure is not None
+    assert picture.push is not None
+    x, width = picture.unsure
+    assert x == picture.screenshots[0].x
+    assert abs(x + width - picture.push[0] - picture.push[2]) < 0.2
+    live = picture_of(session(0, None, "live"), [entry("screenshot", 60)], T0 + 600_000)
+    assert live is not None
+    assert live.unsure is None
+
+
+def test_a_frame_keeps_the_axis_of_pictures_of_other_moments() -> None:
+    framed = picture_of(session(0, 10), [], NOW, (), (T0, T0 + 600_000))
+    assert framed is not None
+    assert (framed.from_ms, framed.until_ms) == (T0, T0 + 600_000)
+    assert framed.push is not None
+    assert framed.push[2] < 30
+
+
+def test_days_are_drawn_to_one_scale_and_what_was_set_aside_stands_on_what_was_believed() -> None:
+    days = [AuditDay(day="2024-04-21", received=100, believed=60), AuditDay(day="2024-04-22")]
+    full, empty = days_of(days)
+    assert (full.count, full.aside) == (100, 40)
+    assert full.aside_y + full.aside_height == full.kept_y
+    assert full.aside_y >= DAYS_TOP
+    assert (empty.kept_height, empty.aside_height) == (0, 0)

@@ -5,11 +5,14 @@ import string
 import pytest
 
 from streamledger.domain.anomalies import AnomalyCode
+from streamledger.domain.attribution import REASONS
+from streamledger.domain.explanation import FIELD_RULES
 from streamledger.domain.forensics import DeliveryClass
 from streamledger.domain.notification import Kind
 from streamledger.domain.suspicion import RULES
 from streamledger.readmodel.audit_queries import SUSPICIOUS_CLASSES
 from streamledger.tencent.errcodes import ErrcodeClass
+from streamledger.web.pages.session import FIELDS
 from streamledger.web.pages.words import CATALOGUES, LANGUAGES, Words, language_of
 
 
@@ -33,6 +36,10 @@ def test_every_value_that_a_page_can_show_has_a_word(language: str) -> None:
     assert {f"anomaly.{code}" for code in AnomalyCode} <= set(catalogue)
     assert {f"state_reason.{rule.code}" for rule in RULES} <= set(catalogue)
     assert {f"class.{each}" for each in (*DeliveryClass, *SUSPICIOUS_CLASSES)} <= set(catalogue)
+    assert {f"rule.{code}" for code in FIELD_RULES} | {f"because.{code}" for code in REASONS} <= set(
+        catalogue
+    )
+    assert {f"field.{field}" for field in FIELDS} <= set(catalogue)
     assert {f"kind.{kind}" for kind in Kind} | {f"stop_class.{each}" for each in ErrcodeClass} <= set(
         catalogue
     )

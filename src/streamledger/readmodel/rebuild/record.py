@@ -88,12 +88,27 @@ class Record:
         """Whether somebody asked to cancel it, as of the last write."""
         return self._cancel_asked
 
-    def end(self, state: str, now_us: int, *, digests_equal: bool | None, error: str | None = None) -> None:
-        """Close the row."""
+    def end(
+        self,
+        state: str,
+        now_us: int,
+        *,
+        digests_equal: bool | None,
+        error: str | None = None,
+        differences: bytes | None = None,
+    ) -> None:
+        """Close the row; `differences` is JSON."""
         self._connection.execute(
-            "UPDATE rebuilds SET state = %s, phase = '', ended_at_us = %s, digests_equal = %s, error = %s"
-            " WHERE id = %s",
-            (state, now_us, digests_equal, error, self.number),
+            "UPDATE rebuilds SET state = %s, phase = '', ended_at_us = %s, digests_equal = %s, error = %s,"
+            " differences = %s::text::jsonb WHERE id = %s",
+            (
+                state,
+                now_us,
+                digests_equal,
+                error,
+                None if differences is None else differences.decode(),
+                self.number,
+            ),
         )
         self._connection.execute("SELECT pg_notify(%s, '')", (f"{CHANNEL}_{self._schema}",))
 
@@ -156,7 +171,8 @@ def ask(
     with connection.transaction():
         connection.execute("LOCK TABLE rebuilds IN SHARE ROW EXCLUSIVE MODE")
         row = connection.execute(
-            "SELECT id FROM rebuilds WHERE state = 'asked' AND projections = %s ORDER BY id LIMIT 1",
+            "SELECT id FROM rebuilds WHERE state = 'asked' AND purpose = 'rebuild'"
+            " AND projections = %s ORDER BY id LIMIT 1",
             (projections,),
         ).fetchone()
         if row is None:

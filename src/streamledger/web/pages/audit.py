@@ -21,6 +21,7 @@ from streamledger.readmodel.queries import Queries
 from streamledger.web import parameters as given
 from streamledger.web.pages.changes import changes_path
 from streamledger.web.pages.page import AnyRequest, render
+from streamledger.web.pages.plots import days_of
 
 LISTED_MAX: Final = 100
 
@@ -65,6 +66,8 @@ async def audit_page(
         feed=changes_path(position, stream_id or None),
         report=report,
         most=max((day.received for day in report.days), default=0),
+        bars=days_of(report.days),
+        total=sum(day.received for day in report.days),
         classes=SUSPICIOUS_CLASSES,
         class_=class_,
         stream_id=stream_id or "",

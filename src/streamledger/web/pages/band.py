@@ -1,6 +1,7 @@
 """A stream's history as a picture: sessions as bars on a time axis, overlapping ones in lanes; pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -10,7 +11,8 @@ from streamledger.domain.instants import parse_instant_ms
 from streamledger.web.pages.axis import Axis, Tick, axis_over
 
 WIDTH: Final = 1000
-MARGIN: Final = 8
+LEFT: Final = 72
+RIGHT: Final = 992
 TOP: Final = 24
 LANE_HEIGHT: Final = 22
 BAR_HEIGHT: Final = 14
@@ -29,6 +31,15 @@ class BandBar(msgspec.Struct, frozen=True, kw_only=True):
     width: float
 
 
+class Stretch(msgspec.Struct, frozen=True):
+    """A stretch of time: of an overlap, or of a gap between sessions."""
+
+    x: float
+    width: float
+    from_ms: int
+    until_ms: int
+
+
 class Band(msgspec.Struct, frozen=True, kw_only=True):
     """The picture; `height` follows from how many lanes there are."""
 
@@ -39,6 +50,10 @@ class Band(msgspec.Struct, frozen=True, kw_only=True):
     ticks: list[Tick]
     bars: list[BandBar]
     lanes: int
+    overlaps: list[Stretch]
+    """Where more than one session was on the air."""
+    gaps: list[Stretch]
+    """Between the first start and the last end, where none was."""
 
 
 def band_of(sessions: Sequence[Session], now_ms: int) -> Band | None:
@@ -49,7 +64,7 @@ def band_of(sessions: Sequence[Session], now_ms: int) -> Band | None:
     spans.sort(key=lambda each: (each[0], each[1], each[2].sequence))
     from_ms = min(begin for begin, _, _ in spans)
     until_ms = max(end for _, end, _ in spans)
-    axis = axis_over(from_ms, until_ms, MARGIN, WIDTH - MARGIN)
+    axis = axis_over(from_ms, until_ms, LEFT, RIGHT)
     bars = _in_lanes(spans, axis)
     lanes = max(bar.lane for bar in bars) + 1
     return Band(
@@ -60,6 +75,8 @@ def band_of(sessions: Sequence[Session], now_ms: int) -> Band | None:
         ticks=axis.ticks(),
         bars=bars,
         lanes=lanes,
+        overlaps=_stretches(spans, axis, lambda on_air: on_air > 1),
+        gaps=_stretches(spans, axis, lambda on_air: on_air == 0),
     )
 
 
@@ -75,6 +92,25 @@ def span_of(session: Session, now_ms: int) -> tuple[int, int] | None:
     if end_ms is None:
         end_ms = begin_ms if session.state == "ended" else now_ms
     return min(begin_ms, end_ms), max(begin_ms, end_ms)
+
+
+def _stretches(
+    spans: Sequence[tuple[int, int, Session]], axis: Axis, wanted: Callable[[int], bool]
+) -> list[Stretch]:
+    """Where as many sessions are on the air at once as is wanted, from the first start to the last end."""
+    changes = sorted([(begin, 1) for begin, _, _ in spans] + [(end, -1) for _, end, _ in spans])
+    found: list[Stretch] = []
+    on_air = 0
+    for (ms, change), (next_ms, _) in pairwise(changes):
+        on_air += change
+        if next_ms <= ms or not wanted(on_air):
+            continue
+        from_ms = ms
+        if found and found[-1].until_ms == ms:
+            from_ms = found.pop().from_ms
+        x = axis.x(from_ms)
+        found.append(Stretch(x, round(max(0.5, axis.x(next_ms) - x), 1), from_ms, next_ms))
+    return found
 
 
 def _in_lanes(spans: Sequence[tuple[int, int, Session]], axis: Axis) -> list[BandBar]:

@@ -4,7 +4,11 @@ import re
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
+import msgspec
+
 from streamledger.domain.instants import instant_ms
+
+VALUE_CHARACTERS_MAX: Final = 300
 
 _PLAIN: Final = re.compile(r"(?!\.+$)[A-Za-z0-9_.~-]{1,200}")
 """Names that stand in a path as they are; browsers rewrite others, such as `..`."""
@@ -100,3 +104,11 @@ def short(text: str, length: int = 60) -> str:
         return text
     half = (length - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
+
+
+def shown(value: object) -> str:
+    """A value that may be anything: text as it is, nothing as a dash, all else as JSON writes it; cut."""
+    if value is None:
+        return "–"
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= VALUE_CHARACTERS_MAX else text[:VALUE_CHARACTERS_MAX] + "…"

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from streamledger.domain.delivery_answers import AuditDay
 from streamledger.domain.notification import Kind
 
 BAR_WIDTH: Final = 4
@@ -65,3 +66,51 @@ def plot_of(name: str, values: Sequence[int]) -> Plot:
         total=sum(values),
         most=most,
     )
+
+
+class DayBar(msgspec.Struct, frozen=True, kw_only=True):
+    """One day: what was believed at the ground, what was set aside above it."""
+
+    x: float
+    width: float
+    label: str
+    count: int
+    aside: int
+    kept_y: float
+    kept_height: float
+    aside_y: float
+    aside_height: float
+
+
+DAYS_WIDTH: Final = 1000
+DAYS_HEIGHT: Final = 132
+DAYS_TOP: Final = 20
+DAYS_GROUND: Final = 110
+
+
+def days_of(days: Sequence[AuditDay]) -> list[DayBar]:
+    """A bar a day, to one scale; a count above nothing is never invisible."""
+    most = max((day.received for day in days), default=0)
+    step = DAYS_WIDTH / max(1, len(days))
+
+    def height(count: int) -> float:
+        return round(max(2.0, count / most * (DAYS_GROUND - DAYS_TOP)), 1) if count else 0.0
+
+    bars = []
+    for place, day in enumerate(days):
+        aside = max(0, day.received - (day.believed - day.released))
+        kept_height, aside_height = height(day.received - aside), height(aside)
+        bars.append(
+            DayBar(
+                x=round(place * step + step * 0.2, 1),
+                width=round(step * 0.6, 1),
+                label=day.day[5:],
+                count=day.received,
+                aside=aside,
+                kept_y=DAYS_GROUND - kept_height,
+                kept_height=kept_height,
+                aside_y=round(DAYS_GROUND - kept_height - aside_height, 1),
+                aside_height=aside_height,
+            )
+        )
+    return bars

@@ -11,11 +11,11 @@ from streamledger.web.pages import page
 from streamledger.web.pages.audit import audit_of, audit_page, deliveries_of, delivery_page
 from streamledger.web.pages.changes import follow_changes
 from streamledger.web.pages.live import live_page
-from streamledger.web.pages.quarantine import quarantined_page, release_from_page
+from streamledger.web.pages.quarantine import quarantine_page, quarantined_page, release_from_page
 from streamledger.web.pages.sessions import search, session_page, sessions_page
 from streamledger.web.pages.sign_in import choose_language, sign_in, sign_in_page, sign_out, static_file
 from streamledger.web.pages.streams import stream_page, streams_page
-from streamledger.web.pages.system import system_page
+from streamledger.web.pages.system import cancel_rebuild_from_page, rebuild_from_page, system_page
 
 _ERRORS: Final[dict[int | type[Exception], Any]] = {
     StreamledgerError: page.known_error,
@@ -37,9 +37,12 @@ def page_routes() -> list[Router]:
                 search,
                 audit_page,
                 delivery_page,
+                quarantine_page,
                 quarantined_page,
                 release_from_page,
                 system_page,
+                rebuild_from_page,
+                cancel_rebuild_from_page,
                 follow_changes,
             ],
             dependencies={"audit": Provide(audit_of), "deliveries": Provide(deliveries_of)},

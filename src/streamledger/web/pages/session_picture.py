@@ -9,6 +9,7 @@ import msgspec
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.instants import parse_instant_ms
 from streamledger.domain.notification import Kind
+from streamledger.readmodel.growth_queries import EntryDelivery
 from streamledger.web.pages.axis import Axis, Tick, axis_over
 from streamledger.web.pages.band import span_of
 from streamledger.web.pages.formats import web_address
@@ -18,12 +19,12 @@ LEFT: Final = 148
 RIGHT: Final = 984
 TOP: Final = 26
 LANE_HEIGHT: Final = 30
-DELAY_HEIGHT: Final = 72
+DELAY_HEIGHT: Final = 84
 FORMATS_MAX: Final = 6
 """Recording formats with a lane of their own; the others share the last."""
 LATE_MS: Final = 60_000
 """A delivery later than this is marked: the sender's first retry comes after 60 s (267/38080)."""
-GUIDES_S: Final = ((1, "1 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (86400, "1 d"))
+GUIDES_S: Final = ((1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (86400, "1 d"))
 
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,13 +46,25 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """A moment: a screenshot, an error, a delivery (`manner` first, repeated or late)."""
+    """A moment: a screenshot, an error, something else."""
 
     entry: TimelineEntry
     x: float
     y: float
     image: str | None = None
-    manner: str = ""
+
+
+class Dot(msgspec.Struct, frozen=True, kw_only=True):
+    """One delivery, by the time of its fact and its delay after it."""
+
+    entry: TimelineEntry
+    position: int
+    class_: str
+    delay_ms: int
+    manner: str
+    """first, repeated, late or odd"""
+    x: float
+    y: float
 
 
 class SessionPicture(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,24 +80,37 @@ class SessionPicture(msgspec.Struct, frozen=True, kw_only=True):
     lanes: list[Lane]
     push: tuple[float, float, float] | None
     """x, y and width of the push's bar; None while neither start nor stop is known."""
+    unsure: tuple[float, float] | None
+    """x and width of the part of the bar in which the push may have been over; None for none."""
     now_x: float | None
     """Where now is, while the session is open."""
     blocks: list[Block]
     screenshots: list[Mark]
     errors: list[Mark]
     others: list[Mark]
-    deliveries: list[Mark]
+    deliveries: list[Dot]
     guides: list[Tick]
     """Heights of round delays in the lane of the deliveries; `x` is the height."""
 
 
-def picture_of(session: Session, entries: Sequence[TimelineEntry], now_ms: int) -> SessionPicture | None:
-    """The picture, or None when nothing with a time is known."""
+def picture_of(
+    session: Session,
+    entries: Sequence[TimelineEntry],
+    now_ms: int,
+    delivered: Sequence[EntryDelivery] = (),
+    frame: tuple[int, int] | None = None,
+) -> SessionPicture | None:
+    """The picture, or None when nothing with a time is known.
+
+    `delivered` are all deliveries of the entries; `frame` is a stretch of time that is shown whatever
+    is known, so that pictures of several moments can be laid over each other.
+    """
     span = span_of(session, now_ms)
     edges = [*(span or ()), *(edge for entry in entries for edge in _edges(entry))]
     if not edges:
         return None
-    axis = axis_over(min(edges), max(edges), LEFT, RIGHT)
+    shown = [*edges, *(frame or ())]
+    axis = axis_over(min(shown), max(shown), LEFT, RIGHT)
     lanes: list[Lane] = []
 
     def lane(name: str, fact: str = "", height: float = LANE_HEIGHT) -> float:
@@ -107,20 +133,21 @@ def picture_of(session: Session, entries: Sequence[TimelineEntry], now_ms: int) 
     screenshots_y = lane("lane_screenshots") if screenshots else 0
     errors = of_kind[Kind.PUSH_ERROR]
     errors_y = lane("lane_errors") if errors else 0
-    others = [*of_kind[Kind.RECORDING_STATUS], *of_kind[Kind.RECORDING_EXCEPTION], *of_kind[Kind.OTHER]]
-    others_y = lane("lane_others") if others else 0
+    rest = [*of_kind[Kind.RECORDING_STATUS], *of_kind[Kind.RECORDING_EXCEPTION], *of_kind[Kind.OTHER]]
+    rest_y = lane("lane_others") if rest else 0
     delay_y = lane("lane_deliveries", height=DELAY_HEIGHT)
-    deliveries, guides = _deliveries(entries, axis, delay_y)
+    deliveries, guides = _deliveries(entries, delivered, axis, delay_y)
     return SessionPicture(
         width=WIDTH,
         height=delay_y + DELAY_HEIGHT + 4,
         left=LEFT,
         right=RIGHT,
-        from_ms=min(edges),
-        until_ms=max(edges),
+        from_ms=min(shown),
+        until_ms=max(shown),
         ticks=axis.ticks(),
         lanes=lanes,
         push=push,
+        unsure=_unsure(session, entries, span, axis),
         now_x=None if session.state == "ended" else axis.x(now_ms),
         blocks=blocks,
         screenshots=[
@@ -128,7 +155,7 @@ def picture_of(session: Session, entries: Sequence[TimelineEntry], now_ms: int) 
             for entry in screenshots
         ],
         errors=[Mark(entry=entry, x=axis.x(_at(entry)), y=errors_y) for entry in errors],
-        others=[Mark(entry=entry, x=axis.x(_at(entry)), y=others_y) for entry in others],
+        others=[Mark(entry=entry, x=axis.x(_at(entry)), y=rest_y) for entry in rest],
         deliveries=deliveries,
         guides=guides,
     )
@@ -170,21 +197,58 @@ def _by_format(recordings: Sequence[TimelineEntry]) -> dict[str, list[TimelineEn
     return lanes
 
 
-def _deliveries(entries: Sequence[TimelineEntry], axis: Axis, y: float) -> tuple[list[Mark], list[Tick]]:
-    """Dots by delay, on a scale that shows a second as well as an hour."""
-    longest_s = max([60.0, *(entry.delay_ms / 1000 for entry in entries)])
+def _unsure(
+    session: Session, entries: Sequence[TimelineEntry], span: tuple[int, int] | None, axis: Axis
+) -> tuple[float, float] | None:
+    """Of a suspect session, the stretch since the last thing that is known of it."""
+    if span is None or session.state != "suspect":
+        return None
+    last_ms = max([span[0], *(edge for entry in entries for edge in _edges(entry) if edge <= span[1])])
+    x = axis.x(last_ms)
+    return x, round(max(3.0, axis.x(span[1]) - x), 1)
+
+
+def manner_of_delivery(class_: str, delay_ms: int) -> str:
+    """How a delivery is marked: odd ones before late ones before repeated ones."""
+    if class_ in ("replay", "conflict"):
+        return "odd"
+    if class_ in ("first", "released"):
+        return "late" if delay_ms > LATE_MS else "first"
+    return "late" if class_ == "late_retry" else "repeated"
+
+
+def _deliveries(
+    entries: Sequence[TimelineEntry], delivered: Sequence[EntryDelivery], axis: Axis, y: float
+) -> tuple[list[Dot], list[Tick]]:
+    """A dot for each delivery, by its delay on a scale that shows a second as well as an hour."""
+    by_position = {entry.position: entry for entry in entries}
+    found = [
+        (entry, each.position, each.judged_as, each.received_ms - _edges(entry)[-1])
+        for each in delivered
+        if (entry := by_position.get(each.entry_position)) is not None
+    ]
+    # What the deliveries projection has not taken in yet is drawn as the timeline has it.
+    judged = {each.entry_position for each in delivered}
+    found += [
+        (each, each.position, "first", each.delay_ms) for each in entries if each.position not in judged
+    ]
+    longest_s = max([60.0, *(delay_ms / 1000 for _, _, _, delay_ms in found)])
     ground, room = y + DELAY_HEIGHT - 10, DELAY_HEIGHT - 22
 
     def height(delay_s: float) -> float:
         return round(ground - math.log10(1 + max(0.0, delay_s)) / math.log10(1 + longest_s) * room, 1)
 
-    marks = [
-        Mark(
+    dots = [
+        Dot(
             entry=entry,
+            position=position,
+            class_=class_,
+            delay_ms=delay_ms,
+            manner=manner_of_delivery(class_, delay_ms),
             x=axis.x(_edges(entry)[-1]),
-            y=height(entry.delay_ms / 1000),
-            manner=manner_of(entry),
+            y=height(delay_ms / 1000),
         )
-        for entry in entries
+        for entry, position, class_, delay_ms in found
     ]
-    return marks, [Tick(height(delay_s), label) for delay_s, label in GUIDES_S if delay_s <= longest_s]
+    dots.sort(key=lambda dot: (dot.x, dot.position))
+    return dots, [Tick(height(delay_s), label) for delay_s, label in GUIDES_S if delay_s <= longest_s]

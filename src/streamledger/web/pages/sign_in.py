@@ -14,8 +14,10 @@ from streamledger.web.pages.page import (
     HEADERS,
     LANGUAGE_COOKIE,
     STATIC,
+    STATIC_PRESSED,
     STATIC_TYPES,
     AnyRequest,
+    compressed,
     from_our_pages,
     own_path,
     render,
@@ -77,15 +79,16 @@ async def choose_language(request: AnyRequest) -> Redirect:
 
 
 @get("/static/{name:str}", include_in_schema=False)
-async def static_file(name: FromPath[str]) -> Response[bytes]:
+async def static_file(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
     """A file of the pages."""
     content = STATIC.get(name)
     if content is None:
         raise NotFoundException
+    body, encoding = compressed(request, content, STATIC_PRESSED[name])
     return Response(
-        content,
+        body,
         media_type=STATIC_TYPES[name.rpartition(".")[2]],
-        headers={**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"},
+        headers={**HEADERS, **encoding, "Cache-Control": "public, max-age=31536000, immutable"},
     )
 
 

@@ -1,13 +1,16 @@
 """`/streams` and `/streams/{stream_id}`: all streams, and the history of one."""
 
+import asyncio
 from typing import Annotated, Final, Literal
 
 from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
+from streamledger.domain.broadcast import WINDOW_S_DEFAULT, WINDOW_S_MAX
 from streamledger.readmodel.page_queries import STREAMS_MATCHING_MAX, PageQueries
 from streamledger.readmodel.queries import Queries, SessionFilter
+from streamledger.readmodel.stream_queries import StreamQueries
 from streamledger.web import parameters as given
 from streamledger.web.pages.band import band_of
 from streamledger.web.pages.changes import changes_path
@@ -15,8 +18,10 @@ from streamledger.web.pages.page import AnyRequest, render
 
 STREAMS_A_PAGE: Final = 100
 SESSIONS_SHOWN: Final = 120
+BROADCASTS_SHOWN: Final = 20
 
 Presence = Annotated[Literal["live", ""], QueryParameter()]
+Window = Annotated[int, QueryParameter(ge=0, le=WINDOW_S_MAX)]
 Contains = Annotated[str | None, QueryParameter(max_length=256)]
 
 
@@ -29,10 +34,11 @@ async def streams_page(
     presence: Presence = "",
     stream_id: given.StreamId = None,
     cursor: given.Cursor = None,
+    window_s: Window = WINDOW_S_DEFAULT,
 ) -> Response[bytes]:
     """Streams by name; with `stream_id` the page of that one, whatever characters its name has."""
     if stream_id:
-        return await _stream(request, queries, pages, stream_id)
+        return await _stream(request, queries, pages, stream_id, window_s)
     position = await queries.position()
     next_cursor = None
     if q:
@@ -62,17 +68,21 @@ async def stream_page(
     queries: NamedDependency[Queries],
     pages: NamedDependency[PageQueries],
     stream_id: given.StreamInPath,
+    window_s: Window = WINDOW_S_DEFAULT,
 ) -> Response[bytes]:
-    """One stream's sessions as a band, and as a table."""
-    return await _stream(request, queries, pages, stream_id)
+    """One stream's sessions as a band and as a table, and its broadcasts."""
+    return await _stream(request, queries, pages, stream_id, window_s)
 
 
 async def _stream(
-    request: AnyRequest, queries: Queries, pages: PageQueries, stream_id: str
+    request: AnyRequest, queries: Queries, pages: PageQueries, stream_id: str, window_s: int
 ) -> Response[bytes]:
     position = await queries.position()
     stream = await queries.stream(stream_id)
-    page = await queries.sessions(SessionFilter(stream_id=stream_id), SESSIONS_SHOWN)
+    page, broadcasts = await asyncio.gather(
+        queries.sessions(SessionFilter(stream_id=stream_id), SESSIONS_SHOWN),
+        StreamQueries(queries).broadcasts(stream_id, window_s * 1000, BROADCASTS_SHOWN),
+    )
     return render(
         request,
         "stream.html",
@@ -81,4 +91,8 @@ async def _stream(
         sessions=page.items,
         band=band_of(page.items, pages.clock_ms()),
         more=page.next_cursor is not None,
+        broadcasts=broadcasts.items,
+        more_broadcasts=broadcasts.next_cursor is not None,
+        window_s=window_s,
+        window_s_max=WINDOW_S_MAX,
     )

@@ -1,15 +1,30 @@
 """`/system`: the read model's progress, conservation, storage, the names of keys, the version."""
 
 import asyncio
+from typing import Final
 
-from litestar import Response, get
+from litestar import Response, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.response import Redirect
 
 from streamledger.readmodel.page_queries import PageQueries
 from streamledger.readmodel.queries import Queries
+from streamledger.readmodel.rebuild_queries import OPEN_STATES, RebuildQueries
 from streamledger.web.pages.changes import changes_path
-from streamledger.web.pages.page import AnyRequest, render, tokens_in_force
+from streamledger.web.pages.page import (
+    HEADERS,
+    AnyRequest,
+    caller_of,
+    from_our_pages,
+    may_act,
+    render,
+    tokens_in_force,
+)
+
+REBUILDS_SHOWN: Final = 6
+PARKED_SHOWN: Final = 10
 
 
 @get("/system", include_in_schema=False)
@@ -18,10 +33,17 @@ async def system_page(
     state: State,
     queries: NamedDependency[Queries],
     pages: NamedDependency[PageQueries],
+    rebuilds: NamedDependency[RebuildQueries],
 ) -> Response[bytes]:
-    """How the program itself does."""
+    """How the program itself does, and rebuilds: asked for, watched and cancelled."""
     position = await queries.position()
-    projections, storage = await asyncio.gather(queries.projections(), pages.storage())
+    projections, storage, latest, parked = await asyncio.gather(
+        queries.projections(),
+        pages.storage(),
+        rebuilds.latest(REBUILDS_SHOWN),
+        rebuilds.parked(None, PARKED_SHOWN),
+    )
+    tried = [each for each in latest.items if each.differences is not None]
     counters = dict(storage.counters)
     received = counters.pop("received", 0)
 
@@ -39,6 +61,30 @@ async def system_page(
         received=received,
         kept=kept,
         adds_up=received == sum(kept.values()),
+        rebuilds=latest.items,
+        under_way=any(each.state in OPEN_STATES for each in latest.items),
+        tried=tried[0] if tried else None,
+        parked=parked,
+        may_rebuild=caller_of(request).scope == "admin",
         key_names=list(state.key_names()),
         tokens=[(token.name, token.scope) for token in await tokens_in_force(request)],
     )
+
+
+@post("/system/rebuild", include_in_schema=False, guards=[from_our_pages, may_act])
+async def rebuild_from_page(request: AnyRequest, rebuilds: NamedDependency[RebuildQueries]) -> Redirect:
+    """Ask for a rebuild of one projection or all, or for a dry run of it."""
+    form = await request.form()
+    name, dry_run = form.get("projection"), form.get("dry_run")
+    names = [name] if isinstance(name, str) and name else []
+    await rebuilds.ask(names, caller_of(request).name, dry_run=bool(dry_run))
+    return Redirect("/system#rebuild", status_code=303, headers=HEADERS)
+
+
+@post("/system/rebuild/{rebuild_id:int}/cancel", include_in_schema=False, guards=[from_our_pages, may_act])
+async def cancel_rebuild_from_page(
+    request: AnyRequest, rebuilds: NamedDependency[RebuildQueries], rebuild_id: FromPath[int]
+) -> Redirect:
+    """Cancel it; the live tables stay as they were."""
+    await rebuilds.cancel(rebuild_id)
+    return Redirect("/system#rebuild", status_code=303, headers=HEADERS)

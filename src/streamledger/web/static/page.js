@@ -1,6 +1,8 @@
 // What the pages do beyond htmx: follow changes, tick running clocks, show screenshots, move by arrow keys.
 "use strict";
 (() => {
+  document.documentElement.classList.add("scripted");
+
   // Changes: one connection, only while the page is seen, since browsers allow few connections a host.
   const address = document.body.dataset.changes;
   const feed = document.querySelector(".feed");
@@ -45,8 +47,9 @@
   // A refresh that is answered by an error or by the sign-in page leaves what is shown.
   document.addEventListener("htmx:before:response", (event) => {
     const response = event.detail.ctx.response.raw;
-    if (response.redirected) location.reload();
-    if (response.redirected || !response.ok) event.preventDefault();
+    const signedOut = response.redirected && new URL(response.url).pathname === "/sign-in";
+    if (signedOut) location.reload();
+    if (signedOut || !response.ok) event.preventDefault();
   });
 
   // Running clocks, in the form of the server's: 42 s, 12:05, 3:05:12, 2d 03:05:12.

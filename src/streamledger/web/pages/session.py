@@ -1,0 +1,179 @@
+"""One session's page: picture, facts and why they are so, events as a table; now, or as it was known then."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from litestar import Response
+
+from streamledger.domain.answers import Session, TimelineEntry
+from streamledger.domain.attribution import REASONS
+from streamledger.domain.errors import ParameterInvalid
+from streamledger.domain.explanation import FieldExplanation
+from streamledger.domain.instants import parse_instant_ms
+from streamledger.readmodel.explaining import explain
+from streamledger.readmodel.growth_queries import Growth, GrowthQueries
+from streamledger.readmodel.moment import Asked, KnownAt
+from streamledger.readmodel.page_queries import PICTURE_ENTRIES_MAX, PageQueries, Picture
+from streamledger.readmodel.past_queries import PastQueries
+from streamledger.readmodel.queries import Page, Queries
+from streamledger.web import moments
+from streamledger.web.pages import session_picture
+from streamledger.web.pages.changes import changes_path
+from streamledger.web.pages.formats import query_of
+from streamledger.web.pages.page import AnyRequest, render
+
+ENTRIES_A_PAGE: Final = 100
+FIELDS: Final = (
+    *("state", "started_at", "ended_at", "duration_ms", "stop", "app", "appname", "node", "user_ip"),
+    *("stream_param", "width", "height", "recordings", "screenshots", "deliveries", "health", "anomalies"),
+)
+"""What can be asked to be explained, in the order in which it is shown."""
+REASON_CODES: Final = {text: code for code, text in REASONS.items()}
+"""From the words of an attribution's reason to its code, by which a page finds it in other languages."""
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of the page beside the session: a page of its table, a moment, an explanation."""
+
+    cursor: str | None = None
+    known_at: str | None = None
+    step: int | None = None
+    """Which step of the growth; what a slider sends, in place of `known_at`."""
+    why: str | None = None
+
+
+class _Past(msgspec.Struct, frozen=True):
+    """The moment that is looked back to."""
+
+    asked: Asked
+    step: int
+    """The last step that was known."""
+    then_ms: int
+    position: int | None
+    text: str
+    """The moment as a parameter."""
+
+
+async def session_response(
+    request: AnyRequest,
+    queries: Queries,
+    pages: PageQueries,
+    sequence: str,
+    stream_id: str | None,
+    wish: Wish,
+) -> Response[bytes]:
+    """The page. Raises as PastQueries.session does, and ParameterInvalid or CursorInvalid."""
+    position = await queries.position()
+    today = await queries.session(sequence, stream_id)
+    growing = GrowthQueries(queries.pool)
+    drawn, growth = await asyncio.gather(
+        pages.picture(today.stream_id, sequence), growing.growth(today.stream_id, sequence)
+    )
+    past = _past_of(wish, growth)
+    if past is None:
+        session, now_ms, frame = today, pages.clock_ms(), None
+        page = await queries.timeline(sequence, session.stream_id, None, ENTRIES_A_PAGE, wish.cursor)
+    else:
+        frame = _frame(today, drawn.entries, pages.clock_ms())
+        session, drawn, page = await _then(queries, today, past, wish.cursor)
+        now_ms = past.then_ms
+    delivered = await growing.deliveries(
+        [entry.position for entry in drawn.entries], None if past is None else past.position
+    )
+    screenshots = sum(entry.kind == "screenshot" for entry in drawn.entries)
+
+    def address(**more: object) -> str:
+        names = {"sequence": sequence, "stream_id": today.stream_id, "known_at": past.text if past else None}
+        return query_of("/sessions", **{**names, "why": wish.why, **more})
+
+    return render(
+        request,
+        "session.html",
+        feed=changes_path(position, session.stream_id),
+        session=session,
+        today=today,
+        picture=session_picture.picture_of(session, drawn.entries, now_ms, delivered, frame),
+        drawn=drawn,
+        drawn_screenshots=screenshots,
+        drawn_others=len(drawn.entries) - screenshots,
+        entries=page.items,
+        image_of=session_picture.image_of,
+        manner_of=session_picture.manner_of,
+        next_cursor=page.next_cursor,
+        growth=growth,
+        past=past,
+        fields=FIELDS,
+        why=await _why(queries, session, past, wish.why),
+        address=address,
+        again=address(cursor=wish.cursor),
+        reason_codes=REASON_CODES,
+    )
+
+
+def _past_of(wish: Wish, growth: Growth) -> _Past | None:
+    """The moment looked back to; None for now, which the last step is too."""
+    last = len(growth.steps) - 1
+    if wish.step is not None:
+        if not growth.steps or wish.step >= last:
+            return None
+        step = growth.steps[wish.step]
+        asked = Asked(known_at=KnownAt(position=step.position))
+        return _Past(asked, wish.step, parse_instant_ms(step.received_at), step.position, str(step.position))
+    if not wish.known_at or (found := moments.asked(None, wish.known_at)) is None or found.known_at is None:
+        return None
+    known = found.known_at
+    if known.received_us is not None:
+        then_ms = known.received_us // 1000
+        number = max(
+            (
+                place
+                for place, step in enumerate(growth.steps)
+                if parse_instant_ms(step.received_at) <= then_ms
+            ),
+            default=0,
+        )
+        position = growth.steps[number].position if growth.steps else None
+        return _Past(found, number, then_ms, position, str(known))
+    number = growth.number_at(known.position or 0)
+    then_ms = parse_instant_ms(growth.steps[number].received_at) if growth.steps else 0
+    return _Past(found, number, then_ms, known.position, str(known.position))
+
+
+async def _then(
+    queries: Queries, today: Session, past: _Past, cursor: str | None
+) -> tuple[Session, Picture, Page[TimelineEntry]]:
+    """The session as it was known, what its picture shows, and a page of its table."""
+    looking_back = PastQueries(queries)
+    names = (today.sequence, past.asked, today.stream_id)
+    session = await looking_back.session(*names)
+    if session.duration_source == "running" and session.started_at is not None:
+        run_ms = max(0, past.then_ms - parse_instant_ms(session.started_at))
+        session = msgspec.structs.replace(session, duration_ms=run_ms)
+    page = await looking_back.timeline(*names, None, PICTURE_ENTRIES_MAX)
+    drawn = Picture(
+        entries=page.items,
+        screenshots=session.screenshots.count,
+        others=sum(entry.kind != "screenshot" for entry in page.items),
+    )
+    listed = await looking_back.timeline(*names, None, ENTRIES_A_PAGE, cursor)
+    return session, drawn, listed
+
+
+def _frame(today: Session, entries: Sequence[TimelineEntry], now_ms: int) -> tuple[int, int] | None:
+    """The stretch of time of the picture of now."""
+    picture = session_picture.picture_of(today, entries, now_ms)
+    return None if picture is None else (picture.from_ms, picture.until_ms)
+
+
+async def _why(
+    queries: Queries, session: Session, past: _Past | None, field: str | None
+) -> FieldExplanation | None:
+    if not field:
+        return None
+    if field not in FIELDS:
+        raise ParameterInvalid(name="why", expected=f"one of {', '.join(FIELDS)}", got=repr(field))
+    asked = Asked() if past is None else past.asked
+    explanation = await explain(PastQueries(queries), session.sequence, asked, session.stream_id, 1)
+    return next((each for each in explanation.fields if each.field == field), None)

@@ -1,0 +1,93 @@
+"""The system's page: a rebuild is started, tried, watched and cancelled by those who may."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+from scripts.scene import deliver, push
+
+from streamledger.bootstrap import create_rebuild_desk
+from streamledger.postgres.connection import Database, connect
+from streamledger.settings import Secret, Settings
+from tests.acceptance.page.browsing import Visit
+from tests.acceptance.page.server import serving
+
+Visiting = Callable[..., Visit]
+
+
+@pytest.fixture
+def desk(database: Database) -> Iterator[None]:
+    """The desk that does what is asked for, as `serve` has one."""
+    at_work = create_rebuild_desk(Settings(), database)
+    thread = threading.Thread(target=at_work.run, daemon=True)
+    thread.start()
+    yield
+    at_work.stop()
+    thread.join(20)
+
+
+def deliver_some(client: httpx.Client) -> None:
+    position = max(
+        deliver(client, push(f"room-{number}", str(number), 1_713_731_478)) for number in (1, 2, 3)
+    )
+    client.get("/v1/sessions", params={"min_position": position}).raise_for_status()
+
+
+def test_a_rebuild_is_started_and_its_end_appears_by_itself(
+    desk: None, client: httpx.Client, visiting: Visiting
+) -> None:
+    deliver_some(client)
+    page = visiting().go("/system")
+    page.get_by_role("button", name="Rebuild now").click()
+    row = page.locator("tr#rebuild-1")
+    expect(row).to_contain_text("done", timeout=20_000)
+    expect(row).to_contain_text("digests equal")
+
+
+def test_a_dry_run_changes_nothing_and_shows_field_by_field_what_history_says(
+    desk: None, database: Database, client: httpx.Client, visiting: Visiting
+) -> None:
+    deliver_some(client)
+    with connect(database, application_name="test") as connection:
+        connection.execute("UPDATE streams SET screenshots = 77 WHERE stream_id = 'room-2'")
+    page = visiting().go("/system")
+    page.get_by_role("button", name="Try it, change nothing").click()
+    table = page.get_by_role("region", name="What the latest dry run would change")
+    expect(table).to_contain_text("room-2", timeout=20_000)
+    changed = table.locator("tr", has_text="screenshots")
+    expect(changed.locator("td").nth(4)).to_have_text("77")
+    expect(changed.locator("mark")).to_have_text("0")
+    assert client.get("/v1/streams/room-2").json()["screenshots"] == 77
+    assert client.get("/v1/rebuilds/1").json()["purpose"] == "dry_run"
+
+
+def test_one_that_waits_is_cancelled_on_the_page(client: httpx.Client, visiting: Visiting) -> None:
+    deliver_some(client)
+    page = visiting().go("/system")
+    page.get_by_role("button", name="Rebuild now").click()
+    expect(page.locator("tr#rebuild-1")).to_contain_text("waiting")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("tr#rebuild-1")).to_contain_text("cancelled")
+    assert client.get("/v1/rebuilds/1").json()["state"] == "cancelled"
+
+
+def test_scope_read_has_no_form_and_no_way_around_it_and_foreign_forms_do_nothing(database: Database) -> None:
+    tokens = Secret("reader:read:r-e-a-d,operator:admin:a-d-m-i-n")
+    with (
+        serving(database, Settings(api_tokens=tokens)) as address,
+        httpx.Client(base_url=address, timeout=30) as client,
+    ):
+        client.post("/sign-in", data={"token": "r-e-a-d"})
+        shown = client.get("/system").text
+        assert "Starting or cancelling one takes a token of scope admin" in shown
+        assert 'action="/system/rebuild"' not in shown
+        assert client.post("/system/rebuild").status_code == 403
+        assert client.post("/system/rebuild/1/cancel").status_code == 403
+        client.post("/sign-in", data={"token": "a-d-m-i-n"})
+        foreign = client.post("/system/rebuild", headers={"Sec-Fetch-Site": "cross-site"})
+        assert foreign.status_code == 403
+        assert 'action="/system/rebuild"' in client.get("/system").text
+        assert client.post("/system/rebuild/99/cancel").status_code == 404
+        assert client.post("/system/rebuild", data={"projection": "nothing"}).status_code == 400
