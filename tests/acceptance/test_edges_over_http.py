@@ -123,7 +123,7 @@ def test_the_schema_describes_the_intake_and_the_problems_of_every_call(service:
     assert document["openapi"].startswith("3.1")
     for path in (CALLBACKS, CALLBACKS + "/{token}"):
         responses = document["paths"][path]["post"]["responses"]
-        assert set(responses) == {"200", "400", "403", "404", "413", "429", "503"}
+        assert set(responses) == {"200", "400", "403", "404", "408", "413", "429", "503"}
         assert "Streamledger-Position" in responses["200"]["headers"]
     for path, method, operation in operations(document):
         for status, response in operation["responses"].items():

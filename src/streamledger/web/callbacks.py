@@ -2,7 +2,7 @@
 
 import hmac
 import logging
-from asyncio import Event, sleep
+from asyncio import Event, sleep, timeout
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +26,9 @@ _JSON: Final = (b"content-type", b"application/json")
 _CLOSE: Final = (b"connection", b"close")
 """Where the body, or the rest of it, is not read: the connection cannot be used again."""
 
+BODY_S_MAX: Final[float] = 20.0
+"""How long a body may take to arrive: after 20 s Tencent has given up waiting for the answer (267/38080)."""
+
 HOLD_S: Final[float] = 1.0
 """How long an answer 429 is held back; Tencent would wait 20 s."""
 HELD_MAX: Final = 2000
@@ -44,6 +47,7 @@ TITLES: Final = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    408: "Request Timeout",
     413: "Content Too Large",
     429: "Too Many Requests",
     503: "Service Unavailable",
@@ -70,11 +74,13 @@ class Callbacks:
         body_bytes_max: int,
         path_token: str | None,
         senders: Senders | None = None,
+        body_s_max: float = BODY_S_MAX,
     ) -> None:
         self._receiver = receiver
         self._senders = senders or Senders()
         self._held = 0
         self._body_bytes_max = body_bytes_max
+        self._body_s_max = body_s_max
         self._path_token = None if path_token is None else path_token.encode()
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, token: str | None) -> None:
@@ -98,7 +104,12 @@ class Callbacks:
             await _refuse(send, 404, "no such path")
             return
         try:
-            body = await self._read_body(scope, receive)
+            async with timeout(self._body_s_max):
+                body = await self._read_body(scope, receive)
+        except TimeoutError:
+            self._receiver.count("body_too_slow")
+            await _refuse(send, 408, f"body: expected whole within {self._body_s_max:g} s", _CLOSE)
+            return
         except BodyTooLarge:
             self._receiver.count("body_too_large")
             await _refuse(send, 413, f"body: expected at most {self._body_bytes_max} bytes", _CLOSE)

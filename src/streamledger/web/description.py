@@ -54,6 +54,7 @@ DESCRIPTIONS: Final = {
     403: "The token's scope is too little",
     404: "There is no such thing",
     409: "The moment or the state of things does not allow it",
+    408: "The body did not arrive in time",
     413: "The body is over the limit",
     429: "Refused, as too many from this address before",
     503: "The store cannot be reached now",
