@@ -67,7 +67,7 @@ def test_without_scripts_the_past_and_the_reasons_are_links_and_a_form(client: h
     positions = deliver_a_session_whose_start_came_late(client)
     past = client.get(PATH, params={"known_at": positions["recording"]}).text
     assert "start inferred from the stop" in past
-    assert f'href="/sessions?sequence=42&amp;stream_id=room-1&amp;known_at={positions["screenshot"]}"' in past
+    assert f'href="/sessions/42?known_at={positions["screenshot"]}"' in past
     by_step = client.get("/sessions", params={"sequence": "42", "stream_id": "room-1", "step": "2"}).text
     assert f"at position {positions['recording']}" in by_step
     why = client.get(PATH, params={"why": "started_at"}).text

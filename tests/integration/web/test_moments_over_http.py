@@ -150,7 +150,7 @@ def test_a_slack_that_is_no_whole_number_of_seconds_up_to_an_hour_is_refused(
 ) -> None:
     problem = get(client, SEQUENCE, slack_s=slack_s)
     assert problem["status_code"] == 400
-    assert problem["errors"][0]["key"] == "slack_s"
+    assert problem["errors"][0]["name"] == "slack_s"
 
 
 def test_an_explanation_names_positions_and_pages_through_attributions(

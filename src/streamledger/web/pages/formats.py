@@ -77,12 +77,11 @@ def web_address(url: object) -> str | None:
     return url if parts.scheme in ("http", "https") and parts.netloc else None
 
 
-def session_path(sequence: str, stream_id: str | None = None) -> str:
+def session_path(sequence: str, stream_id: str | None = None, **asked: Any) -> str:
     """The page of a session; `stream_id` where several streams have its sequence."""
-    query = [("stream_id", stream_id)] if stream_id is not None else []
     if _PLAIN.fullmatch(sequence):
-        return f"/sessions/{sequence}" + (f"?{urlencode(query)}" if query else "")
-    return "/sessions?" + urlencode([("sequence", sequence), *query], errors="replace")
+        return query_of(f"/sessions/{sequence}", stream_id=stream_id, **asked)
+    return query_of("/sessions", sequence=sequence, stream_id=stream_id, **asked)
 
 
 def stream_path(stream_id: str) -> str:

@@ -21,7 +21,7 @@ from streamledger.readmodel.queries import Page, Queries
 from streamledger.web import moments
 from streamledger.web.pages import session_picture
 from streamledger.web.pages.changes import changes_path
-from streamledger.web.pages.formats import query_of
+from streamledger.web.pages.formats import session_path
 from streamledger.web.pages.page import AnyRequest, render
 
 ENTRIES_A_PAGE: Final = 100
@@ -85,8 +85,8 @@ async def session_response(
     screenshots = sum(entry.kind == "screenshot" for entry in drawn.entries)
 
     def address(**more: object) -> str:
-        names = {"sequence": sequence, "stream_id": today.stream_id, "known_at": past.text if past else None}
-        return query_of("/sessions", **{**names, "why": wish.why, **more})
+        asked = {"known_at": past.text if past else None, "why": wish.why, **more}
+        return session_path(sequence, stream_id, **asked)
 
     return render(
         request,
