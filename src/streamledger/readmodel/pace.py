@@ -2,8 +2,11 @@
 
 from typing import Final
 
-BATCH_S: Final = 0.25
-"""Taking a batch in should last so long: readers see new rows, and a second runner waits, no later."""
+BATCH_S: Final = 0.5
+"""Taking a batch in should last so long: readers see new rows, and a second runner waits, no later.
+
+Rows of sessions and streams are written once a batch, so twice the time takes in a third more a second.
+"""
 BATCH_SIZE_MIN: Final = 50
 BATCH_SIZE_START: Final = 1000
 BATCH_SIZE_MAX: Final = 5000
