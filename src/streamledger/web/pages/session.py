@@ -24,7 +24,7 @@ from streamledger.web.pages.changes import changes_path
 from streamledger.web.pages.formats import query_of
 from streamledger.web.pages.page import AnyRequest, render
 
-ENTRIES_A_PAGE: Final = 100
+ENTRIES_A_PAGE: Final = 50
 FIELDS: Final = (
     *("state", "started_at", "ended_at", "duration_ms", "stop", "app", "appname", "node", "user_ip"),
     *("stream_param", "width", "height", "recordings", "screenshots", "deliveries", "health", "anomalies"),
@@ -69,7 +69,8 @@ async def session_response(
     today = await queries.session(sequence, stream_id)
     growing = GrowthQueries(queries.pool)
     drawn, growth = await asyncio.gather(
-        pages.picture(today.stream_id, sequence), growing.growth(today.stream_id, sequence)
+        pages.picture(today.stream_id, sequence),
+        growing.growth(today.stream_id, sequence, _size(today)),
     )
     past = _past_of(wish, growth)
     if past is None:
@@ -110,6 +111,11 @@ async def session_response(
         again=address(cursor=wish.cursor),
         reason_codes=REASON_CODES,
     )
+
+
+def _size(session: Session) -> int:
+    """About how many notifications there are of a session."""
+    return session.deliveries.count + session.recordings.count + session.screenshots.count
 
 
 def _past_of(wish: Wish, growth: Growth) -> _Past | None:
