@@ -43,7 +43,7 @@ _STEPS: Final = (
     "SELECT position, kind, received_ms, count(*) OVER () AS total,"
     " row_number() OVER (ORDER BY position DESC) - 1 AS number FROM found WHERE position >= ("
     "SELECT min(position) FROM found WHERE kind IN ('push_started', 'push_stopped', 'push_error')))"
-    " SELECT n.position, n.kind, coalesce(d.received_ms, n.received_ms) FROM numbered AS n"
+    " SELECT n.position, n.kind, coalesce(d.received_ms, n.received_ms), n.total FROM numbered AS n"
     " LEFT JOIN deliveries AS d ON d.position = n.position WHERE number = total - 1"
     " OR number %% greatest(1, (total + %(limit)s - 1) / %(limit)s) = 0"
     " ORDER BY n.position"
@@ -67,9 +67,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Growth(msgspec.Struct, frozen=True, kw_only=True):
-    """The steps, oldest first."""
+    """The steps, oldest first, and how many deliveries there are in all that said something."""
 
     steps: list[Step]
+    total: int
 
     def number_at(self, position: int) -> int:
         """Which step was the last by a position; the first one for positions before all."""
@@ -94,15 +95,16 @@ class GrowthQueries:
 
     async def growth(self, stream_id: str, sequence: str, notifications: int) -> Growth:
         """The steps in which the session became known; of many notifications, evenly chosen ones."""
+        is_long = notifications > ALL_READ_MAX
         facts = {"stream_id": stream_id, "sequence": sequence, "limit": STEPS_MAX}
         async with self._pool.connection() as connection:
-            sql = STEPS_SQL if notifications <= ALL_READ_MAX else STEPS_OF_MANY_SQL
-            rows = await fetch(connection, sql, facts)
+            rows = await fetch(connection, STEPS_OF_MANY_SQL if is_long else STEPS_SQL, facts)
         return Growth(
             steps=[
                 Step(position=position, kind=kind, received_at=instant_ms(received_ms))
-                for position, kind, received_ms in rows
-            ]
+                for position, kind, received_ms, _ in rows
+            ],
+            total=max(notifications, len(rows)) if is_long else rows[0][3] if rows else 0,
         )
 
     async def deliveries(

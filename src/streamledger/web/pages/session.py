@@ -151,19 +151,20 @@ async def _then(
     queries: Queries, today: Session, past: _Past, cursor: str | None
 ) -> tuple[Session, Picture, Page[TimelineEntry]]:
     """The session as it was known, what its picture shows, and a page of its table."""
-    looking_back = PastQueries(queries)
-    names = (today.sequence, past.asked, today.stream_id)
-    session = await looking_back.session(*names)
+    session, (page, listed) = await PastQueries(queries).session_and_timeline(
+        today.sequence,
+        past.asked,
+        today.stream_id,
+        [(PICTURE_ENTRIES_MAX, None), (ENTRIES_A_PAGE, cursor)],
+    )
     if session.duration_source == "running" and session.started_at is not None:
         run_ms = max(0, past.then_ms - parse_instant_ms(session.started_at))
         session = msgspec.structs.replace(session, duration_ms=run_ms)
-    page = await looking_back.timeline(*names, None, PICTURE_ENTRIES_MAX)
     drawn = Picture(
         entries=page.items,
         screenshots=session.screenshots.count,
         others=sum(entry.kind != "screenshot" for entry in page.items),
     )
-    listed = await looking_back.timeline(*names, None, ENTRIES_A_PAGE, cursor)
     return session, drawn, listed
 
 
