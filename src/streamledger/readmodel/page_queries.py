@@ -17,7 +17,7 @@ from streamledger.readmodel.tables import columns_of, timeline_row
 MINUTES_SHOWN: Final = 60
 PICTURE_ENTRIES_MAX: Final = 200
 """Recordings and others that a session's picture shows."""
-PICTURE_SCREENSHOTS_MAX: Final = 120
+PICTURE_SCREENSHOTS_MAX: Final = 80
 """Screenshots that a session's picture shows; of more, those at even steps of time."""
 STREAMS_MATCHING_MAX: Final = 100
 
