@@ -11,8 +11,7 @@ MS_MAX: Final = 253_402_300_799_999
 def instant_ms(ms: int) -> str:
     """`2024-04-21T20:31:18Z`, with milliseconds where there are any."""
     moment = EPOCH + timedelta(milliseconds=max(0, min(ms, MS_MAX)))
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
-    text = text.rjust(19, "0")  # strftime does not pad years below 1000 everywhere
+    text = moment.isoformat()[:19]  # half the time of strftime, and lists have hundreds of instants
     return f"{text}.{ms % 1000:03d}Z" if ms % 1000 else f"{text}Z"
 
 

@@ -29,7 +29,7 @@ from streamledger.tencent.abnormal import abnormal_name
 from streamledger.tencent.envelope import read_envelope
 from streamledger.tencent.errcodes import class_of, meaning_of
 from streamledger.tencent.reader import notification_of
-from streamledger.tencent.redaction import redact
+from streamledger.tencent.redaction import may_hold_secret, redact
 from streamledger.tencent.tolerant import parse_object
 
 Event = LedgerEvent
@@ -77,6 +77,8 @@ def session_answer(
 
 def without_secrets(session: Session) -> Session:
     """The same session with the secrets redacted in whatever field they stand: URLs too may hold them."""
+    if not may_hold_secret(msgspec.json.encode(session).decode()):
+        return session
     fields = msgspec.to_builtins(session)
     shown = redact(fields)
     return session if shown == fields else msgspec.convert(shown, Session)
@@ -106,7 +108,9 @@ def timeline_entry(row: TimelineRow, event: LedgerEvent | None) -> TimelineEntry
         else:
             fields = msgspec.to_builtins(notification.detail)
             fields["stream_param"] = notification.stream_param
-            detail = redact({name: value for name, value in fields.items() if value is not None})
+            detail = {name: value for name, value in fields.items() if value is not None}
+            if may_hold_secret(msgspec.json.encode(detail).decode()):
+                detail = redact(detail)
         if notification.unreadable:
             detail["unreadable"] = list(notification.unreadable)
     attribution = None

@@ -17,9 +17,35 @@ from streamledger.readmodel.tables import columns_of, timeline_row
 MINUTES_SHOWN: Final = 60
 PICTURE_ENTRIES_MAX: Final = 200
 """Recordings and others that a session's picture shows."""
-PICTURE_SCREENSHOTS_MAX: Final = 120
-"""Screenshots that a session's picture shows; of more, evenly chosen ones."""
+PICTURE_SCREENSHOTS_MAX: Final = 80
+"""Screenshots that a session's picture shows; of more, those at even steps of time."""
 STREAMS_MATCHING_MAX: Final = 100
+
+_OF_SESSION: Final = "stream_id = %(stream_id)s AND sequence = %(sequence)s"
+_SHOTS: Final = f"FROM timeline WHERE {_OF_SESSION} AND kind = 'screenshot'"
+PICTURE_SQL: Final = (
+    # What is taken is chosen by the index alone, and only its rows are read. Of many screenshots each of so
+    # many equal stretches of time gives its first, and the last is always taken: it is looked for while
+    # more come.
+    "WITH others AS (SELECT kind, key, count(*) OVER () AS total FROM timeline"  # noqa: S608  # constant names
+    f" WHERE {_OF_SESSION} AND kind <> 'screenshot' ORDER BY at_ms, kind, key LIMIT %(others)s),"
+    f" edge AS (SELECT (SELECT at_ms {_SHOTS} ORDER BY at_ms LIMIT 1) AS from_ms,"
+    f" (SELECT at_ms {_SHOTS} ORDER BY at_ms DESC LIMIT 1) AS until_ms,"
+    f" (SELECT screenshots FROM sessions WHERE {_OF_SESSION})::int8 AS total),"
+    f" last AS (SELECT kind, key {_SHOTS} ORDER BY at_ms DESC, key DESC LIMIT 1),"
+    f" few AS (SELECT kind, key {_SHOTS} AND (SELECT total FROM edge) <= %(screenshots)s"
+    " ORDER BY at_ms, key LIMIT %(screenshots)s),"
+    " thinned AS (SELECT found.kind, found.key FROM edge, generate_series(0, %(screenshots)s - 2) AS number"
+    f" CROSS JOIN LATERAL (SELECT kind, key {_SHOTS} AND at_ms >="
+    " edge.from_ms + (edge.until_ms - edge.from_ms) * number / (%(screenshots)s - 1)"
+    " ORDER BY at_ms, key LIMIT 1) AS found WHERE edge.total > %(screenshots)s),"
+    " shots AS (TABLE few UNION TABLE thinned UNION TABLE last)"
+    f" SELECT {columns_of('timeline', 't')}, total, is_screenshot FROM ("
+    "SELECT kind, key, total, false AS is_screenshot FROM others"
+    " UNION ALL SELECT kind, key, (SELECT total FROM edge), true FROM shots OFFSET 0) AS taken"
+    " JOIN timeline AS t ON t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s"
+    " AND t.kind = taken.kind AND t.key = taken.key"
+)
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,20 +172,8 @@ class PageQueries:
             "others": PICTURE_ENTRIES_MAX,
             "screenshots": PICTURE_SCREENSHOTS_MAX,
         }
-        columns = columns_of("timeline", "t")
-        of_session = "FROM timeline AS t WHERE stream_id = %(stream_id)s AND sequence = %(sequence)s"
-        # Screenshots are many: the rows are numbered in the index's order, and every n-th is taken.
-        # The last is always among them, so that a session that runs shows its latest.
-        sql = (
-            f"(SELECT {columns}, count(*) OVER () AS total, false AS is_screenshot {of_session}"  # noqa: S608  # constant names
-            " AND kind <> 'screenshot' ORDER BY at_ms, kind, key LIMIT %(others)s)"
-            f" UNION ALL SELECT {columns}, total, true FROM (SELECT *, count(*) OVER () AS total,"
-            f" row_number() OVER (ORDER BY at_ms DESC, key DESC) - 1 AS number {of_session}"
-            " AND kind = 'screenshot') AS t"
-            " WHERE number %% greatest(1, (total + %(screenshots)s - 1) / %(screenshots)s) = 0"
-        )
         async with self._pool.connection() as connection:
-            rows = await _fetch(connection, sql, facts)
+            rows = await _fetch(connection, PICTURE_SQL, facts)
             found = sorted((timeline_row(row[:-2]) for row in rows), key=_order)
             entries = await self._entries(connection, found)
         return Picture(

@@ -72,16 +72,23 @@ class PastQueries:
         cursor: str | None = None,
     ) -> Page[TimelineEntry]:
         """The session's timeline at a moment, of one kind or of all. Raises as `session` does."""
-        listing = f"timeline-{kind or 'all'}"
-        after = None
-        if cursor is not None:
-            at_ms, of_kind, key = decode_cursor(listing, cursor, (int, str, str))
-            after = (at_ms, of_kind, key)
+        after = _after(kind, cursor)
         async with self.found(sequence, asked, stream_id) as (found, _):
-            rows, more = await past.page_of(found, kind, after, limit)
-            events = await _read(found.tables, [row.position for row in rows])
-        items = [answering.timeline_entry(row, events.get(row.position)) for row in rows]
-        return Page(items, encode_cursor(listing, list(past.entry_key(rows[-1]))) if more else None)
+            return await _timeline_page(found, kind, after, limit)
+
+    async def session_and_timeline(
+        self,
+        sequence: str,
+        asked: Asked,
+        stream_id: str | None,
+        wanted: Sequence[tuple[int, str | None]],
+    ) -> tuple[Session, list[Page[TimelineEntry]]]:
+        """The session and pages of its timeline, each by limit and cursor: the past is read once for all."""
+        begins = [(limit, _after(None, cursor)) for limit, cursor in wanted]
+        async with self.found(sequence, asked, stream_id) as (found, shared):
+            session = await self.answer(found, asked, shared=shared)
+            pages = [await _timeline_page(found, None, after, limit) for limit, after in begins]
+        return session, pages
 
     async def _find(
         self, tables: PastTables, sequence: str, stream_id: str | None, asked: Asked
@@ -178,6 +185,27 @@ async def _next_events(connection: AsyncConnection, positions: Sequence[int]) ->
             (list(positions),),
         )
         return {values[0]: reader.event_of(values[1:]) for values in await cursor.fetchall()}
+
+
+def _after(kind: Kind | None, cursor: str | None) -> past.EntryKey | None:
+    """The key of the entry that a page of a timeline follows. Raises CursorInvalid."""
+    if cursor is None:
+        return None
+    at_ms, of_kind, key = decode_cursor(_listing(kind), cursor, (int, str, str))
+    return at_ms, of_kind, key
+
+
+def _listing(kind: Kind | None) -> str:
+    return f"timeline-{kind or 'all'}"
+
+
+async def _timeline_page(
+    found: PastSession, kind: Kind | None, after: past.EntryKey | None, limit: int
+) -> Page[TimelineEntry]:
+    rows, more = await past.page_of(found, kind, after, limit)
+    events = await _read(found.tables, [row.position for row in rows])
+    items = [answering.timeline_entry(row, events.get(row.position)) for row in rows]
+    return Page(items, encode_cursor(_listing(kind), list(past.entry_key(rows[-1]))) if more else None)
 
 
 async def _read(tables: PastTables, positions: Sequence[int]) -> dict[int, LedgerEvent]:

@@ -22,7 +22,7 @@ from streamledger.ledger import reader
 from streamledger.readmodel import answering
 from streamledger.readmodel.answering import Found
 from streamledger.readmodel.cursors import decode_cursor, encode_cursor
-from streamledger.readmodel.evidence import EVIDENCE, MAY_BE_SUSPECT, SUSPECT, suspect_facts
+from streamledger.readmodel.evidence import EVIDENCE, MAY_BE_SUSPECT, SIGNS, SUSPECT, suspect_facts
 from streamledger.readmodel.fetching import fetch
 from streamledger.readmodel.listening import Pulse, wait_at_most
 from streamledger.readmodel.rows import StreamRow, TimelineRow
@@ -128,9 +128,10 @@ class Queries:
         direction = "DESC" if wanted.descending else "ASC"
         outer = {"live": f"NOT {SUSPECT}", "suspect": SUSPECT}.get(wanted.state or "", "true")
         sql = (
-            f"SELECT * FROM (SELECT {columns_of('sessions', 's')}, {EVIDENCE}"  # noqa: S608  # constant names
-            f" FROM sessions AS s WHERE {' AND '.join(conditions)}) AS found WHERE {outer}"
-            f" ORDER BY sort_ms {direction}, stream_id {direction}, sequence {direction} LIMIT %(limit)s"
+            f"SELECT {columns_of('sessions', 's')}, {EVIDENCE} FROM sessions AS s {SIGNS}"  # noqa: S608  # constant names
+            f" WHERE {' AND '.join(conditions)} AND {outer}"
+            f" ORDER BY s.sort_ms {direction}, s.stream_id {direction}, s.sequence {direction}"
+            " LIMIT %(limit)s"
         )
         async with self._pool.connection() as connection:
             found = [found_of(values) for values in await fetch(connection, sql, facts)]
@@ -291,7 +292,7 @@ class Queries:
 
     async def _find(self, connection: AsyncConnection, sequence: str, stream_id: str | None) -> Found:
         sql = (
-            f"SELECT {columns_of('sessions', 's')}, {EVIDENCE} FROM sessions AS s"  # noqa: S608  # constant names
+            f"SELECT {columns_of('sessions', 's')}, {EVIDENCE} FROM sessions AS s {SIGNS}"  # noqa: S608  # constant names
             " WHERE s.sequence = %(sequence)s"
         )
         if stream_id is not None:
@@ -345,7 +346,7 @@ class Queries:
             f"SELECT {columns_of('sessions', 's')}, {EVIDENCE}"  # noqa: S608  # constant names
             " FROM unnest(%(streams)s::text[]) AS named(stream_id) CROSS JOIN LATERAL"
             " (SELECT * FROM sessions AS o WHERE o.stream_id = named.stream_id AND NOT o.ended"
-            f"  ORDER BY o.sort_ms DESC LIMIT {STREAM_OPEN_SESSIONS_MAX}) AS s"
+            f"  ORDER BY o.sort_ms DESC LIMIT {STREAM_OPEN_SESSIONS_MAX}) AS s {SIGNS}"
         )
         found = await fetch(connection, sql, {"streams": [row.stream_id for row in rows]})
         open_sessions: dict[str, list[Found]] = {}

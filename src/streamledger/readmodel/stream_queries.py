@@ -13,7 +13,7 @@ from streamledger.domain.instants import instant_ms
 from streamledger.domain.stream_answers import BroadcastAnswer, BroadcastGap, BroadcastPart, StreamEntry
 from streamledger.readmodel import answering
 from streamledger.readmodel.cursors import decode_cursor, encode_cursor
-from streamledger.readmodel.evidence import EVIDENCE
+from streamledger.readmodel.evidence import EVIDENCE, SIGNS
 from streamledger.readmodel.fetching import fetch
 from streamledger.readmodel.queries import LIMIT_DEFAULT, Page, Queries, found_of, read_events
 from streamledger.readmodel.tables import columns_of, timeline_row
@@ -162,7 +162,7 @@ class StreamQueries:
             conditions.append("(s.span_until_ms >= %(reach_ms)s::int8 OR NOT s.ended)")
             limit = ""
         sql = (
-            f"SELECT {columns_of('sessions', 's')}, {EVIDENCE} FROM sessions AS s"  # noqa: S608  # constant names
+            f"SELECT {columns_of('sessions', 's')}, {EVIDENCE} FROM sessions AS s {SIGNS}"  # noqa: S608  # constant names
             f" WHERE {' AND '.join(conditions)} {limit}"
         )
         limits = self._queries.limits

@@ -60,6 +60,13 @@ def test_options_of_the_dsn_are_kept(database: Database) -> None:
         assert connection.execute(ASKED).fetchone() == EXPECTED
 
 
+def test_plans_are_not_compiled_unless_the_dsn_says_so(database: Database) -> None:
+    asking = Database(make_conninfo(database.dsn, options="-c jit=on"))
+    for named, expected in ((database, "off"), (asking, "on")):
+        with connect(named, application_name="test") as connection:
+            assert connection.execute("SHOW jit").fetchone() == (expected,)
+
+
 def test_no_form_of_a_database_shows_its_password() -> None:
     for dsn in (f"postgresql://me:{SECRET}@db/ledger", f"host=db user=me password={SECRET}"):
         shown = Database(dsn)

@@ -21,6 +21,7 @@ from streamledger.domain.instants import instant_us
 from streamledger.domain.notification import Kind
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, open_pool_async
+from streamledger.readmodel.cursors import encode_cursor
 from streamledger.readmodel.moment import NO_TIME_MS, Asked, KnownAt, Moment, parse_known_at
 from streamledger.readmodel.past_queries import PastQueries
 from streamledger.readmodel.queries import Queries
@@ -176,6 +177,12 @@ def test_pages_of_a_past_timeline_put_together_are_the_whole(database: Database)
                 cursor = page.next_cursor
                 if cursor is None:
                     break
+            session, (first, rest) = await past.session_and_timeline(
+                sequence, asked, None, [(2, None), (500, encode_cursor("timeline-all", [0, "", ""]))]
+            )
+            assert session == await past.session(sequence, asked)
+            assert first == await past.timeline(sequence, asked, limit=2)
+            assert rest.items == whole
             assert len(whole) > 2
             assert msgspec.to_builtins(paged) == msgspec.to_builtins(whole)
 

@@ -5,11 +5,12 @@ import json
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamledger.tencent.redaction import also_redact, redact
+from streamledger.tencent.redaction import also_redact, may_hold_secret, redact
 
 from .samples import NAMES, body_of
 
@@ -113,3 +114,39 @@ def test_further_parameters_are_redacted_once_the_process_has_been_told() -> Non
     finally:
         also_redact(frozenset())
     assert redact("auth_key=b") == "auth_key=b"
+
+
+PIECES = (
+    "txSecret",
+    "TXSECRET",
+    "=",
+    ":",
+    "%",
+    "%3D",
+    "A",
+    "&",
+    '"',
+    "\\",
+    "\\u0053",
+    "推",
+    "?",
+    "sign",
+    "ſ",
+    "\n",
+)
+
+
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=8).map("".join),
+    st.dictionaries(st.sampled_from(("sign", "txsecret", "name")), st.just("A")),
+)
+def test_what_is_said_to_hold_no_secret_is_left_as_it_is_by_redaction(text: str, more: Any) -> None:
+    obj = {"url": text, "list": [text], **more}
+    if not may_hold_secret(msgspec.json.encode(obj).decode()):
+        assert redact(obj) == obj
+
+
+def test_each_secret_is_suspected_in_the_encoded_answer() -> None:
+    for text in ("txSecret=A", "t%78Secret=A", "t\\u0078Secret=A", "TXSECRET: A"):
+        assert may_hold_secret(msgspec.json.encode({"url": text}).decode()), text
+    assert not may_hold_secret(msgspec.json.encode({"url": "http://a.example.com/1.jpg"}).decode())

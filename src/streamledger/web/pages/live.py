@@ -15,7 +15,7 @@ from streamledger.web.pages.formats import web_address
 from streamledger.web.pages.page import AnyRequest, render
 from streamledger.web.pages.plots import plots_of
 
-LIVE_MAX: Final = 48
+LIVE_MAX: Final = 24
 SUSPECTS_MAX: Final = 20
 QUIET_MS: Final = 120_000
 """Without any notification for this long a live session is said to be quiet."""

@@ -24,7 +24,7 @@ from streamledger.web.pages.changes import changes_path
 from streamledger.web.pages.formats import session_path
 from streamledger.web.pages.page import AnyRequest, render
 
-ENTRIES_A_PAGE: Final = 100
+ENTRIES_A_PAGE: Final = 50
 FIELDS: Final = (
     *("state", "started_at", "ended_at", "duration_ms", "stop", "app", "appname", "node", "user_ip"),
     *("stream_param", "width", "height", "recordings", "screenshots", "deliveries", "health", "anomalies"),
@@ -69,7 +69,8 @@ async def session_response(
     today = await queries.session(sequence, stream_id)
     growing = GrowthQueries(queries.pool)
     drawn, growth = await asyncio.gather(
-        pages.picture(today.stream_id, sequence), growing.growth(today.stream_id, sequence)
+        pages.picture(today.stream_id, sequence),
+        growing.growth(today.stream_id, sequence, _size(today)),
     )
     past = _past_of(wish, growth)
     if past is None:
@@ -112,6 +113,11 @@ async def session_response(
     )
 
 
+def _size(session: Session) -> int:
+    """About how many notifications there are of a session."""
+    return session.deliveries.count + session.recordings.count + session.screenshots.count
+
+
 def _past_of(wish: Wish, growth: Growth) -> _Past | None:
     """The moment looked back to; None for now, which the last step is too."""
     last = len(growth.steps) - 1
@@ -145,19 +151,20 @@ async def _then(
     queries: Queries, today: Session, past: _Past, cursor: str | None
 ) -> tuple[Session, Picture, Page[TimelineEntry]]:
     """The session as it was known, what its picture shows, and a page of its table."""
-    looking_back = PastQueries(queries)
-    names = (today.sequence, past.asked, today.stream_id)
-    session = await looking_back.session(*names)
+    session, (page, listed) = await PastQueries(queries).session_and_timeline(
+        today.sequence,
+        past.asked,
+        today.stream_id,
+        [(PICTURE_ENTRIES_MAX, None), (ENTRIES_A_PAGE, cursor)],
+    )
     if session.duration_source == "running" and session.started_at is not None:
         run_ms = max(0, past.then_ms - parse_instant_ms(session.started_at))
         session = msgspec.structs.replace(session, duration_ms=run_ms)
-    page = await looking_back.timeline(*names, None, PICTURE_ENTRIES_MAX)
     drawn = Picture(
         entries=page.items,
         screenshots=session.screenshots.count,
         others=sum(entry.kind != "screenshot" for entry in page.items),
     )
-    listed = await looking_back.timeline(*names, None, ENTRIES_A_PAGE, cursor)
     return session, drawn, listed
 
 

@@ -16,7 +16,7 @@ from streamledger.web.pages.formats import query_of, session_path, stream_path
 from streamledger.web.pages.page import AnyRequest, render
 from streamledger.web.pages.session import Wish, session_response
 
-SESSIONS_A_PAGE: Final = 100
+SESSIONS_A_PAGE: Final = 50
 
 Text = Annotated[str | None, QueryParameter(max_length=256)]
 Step = Annotated[int | None, QueryParameter(ge=0, le=10_000)]

@@ -16,7 +16,7 @@ from streamledger.web.pages.band import band_of
 from streamledger.web.pages.changes import changes_path
 from streamledger.web.pages.page import AnyRequest, render
 
-STREAMS_A_PAGE: Final = 100
+STREAMS_A_PAGE: Final = 50
 SESSIONS_SHOWN: Final = 120
 BROADCASTS_SHOWN: Final = 20
 
