@@ -112,7 +112,7 @@ def _ask(url: str, sessions: int, count: int) -> None:
         p99 = percentile(taken, 99)
         verdict = "yes" if p99 < PAGE_MS_MAX else "NO"
         rows.append((name, f"{percentile(taken, 50):.1f}", f"{p99:.1f}", verdict, f"{size / 1000:.1f}"))
-    print_table(("page", "p50 ms", "p99 ms", f"under {PAGE_MS_MAX} ms", "kB"), rows)
+    print_table(("page", "p50 ms", "p99 ms", f"under {PAGE_MS_MAX} ms", "kB"), rows, benchmark="pages")
     print()
 
 
@@ -127,7 +127,7 @@ def _weigh(url: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for _ in range(PAINTS):
-            context = browser.new_context(viewport={"width": 1280, "height": 800})
+            context = browser.new_context(viewport={"width": 1280, "height": 800}, bypass_csp=True)
             page = context.new_page()
             page.goto(url + "/", wait_until="load")
             page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
@@ -147,6 +147,7 @@ def _weigh(url: str) -> None:
             ("first contentful paint, worst ms", f"{max(paints):.0f}", str(PAINT_MS_MAX)),
             ("transferred in all, bytes", f"{size:,}", f"{FIRST_PAGE_BYTES_MAX:,}"),
         ],
+        benchmark="pages",
     )
 
 
