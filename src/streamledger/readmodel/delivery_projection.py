@@ -110,7 +110,9 @@ def _judge(
     sighting = sighting_of(fact)
     if known is None:
         judged = forensics.judge_first(sighting, SIGNATURE_VALIDITY_S)
-        known = _begun(key, sighting)
+        stream_id, kind, name = key
+        began = msgspec.structs.asdict(forensics.begin(sighting))
+        known = NotificationRow(stream_id=stream_id, kind=kind, key=name, **began)
     else:
         judged = judge_repeated(known, sighting, notification.event_type)
         known = forensics.remember(known, sighting, judged)
@@ -129,24 +131,6 @@ def _judge(
         evidence=judged.evidence,
     )
     return row, known
-
-
-def _begun(key: NotificationKey, sighting: Sighting) -> NotificationRow:
-    """As `forensics.begin`, with the key: written out, as nearly every delivery is the first of its kind."""
-    stream_id, kind, name = key
-    return NotificationRow(
-        stream_id=stream_id,
-        kind=kind,
-        key=name,
-        first_position=sighting.position,
-        first_ms=sighting.received_ms,
-        source_ip=sighting.source_ip,
-        content=sighting.content,
-        bytes_digest=sighting.bytes_digest,
-        t=sighting.t,
-        callback_key=sighting.key,
-        try_ms=sighting.received_ms,
-    )
 
 
 def _with_differences(
