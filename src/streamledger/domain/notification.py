@@ -96,7 +96,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     """The live stream; None when absent or unusable (NUL, over 256 characters, not text)."""
     key: str
     """The identity within (stream_id, kind), without t and sign: for 0 and 1 the sequence, for 100
-    file_id, for 200 pic_url, for others a digest of the body less t and sign. At most 256 characters:
+    file_id, for 200 pic_url, for others a digest of the body less t and sign. At most 40 characters:
     a longer one is replaced by its digest."""
     sequence: str | None
     """The push it belongs to, as text; only event types 0, 1 and 321 carry one."""

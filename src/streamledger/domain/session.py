@@ -10,7 +10,7 @@ import msgspec
 
 from streamledger.domain.notification import Kind, Notification, Push, PushError
 
-FOLD_VERSION: Final = 3
+FOLD_VERSION: Final = 4
 """Raised whenever the same history would give other rows: a rebuild is then due."""
 
 CLAIMS_MAX: Final = 8

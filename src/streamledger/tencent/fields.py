@@ -1,8 +1,11 @@
 """Reading single fields leniently: types as sent differ from Tencent's tables, and that is no error."""
 
 import re
+from binascii import b2a_base64
 from collections.abc import Mapping
 from typing import Any, Final
+
+from xxhash import xxh3_128_digest
 
 INT64_MAX: Final = 2**63 - 1
 INT64_MIN: Final = -(2**63)
@@ -11,8 +14,8 @@ TIME_S_MAX: Final = 253_402_300_799
 TIME_MS_MAX: Final = TIME_S_MAX * 1000 + 999
 STREAM_ID_CHARACTERS_MAX: Final = 256
 SEQUENCE_CHARACTERS_MAX: Final = 64
-KEY_CHARACTERS_MAX: Final = 256
-"""A longer identity (file_id, pic_url) is kept as its digest."""
+KEY_CHARACTERS_MAX: Final = 40
+"""A longer identity (nearly every pic_url) is kept as its digest: keys are what most of an index is."""
 INTEGER_TEXT_BITS_MAX: Final = 850
 """An integer sent for a text is at most about 256 digits; Python refuses to print beyond 4300."""
 
@@ -20,6 +23,18 @@ _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,40}")
 _SEQUENCE: Final = re.compile(rf"[0-9A-Za-z_-]{{1,{SEQUENCE_CHARACTERS_MAX}}}")
 _CONTROL_OR_SURROGATE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+
+
+def key_of(identity: str) -> str:
+    """An identity as it is kept: itself, or 26 characters in its place.
+
+    The digest need not withstand people: who can have two contents taken for one notification can send
+    them under one identity as well.
+    """
+    if len(identity) <= KEY_CHARACTERS_MAX:
+        return identity
+    digest = xxh3_128_digest(identity.encode())
+    return "xxh:" + b2a_base64(digest, newline=False)[:22].decode()
 
 
 def is_blank(value: object) -> bool:

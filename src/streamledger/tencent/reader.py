@@ -15,11 +15,11 @@ from streamledger.domain.notification import (
     Screenshot,
 )
 from streamledger.tencent.catalogue import KIND_BY_EVENT_TYPE
-from streamledger.tencent.content import content_digest, md5_hex
+from streamledger.tencent.content import content_digest
 from streamledger.tencent.envelope import Envelope, envelope_of, event_type_of, read_envelope, t_of
-from streamledger.tencent.fields import INT64_MIN, KEY_CHARACTERS_MAX, TIME_MS_MAX, Fields
+from streamledger.tencent.fields import INT64_MIN, TIME_MS_MAX, Fields, key_of
 from streamledger.tencent.tolerant import parse_object
-from streamledger.tencent.usual import usual_screenshot
+from streamledger.tencent.usual import read_usual, usual_notification
 
 __all__ = [
     "Envelope",
@@ -38,22 +38,22 @@ _Facts = tuple[int | None, int | None, str | None, Detail]
 
 def read_notification(body: bytes) -> Notification:
     """The one fact that a body reports. Raises MalformedBody when it is no object or has no event_type."""
-    return notification_of(parse_object(body)[0])
+    return read_with_t(body)[0]
 
 
 def read_with_t(body: bytes) -> tuple[Notification, str | None]:
     """The same, and the envelope's `t`, by one decode."""
+    usual = read_usual(body)
+    if usual is not None:
+        notification = usual_notification(usual)
+        if notification is not None:
+            return notification, None if usual.t is None else str(usual.t)
     obj = parse_object(body)[0]
     return notification_of(obj), t_of(obj.get("t"))
 
 
 def notification_of(obj: dict[str, Any]) -> Notification:
-    """The same from an object that is already parsed; leaves `obj` as it is. Raises MalformedBody."""
-    return usual_screenshot(obj) or read_leniently(obj)
-
-
-def read_leniently(obj: dict[str, Any]) -> Notification:
-    """As `notification_of`, whatever the object is like."""
+    """The fact of an object that is parsed already, whatever it is like. Raises MalformedBody."""
     event_type = event_type_of(obj.get("event_type"))
     kind = KIND_BY_EVENT_TYPE.get(event_type, Kind.OTHER)
     fields = Fields(obj)
@@ -65,15 +65,12 @@ def read_leniently(obj: dict[str, Any]) -> Notification:
     content = content_digest(obj)
     if kind is Kind.PUSH_STARTED or kind is Kind.PUSH_STOPPED:
         identity = sequence
-    if identity is None:
-        identity = "md5:" + content
-    elif len(identity) > KEY_CHARACTERS_MAX:
-        identity = "md5:" + md5_hex(identity.encode())
+    key = "md5:" + content if identity is None else key_of(identity)
     return Notification(
         event_type=event_type,
         kind=kind,
         stream_id=stream_id,
-        key=identity,
+        key=key,
         sequence=sequence,
         at_ms=at_ms,
         until_ms=until_ms,

@@ -1,71 +1,146 @@
 """The quick reading gives what the lenient one gives, or nothing."""
 
+import itertools
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streamledger.tencent.reader import read_leniently
-from streamledger.tencent.usual import usual_screenshot
+from streamledger.tencent.content import content_digest
+from streamledger.tencent.reader import notification_of, parse_object, read_with_t
+from streamledger.tencent.usual import Usual, content_of, read_usual, usual_notification
 
-USUAL: dict[str, Any] = {
-    "event_type": 200,
-    "stream_id": "room",
+SHARED: dict[str, Any] = {
+    "appid": 1250000001,
     "app": "push.example.com",
     "appname": "live",
+    "channel_id": "room",
+    "stream_id": "room",
+    "stream_param": "txSecret=1&txTime=2",
+    "sign": "0123456789abcdef0123456789abcdef",
+    "t": 1_700_000_600,
+}
+SCREENSHOT = SHARED | {
+    "event_type": 200,
     "create_time": 1_700_000_000,
     "file_size": 1000,
     "width": 1280,
     "height": 720,
-    "pic_url": "/2024/room-screenshot.jpg",
+    "pic_url": "/2024/room-screenshot-of-a-rather-long-name.jpg",
     "pic_full_url": "http://pictures.example.com/2024/room-screenshot.jpg",
-    "stream_param": "txSecret=1&txTime=2",
     "task_id": "17",
 }
+START = SHARED | {
+    "event_type": 1,
+    "event_time": 1_700_000_000,
+    "sequence": "2210464508206756938",
+    "errcode": 0,
+    "errmsg": "ok, it began",
+    "node": "198.51.100.7",
+    "user_ip": "203.0.113.9",
+    "width": 0,
+    "height": 0,
+    "set_id": 2,
+    "idc_id": 34,
+}
+STOP = START | {"event_type": 0, "errcode": -5, "push_duration": "128581"}
+RECORDING = SHARED | {
+    "event_type": 100,
+    "file_id": "1234500000",
+    "record_file_id": "1234500000",
+    "file_format": "hls",
+    "start_time": 1_700_000_000,
+    "start_time_usec": 250_000,
+    "end_time": 1_700_000_090,
+    "end_time_usec": 999_999,
+    "duration": 90,
+    "file_size": 277_940_000,
+    "media_start_time": 77,
+    "record_bps": 0,
+    "task_id": "17",
+    "video_url": "http://1250000001.vod2.example.com/aaaa/f0.m3u8",
+    "callback_ext": '{"video_codec":"h264"}',
+}
+BODIES = {"screenshot": SCREENSHOT, "start": START, "stop": STOP, "recording": RECORDING}
+NAMES = sorted(set(itertools.chain(*BODIES.values())))
 ODD = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(2**70), 2**70),
+    st.integers(-1, 1_000_001),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=6),
     st.sampled_from(
-        ["", " ", "\u3000", " a", "a\n", "\x00", "\ud800", "x" * 257, "200", "1700000000", [], {}]
+        ["", " ", "\u3000", " a", "a ", "a\n", "\x00", "x" * 41, "x" * 257, "200", "1700000000", [], {}]
     ),
+    st.sampled_from([1, 0, 100, 200, 200.0, 253_402_300_799, 253_402_300_800, 2**63 - 1, 2**63, -0.0]),
 )
 
 
-def test_a_usual_screenshot_is_read_quickly() -> None:
-    assert usual_screenshot(USUAL) == read_leniently(USUAL)
+def leniently(body: bytes) -> Any:
+    return notification_of(parse_object(body)[0])
 
 
-@pytest.mark.parametrize("name", ["pic_full_url", "stream_param", "task_id"])
-@pytest.mark.parametrize("absent", [None, "", "not sent"])
-def test_what_newer_bodies_add_may_be_absent(name: str, absent: str | None) -> None:
-    obj = {**USUAL, name: absent}
-    if absent == "not sent":
-        del obj[name]
-    assert usual_screenshot(obj) == read_leniently(obj)
+@pytest.mark.parametrize("name", BODIES)
+def test_a_usual_body_is_read_quickly(name: str) -> None:
+    body = json.dumps(BODIES[name]).encode()
+    usual = read_usual(body)
+    assert usual is not None
+    assert usual_notification(usual) == leniently(body)
+    assert read_with_t(body)[1] == "1700000600"
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_usual_body_without_any_one_field_is_read_the_same(name: str) -> None:
+    for dropped in BODIES[name].keys() - {"event_type"}:
+        body = json.dumps({key: value for key, value in BODIES[name].items() if key != dropped}).encode()
+        assert read_with_t(body)[0] == leniently(body), dropped
+
+
+def test_the_fields_stand_in_the_order_of_their_names() -> None:
+    assert list(Usual.__struct_fields__) == sorted(Usual.__struct_fields__)
+    assert set(NAMES) <= set(Usual.__struct_fields__)
 
 
 @given(
+    of=st.sampled_from(sorted(BODIES)),
     changed=st.dictionaries(
-        st.sampled_from([*USUAL, "sequence", "streamId", "domain", "path", "anything"]), ODD, max_size=4
+        st.sampled_from([*NAMES, "streamId", "domain", "path", "video_id", "anything"]), ODD, max_size=4
     ),
-    dropped=st.sets(st.sampled_from(sorted(USUAL)), max_size=3),
+    dropped=st.sets(st.sampled_from(NAMES), max_size=3),
 )
-@example(changed={"event_type": 200.0}, dropped=set())
-@example(changed={"sequence": "5"}, dropped=set())
-@example(changed={"domain": "elsewhere"}, dropped={"app"})
-def test_whatever_is_odd_is_read_leniently(changed: dict[str, Any], dropped: set[str]) -> None:
-    obj = {name: value for name, value in {**USUAL, **changed}.items() if name not in dropped}
-    quick = usual_screenshot(obj)
-    if quick is not None:
-        assert quick == read_leniently(obj)
+@example(of="screenshot", changed={"event_type": 200.0}, dropped=set())
+@example(of="screenshot", changed={"sequence": "5"}, dropped=set())
+@example(of="screenshot", changed={"domain": "elsewhere"}, dropped={"app"})
+@example(of="recording", changed={"duration": 1_700_000_091}, dropped=set())
+@example(of="stop", changed={"push_duration": ""}, dropped=set())
+@example(of="stop", changed={"errmsg": " "}, dropped=set())
+def test_whatever_is_odd_is_read_leniently(of: str, changed: dict[str, Any], dropped: set[str]) -> None:
+    obj = {name: value for name, value in {**BODIES[of], **changed}.items() if name not in dropped}
+    if "event_type" not in obj:
+        return
+    body = json.dumps(obj).encode()
+    usual = read_usual(body)
+    if usual is not None:
+        assert content_of(usual) == content_digest(json.loads(body))
+        quick = usual_notification(usual)
+        if quick is not None:
+            assert quick == leniently(body)
 
 
-def test_reading_leaves_the_object_as_it_was() -> None:
-    before = json.dumps(USUAL)
-    usual_screenshot(USUAL)
-    assert json.dumps(USUAL) == before
+@pytest.mark.parametrize("name", BODIES)
+def test_a_content_does_not_depend_on_signature_order_or_spacing(name: str) -> None:
+    turned = dict(reversed(BODIES[name].items())) | {"t": 1, "sign": "other"}
+    body = json.dumps(turned, indent=3, ensure_ascii=False).encode()
+    assert read_with_t(body)[0].content == leniently(json.dumps(BODIES[name]).encode()).content
+
+
+def test_reading_leaves_t_and_sign_as_they_were() -> None:
+    usual = read_usual(json.dumps(STOP).encode())
+    assert usual is not None
+    before = msgspec.structs.asdict(usual)
+    usual_notification(usual)
+    assert msgspec.structs.asdict(usual) == before
