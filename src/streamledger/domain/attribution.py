@@ -77,8 +77,9 @@ def decide(item: Item, spans: Sequence[Span], slack_ms: int = SLACK_MS) -> tuple
     `spans` are those of its stream, made with regard to each other (`succession.spans_of`). It may hold
     spans that do not come near the item: they have no influence while any other does.
     """
-    if len(spans) == 1 and item.at_ms == item.until_ms and _is_plain(item, spans[0]):
-        return (Attribution(sequence=spans[0].sequence, confidence=Confidence.CERTAIN, because=_PLAIN),)
+    only = _only_near(item, spans, slack_ms)
+    if only is not None and _is_plain(item, only):
+        return (Attribution(sequence=only.sequence, confidence=Confidence.CERTAIN, because=PLAIN),)
     here = [
         span for span in spans if span.until_ms >= span.from_ms and same_place(item.app, item.appname, span)
     ]
@@ -93,16 +94,28 @@ def decide(item: Item, spans: Sequence[Span], slack_ms: int = SLACK_MS) -> tuple
     return _long(item, held, slack_ms)
 
 
-_PLAIN: Final = ("inside", "only_candidate")
+PLAIN: Final = ("inside", "only_candidate")
+
+
+def _only_near(item: Item, spans: Sequence[Span], slack_ms: int) -> Span | None:
+    """The one span that comes near, whatever its place; None when there are several, or none."""
+    from_ms, until_ms = item.at_ms - slack_ms, item.until_ms + slack_ms
+    only = None
+    for span in spans:
+        if span.from_ms <= until_ms and from_ms <= span.until_ms:
+            if only is not None:
+                return None
+            only = span
+    return only
 
 
 def _is_plain(item: Item, span: Span) -> bool:
-    """Whether a moment surely lies in the only span there is: what the rules say of nearly all media."""
-    at_ms = item.at_ms
-    if not (span.from_certain and span.from_ms <= at_ms <= span.until_ms):
+    """Whether all of it surely lies in the only span near it: what the rules say of nearly all media."""
+    at_ms, until_ms = item.at_ms, item.until_ms
+    if not (span.from_certain and span.from_ms <= at_ms and until_ms <= span.until_ms):
         return False
     sure_from_ms, sure_until_ms = _sure(span)
-    return sure_from_ms <= at_ms <= sure_until_ms and same_place(item.app, item.appname, span)
+    return sure_from_ms <= at_ms and until_ms <= sure_until_ms and same_place(item.app, item.appname, span)
 
 
 def core_of(item: Item, slack_ms: int = SLACK_MS) -> Interval:

@@ -47,7 +47,7 @@ class RowTables:
     def write(self, changes: Iterable[RowChange]) -> int:
         """Write changed rows; returns what they add to the projection's digest, modulo 2^64."""
         digest = 0
-        inserted: dict[str, list[bytes]] = {table: [] for table in self.types}
+        inserted: dict[str, list[str]] = {table: [] for table in self.types}
         updated: dict[str, list[TableRow]] = {table: [] for table in self.types}
         deleted: dict[str, list[TableRow]] = {table: [] for table in self.types}
         for change in changes:
@@ -55,7 +55,7 @@ class RowTables:
             if before is not None:
                 digest -= digest_of(before.TABLE, copy_line(before))
             if after is not None:
-                line = copy_line(after).encode()
+                line = copy_line(after)
                 digest += digest_of(after.TABLE, line)
                 if before is None:
                     inserted[after.TABLE].append(line)
@@ -69,7 +69,7 @@ class RowTables:
             self.copy_in(table, inserted[table])
         return digest % DIGEST_MODULUS
 
-    def copy_in(self, table: str, lines: Sequence[bytes]) -> None:
+    def copy_in(self, table: str, lines: Sequence[str]) -> None:
         """Insert rows given as lines of COPY's text format."""
         if not lines:
             return
@@ -78,7 +78,7 @@ class RowTables:
             self._connection.cursor() as cursor,
             cursor.copy(f"COPY {self.name(table)} ({names}) FROM STDIN") as copy,
         ):
-            copy.write(b"\n".join(lines) + b"\n")
+            copy.write("\n".join(lines) + "\n")
 
     def _update(self, table: str, rows: Sequence[TableRow]) -> None:
         if not rows:

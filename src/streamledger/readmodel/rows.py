@@ -164,12 +164,12 @@ def copy_line(row: TableRow) -> str:
     return "\t".join([copy_field(each) for each in values])
 
 
-def digest_of(table: str, line: str | bytes) -> int:
+def digest_of(table: str, line: str) -> int:
     """What a row adds to its projection's digest: the sum over all rows is independent of their order."""
-    if type(line) is str:
-        line = line.encode()
-    prefix = _prefixes.get(table) or _prefixes.setdefault(table, table.encode() + b"\t")
-    return xxh3_64_intdigest(prefix + line)  # type: ignore[operator]  # bytes by now
+    seed = _seeds.get(table)
+    if seed is None:
+        seed = _seeds[table] = xxh3_64_intdigest(table.encode())
+    return xxh3_64_intdigest(line.encode(), seed)
 
 
-_prefixes: Final[dict[str, bytes]] = {}
+_seeds: Final[dict[str, int]] = {}

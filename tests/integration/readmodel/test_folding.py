@@ -6,10 +6,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from streamledger.domain.events import PUSH_STOPPED, SCREENSHOT_CREATED
 from streamledger.postgres.connection import Database
 from streamledger.readmodel.rebuild import generation, spill, units, worker
 from streamledger.readmodel.rebuild.building import Building
 from streamledger.readmodel.rebuild.folding import SessionsStreamwise
+from streamledger.readmodel.rebuild.plain import History
 from streamledger.readmodel.rebuild.registry import STREAMWISE
 from streamledger.readmodel.rebuild.worker import Task, fold_unit
 from streamledger.readmodel.session_projection import PROJECTIONS
@@ -87,24 +89,30 @@ def test_units_cover_every_stream_once_in_the_order_of_the_index(
         assert found[-1].last == streams[-1][0]
 
 
+@pytest.mark.parametrize("name", [SCREENSHOT_CREATED, PUSH_STOPPED])
 def test_an_event_that_breaks_the_fold_is_parked_and_the_others_are_folded(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, name: str
 ) -> None:
     with opened(database) as connection:
         store(connection, database.schema, bodies(4, Shape(streams=1, sessions_per_stream=1, duration_s=60)))
-        row = connection.execute("SELECT notification_id FROM ledger_events ORDER BY 1 OFFSET 3").fetchone()
+        row = connection.execute(
+            "SELECT max(notification_id) FROM ledger_events WHERE topic = %s", (name,)
+        ).fetchone()
         assert row is not None
         poison = row[0]
 
         class Broken(SessionsStreamwise):
-            def fold(self, facts):  # type: ignore[no-untyped-def]  # as the original's
+            def fold(self, history):  # type: ignore[no-untyped-def]  # as the original's
                 def checked():  # type: ignore[no-untyped-def]  # yields facts
-                    for fact in facts:
+                    for fact in history.facts:
                         if fact.position == poison:
                             raise ValueError("a fault of the fold")
                         yield fact
 
-                return super().fold(checked())
+                in_lane = [shot.position for shots in history.shots.values() for shot in shots]
+                if poison in in_lane:
+                    raise ValueError("a fault of the lane")
+                return super().fold(History(checked(), history.shots))
 
         generation.make(connection, generation.tables_of(PROJECTIONS), "_g1")
         broken = Task(

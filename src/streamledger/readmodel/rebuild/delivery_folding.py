@@ -15,8 +15,7 @@ from streamledger.readmodel.delivery_rows import (
     NotificationKey,
     NotificationRow,
 )
-from streamledger.readmodel.projection import Fact
-from streamledger.readmodel.rebuild.folding import Bucket
+from streamledger.readmodel.rebuild.plain import History, Lines
 from streamledger.readmodel.row_tables import RowTables
 from streamledger.readmodel.rows import TableRow
 
@@ -26,13 +25,13 @@ class DeliveriesStreamwise:
 
     row_tables: type[RowTables] = DeliveryTables
 
-    def fold(self, facts: Iterable[Fact]) -> Iterator[TableRow]:
-        """All rows of some streams, from all their events in the order of their positions."""
+    def fold(self, history: History) -> Iterator[TableRow | Lines]:
+        """All rows of some streams, from all their events."""
         known: dict[NotificationKey, NotificationRow] = {}
-        yield from judge_in_order(list(facts), known, _nothing_before)
+        yield from judge_in_order(list(history.without_lane().facts), known, _nothing_before)
         yield from known.values()
 
-    def fold_long(self, defining: Sequence[Bucket], media: Sequence[Bucket]) -> Iterator[TableRow]:
+    def fold_long(self, defining: Iterable[History], media: Iterable[History]) -> Iterator[TableRow | Lines]:
         """The same for one long stream: a bucket holds all deliveries of its identities."""
         for bucket in chain(defining, media):
             yield from self.fold(bucket)

@@ -1,10 +1,11 @@
 """The sessions projection folded stream by stream: whole histories in memory, no look-ups in tables.
 
 The rows are those that taking the same events in batch by batch gives; the property tests hold both
-against each other. A stream too long for memory comes in buckets by identity, see `spill`.
+against each other. A stream too long for memory comes in buckets by identity, see `spill`; how the
+screenshots that nearly all events are take a shorter way, see `plain`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import psycopg
@@ -13,14 +14,11 @@ from streamledger.domain import session as fold
 from streamledger.domain.attribution import Item
 from streamledger.domain.session import Span
 from streamledger.readmodel import batch
-from streamledger.readmodel.projection import Fact
+from streamledger.readmodel.rebuild.plain import History, Lines, timeline_lines
 from streamledger.readmodel.row_tables import RowTables
 from streamledger.readmodel.rows import TableRow
 from streamledger.readmodel.tables import Tables
 from streamledger.readmodel.workspace import FactKey, Workspace
-
-Bucket = Iterable[Fact]
-"""Facts in the order of their positions; all deliveries of an identity are in one bucket."""
 
 
 class Streamwise(Protocol):
@@ -30,11 +28,14 @@ class Streamwise(Protocol):
     def row_tables(self) -> type[RowTables]:
         """How the projection's rows are written."""
 
-    def fold(self, facts: Iterable[Fact]) -> Iterator[TableRow]:
-        """All rows of some streams, from all their events in the order of their positions."""
+    def fold(self, history: History) -> Iterator[TableRow | Lines]:
+        """All rows of some streams, from all their events."""
 
-    def fold_long(self, defining: Sequence[Bucket], media: Sequence[Bucket]) -> Iterator[TableRow]:
-        """The same for one long stream: first what defines sessions, then the media, bucket by bucket."""
+    def fold_long(self, defining: Iterable[History], media: Iterable[History]) -> Iterator[TableRow | Lines]:
+        """The same for one long stream: first what defines sessions, then the media, bucket by bucket.
+
+        All deliveries of an identity are in one bucket.
+        """
 
     def add_up(self, connection: psycopg.Connection[Any], suffix: str) -> Iterator[TableRow]:
         """The rows that count over all streams, from those that are in the generation's tables by now."""
@@ -45,28 +46,31 @@ class SessionsStreamwise:
 
     row_tables: type[RowTables] = Tables
 
-    def fold(self, facts: Iterable[Fact]) -> Iterator[TableRow]:
-        """All rows of some streams, from all their events in the order of their positions."""
+    def fold(self, history: History) -> Iterator[TableRow | Lines]:
+        """All rows of some streams, from all their events."""
         workspace = Workspace()
-        items = batch.take(workspace, facts)
+        items = batch.take(workspace, history.facts)
         _settle(workspace)
-        _attribute(workspace, items, _spans_by_stream(workspace))
+        spans = _spans_by_stream(workspace)
+        _attribute(workspace, items, spans)
+        yield from _plain_lines(workspace, history, spans)
         yield from _timeline_rows(workspace)
         yield from workspace.sessions.values()
         yield from workspace.streams.values()
 
-    def fold_long(self, defining: Sequence[Bucket], media: Sequence[Bucket]) -> Iterator[TableRow]:
+    def fold_long(self, defining: Iterable[History], media: Iterable[History]) -> Iterator[TableRow | Lines]:
         """The same for one long stream; only its sessions stay in memory from bucket to bucket."""
         workspace = Workspace()
         for bucket in defining:
-            batch.take(workspace, bucket)
+            batch.take(workspace, bucket.facts)
             yield from _timeline_rows(workspace)
             workspace.timeline.clear()
         _settle(workspace)
         spans = _spans_by_stream(workspace)
         for bucket in media:
-            items = batch.take(workspace, bucket)
+            items = batch.take(workspace, bucket.facts)
             _attribute(workspace, items, spans)
+            yield from _plain_lines(workspace, bucket, spans)
             yield from _timeline_rows(workspace)
             workspace.timeline.clear()
         yield from workspace.sessions.values()
@@ -77,6 +81,11 @@ class SessionsStreamwise:
     ) -> Iterator[TableRow]:  # of the protocol
         """None: every row belongs to one stream."""
         yield from ()
+
+
+def _plain_lines(workspace: Workspace, history: History, spans: dict[str, list[Span]]) -> Iterator[Lines]:
+    for stream_id, shots in history.shots.items():
+        yield Lines("timeline", timeline_lines(workspace, stream_id, shots, spans.get(stream_id, [])))
 
 
 def _timeline_rows(workspace: Workspace) -> Iterator[TableRow]:

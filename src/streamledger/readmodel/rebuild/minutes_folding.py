@@ -1,6 +1,6 @@
 """The minutes projection in a rebuild: added up from the deliveries that the same rebuild has made."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import msgspec
@@ -8,8 +8,7 @@ import psycopg
 
 from streamledger.domain.notification import Kind
 from streamledger.readmodel.minutes_projection import MINUTE_MS
-from streamledger.readmodel.projection import Fact
-from streamledger.readmodel.rebuild.folding import Bucket
+from streamledger.readmodel.rebuild.plain import History, Lines
 from streamledger.readmodel.row_tables import RowTables
 from streamledger.readmodel.rows import TableRow
 from streamledger.tencent.catalogue import KIND_BY_EVENT_TYPE
@@ -38,11 +37,11 @@ class MinutesStreamwise:
 
     row_tables: type[RowTables] = MinuteTables
 
-    def fold(self, facts: Iterable[Fact]) -> Iterator[TableRow]:
+    def fold(self, history: History) -> Iterator[TableRow | Lines]:
         """None: a minute counts over all streams."""
         yield from ()
 
-    def fold_long(self, defining: Sequence[Bucket], media: Sequence[Bucket]) -> Iterator[TableRow]:
+    def fold_long(self, defining: Iterable[History], media: Iterable[History]) -> Iterator[TableRow | Lines]:
         """None, likewise."""
         yield from ()
 

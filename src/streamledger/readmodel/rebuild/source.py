@@ -9,6 +9,7 @@ from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import is_notification, originator_of
 from streamledger.ledger import mapper
 from streamledger.readmodel.projection import Fact, fact_of
+from streamledger.readmodel.rebuild.plain import History, PlainScreenshot, Sorting, read_plain
 from streamledger.readmodel.rebuild.units import Unit
 
 Row = tuple[int, str, str, bytes]
@@ -70,8 +71,18 @@ class UnitReader:
         self.strays: list[int] = []
         """Positions of events whose body names another stream than the one they are stored under."""
 
-    def facts(self) -> Iterator[Fact]:
-        """The facts, each stream in the order of positions."""
+    def history(self) -> History:
+        """All of the unit, sorted."""
+        sorting = Sorting()
+        for each in self.read():
+            if isinstance(each, PlainScreenshot):
+                sorting.put_plain(each)
+            else:
+                sorting.put(each)
+        return sorting.sorted()
+
+    def read(self) -> Iterator[Fact | PlainScreenshot]:
+        """Each event once, each stream in the order of positions."""
         for position, originator, name, state in self._rows:
             self.events += 1
             if not is_notification(name):
@@ -79,6 +90,10 @@ class UnitReader:
             try:
                 current, delivery = mapper.decode(name, state)
                 if not is_notification(current):
+                    continue
+                shot = read_plain(position, current, originator, delivery)
+                if shot is not None:
+                    yield shot
                     continue
                 fact = fact_of(position, delivery)
             except StreamledgerError as error:  # an event of a later version, or a damaged one

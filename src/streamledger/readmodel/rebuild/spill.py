@@ -1,29 +1,32 @@
 """A long stream's events in buckets on disk, by identity, so that one bucket after another fits in memory."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from types import TracebackType
 from typing import IO, Final
 
 import msgspec
 
-from streamledger.domain.events import Delivery
+from streamledger.domain.events import SCREENSHOT_CREATED, Delivery
+from streamledger.domain.notification import Kind
 from streamledger.readmodel.batch import ATTRIBUTED_KINDS
 from streamledger.readmodel.projection import Fact, fact_of
+from streamledger.readmodel.rebuild.plain import History, PlainScreenshot, Sorting, read_plain
 
 BUCKET_EVENTS: Final = 16_000
 BUCKETS_MAX: Final = 250
 """Of each sort; they are open files."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[int, Delivery]).decode
+_decode = msgspec.msgpack.Decoder(tuple[int, bool, Delivery]).decode
 
 
 class Spill:
     """Events in temporary files; all deliveries of one identity are in one file, in their order."""
 
-    def __init__(self, events: int) -> None:
+    def __init__(self, originator: str, events: int) -> None:
+        self._originator = originator
         self._files = ExitStack()
         count = min(BUCKETS_MAX, events // BUCKET_EVENTS + 1)
         self._defining = [self._open() for _ in range(count)]
@@ -40,26 +43,34 @@ class Spill:
     ) -> None:
         self._files.close()
 
-    def put(self, fact: Fact) -> None:
-        """Put a fact into its bucket."""
-        files = self._media if fact.notification.kind in ATTRIBUTED_KINDS else self._defining
+    def put(self, each: Fact | PlainScreenshot) -> None:
+        """Put an event into its bucket."""
+        if isinstance(each, PlainScreenshot):
+            files, kind, key = self._media, Kind.SCREENSHOT, each.key
+        else:
+            kind, key = each.notification.kind, each.notification.key
+            files = self._media if kind in ATTRIBUTED_KINDS else self._defining
         # hash() of a text differs from process to process, and a spill lives in one.
-        place = hash((fact.notification.kind.value, fact.notification.key)) % len(files)
-        encoded = _encode((fact.position, fact.delivery))
+        place = hash((kind.value, key)) % len(files)
+        encoded = _encode((each.position, isinstance(each, PlainScreenshot), each.delivery))
         files[place].write(len(encoded).to_bytes(4, "big") + encoded)
 
-    def buckets(self, is_wanted: Callable[[Fact], bool]) -> tuple[list[Iterable[Fact]], list[Iterable[Fact]]]:
-        """The buckets of what defines sessions, and of media, less what is not wanted."""
-        return (
-            [_read(file, is_wanted) for file in self._defining],
-            [_read(file, is_wanted) for file in self._media],
-        )
+    def defining(self) -> Iterator[History]:
+        """Bucket by bucket what defines sessions."""
+        yield from map(self._read, self._defining)
 
+    def media(self) -> Iterator[History]:
+        """Likewise recordings, screenshots and what else finds its session by time."""
+        yield from map(self._read, self._media)
 
-def _read(file: IO[bytes], is_wanted: Callable[[Fact], bool]) -> Iterator[Fact]:
-    file.seek(0)
-    while size := file.read(4):
-        position, delivery = _decode(file.read(int.from_bytes(size, "big")))
-        fact = fact_of(position, delivery)
-        if is_wanted(fact):
-            yield fact
+    def _read(self, file: IO[bytes]) -> History:
+        file.seek(0)
+        sorting = Sorting()
+        while size := file.read(4):
+            position, was_plain, delivery = _decode(file.read(int.from_bytes(size, "big")))
+            shot = read_plain(position, SCREENSHOT_CREATED, self._originator, delivery) if was_plain else None
+            if shot is None:
+                sorting.put(fact_of(position, delivery))
+            else:
+                sorting.put_plain(shot)
+        return sorting.sorted()

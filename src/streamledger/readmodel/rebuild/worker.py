@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
@@ -22,6 +22,7 @@ from streamledger.readmodel import rows as row_types
 from streamledger.readmodel.parking import NOT_THE_EVENTS_FAULT, described, take_in_or_park
 from streamledger.readmodel.projection import Fact, Projection, facts_and_errors
 from streamledger.readmodel.rebuild.folding import Streamwise
+from streamledger.readmodel.rebuild.plain import History, Lines
 from streamledger.readmodel.rebuild.source import INDEX_ORDER, UnitReader
 from streamledger.readmodel.rebuild.spill import Spill
 from streamledger.readmodel.rebuild.units import Stretch, Unit
@@ -134,20 +135,18 @@ def fold_unit(connection: psycopg.Connection[Any], task: Task, unit: Unit) -> Do
     source = UnitReader(connection, unit, task.until)
     digests: dict[str, int] = {}
     parked: dict[str, dict[int, str]] = {}
-    if unit.is_long:
-        with Spill(unit.events) as spill:
-            for fact in source.facts():
-                spill.put(fact)
-            for name, streamwise in task.streamwise.items():
-                folding = partial(_long, streamwise, spill)
-                tables = streamwise.row_tables(connection, task.suffix)
-                digests[name], parked[name] = _fold(connection, tables, folding)
-    else:
-        facts = list(source.facts())
+    with ExitStack() as stack:
+        folding: Folding
+        if unit.is_long:
+            spill = stack.enter_context(Spill(unit.first, unit.events))
+            for each in source.read():
+                spill.put(each)
+            folding = partial(_long, spill)
+        else:
+            folding = partial(_short, source.history())
         for name, streamwise in task.streamwise.items():
-            folding = partial(_short, streamwise, facts)
             tables = streamwise.row_tables(connection, task.suffix)
-            digests[name], parked[name] = _fold(connection, tables, folding)
+            digests[name], parked[name] = _fold(connection, tables, partial(folding, streamwise))
     for errors in parked.values():
         errors.update(source.errors)
     return Done(events=source.events, digests=digests, parked=parked, strays=tuple(source.strays))
@@ -157,61 +156,81 @@ class _Poison(StreamledgerError):
     """the event at position {position} cannot be taken in: {cause}"""
 
 
-def _short(
-    streamwise: Streamwise, facts: Iterable[Fact], is_wanted: Callable[[Fact], bool]
-) -> Iterator[TableRow]:
-    return streamwise.fold(fact for fact in facts if is_wanted(fact))
+View = Callable[[History], History]
+"""What of a history is to be folded; sees every fact before the fold does."""
+Folding = Callable[[Streamwise, View], Iterator[TableRow | Lines]]
 
 
-def _long(streamwise: Streamwise, spill: Spill, is_wanted: Callable[[Fact], bool]) -> Iterator[TableRow]:
-    return streamwise.fold_long(*spill.buckets(is_wanted))
+def _short(history: History, streamwise: Streamwise, view: View) -> Iterator[TableRow | Lines]:
+    return streamwise.fold(view(history))
 
 
-Folding = Callable[[Callable[[Fact], bool]], Iterator[TableRow]]
-"""From a filter, which sees every fact before the fold does, to the rows."""
+def _long(spill: Spill, streamwise: Streamwise, view: View) -> Iterator[TableRow | Lines]:
+    return streamwise.fold_long(map(view, spill.defining()), map(view, spill.media()))
 
 
 def _fold(
-    connection: psycopg.Connection[Any], tables: RowTables, folding: Folding
+    connection: psycopg.Connection[Any],
+    tables: RowTables,
+    folding: Callable[[View], Iterator[TableRow | Lines]],
 ) -> tuple[int, dict[int, str]]:
     """Fold once more without each event that makes the fold fail; one transaction in the end."""
     parked: dict[int, str] = {}
     in_hand = 0
+    in_lane = True
 
-    def is_wanted(fact: Fact) -> bool:
+    def wanted(facts: Iterable[Fact]) -> Iterator[Fact]:
         nonlocal in_hand
-        in_hand = fact.position
-        return fact.position not in parked
+        for fact in facts:
+            in_hand = fact.position
+            if in_hand not in parked:
+                yield fact
+
+    def view(history: History) -> History:
+        whole = history if in_lane else history.without_lane()
+        return History(wanted(whole.facts), whole.shots)
 
     while True:
         try:
             with connection.transaction():
-                return copy_rows(tables, folding(is_wanted)), parked
+                return copy_rows(tables, folding(view)), parked
         except NOT_THE_EVENTS_FAULT:
             raise
         except Exception as error:  # whatever one event does to the fold, the others go on
+            if in_lane:  # in the lane no event is in hand, beside it each is, and the next fault has a name
+                in_lane = False
+                continue
             if in_hand in parked or len(parked) >= POISON_PER_UNIT_MAX:
                 raise _Poison(position=in_hand, cause=described(error)) from error
             parked[in_hand] = described(error)
 
 
-def copy_rows(tables: RowTables, rows: Iterable[TableRow]) -> int:
-    """Copy rows in, a few thousand at a time; returns what they add to the digest, modulo 2^64."""
+def copy_rows(tables: RowTables, rows: Iterable[TableRow | Lines]) -> int:
+    """Copy rows in, some thousands at a time; returns what they add to the digest, modulo 2^64."""
     digest = 0
-    lines: dict[str, list[bytes]] = {table: [] for table in tables.types}
+    lines: dict[str, list[str]] = {table: [] for table in tables.types}
     copy_line, digest_of = row_types.copy_line, row_types.digest_of
-    for count, row in enumerate(rows, 1):
-        table = row.TABLE
-        line = copy_line(row).encode()
-        digest += digest_of(table, line)
-        lines[table].append(line)
-        if count % LINES_PER_COPY == 0:
+    waiting = 0
+    for row in rows:
+        if isinstance(row, Lines):
+            for line in row.lines:
+                digest += digest_of(row.table, line)
+            lines[row.table] += row.lines
+            waiting += len(row.lines)
+        else:
+            table = row.TABLE
+            line = copy_line(row)
+            digest += digest_of(table, line)
+            lines[table].append(line)
+            waiting += 1
+        if waiting >= LINES_PER_COPY:
             _copy(tables, lines)
+            waiting = 0
     _copy(tables, lines)
     return digest % row_types.DIGEST_MODULUS
 
 
-def _copy(tables: RowTables, lines: dict[str, list[bytes]]) -> None:
+def _copy(tables: RowTables, lines: dict[str, list[str]]) -> None:
     for table, found in lines.items():
         tables.copy_in(table, found)
         found.clear()
