@@ -1,7 +1,7 @@
 """The sessions projection's tables in memory: every question answered by looking at every row."""
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import TypeVar, get_type_hints
 
 import msgspec
 
@@ -9,9 +9,10 @@ from streamledger.domain.attribution import LAST_OPEN_MAX, SLACK_MS
 from streamledger.domain.session import OPEN_END_MS
 from streamledger.readmodel import rows as row_types
 from streamledger.readmodel.batch import Follower, Window
-from streamledger.readmodel.projection import Fact
-from streamledger.readmodel.rows import AnyRow, SessionRow, StreamRow, TimelineRow
+from streamledger.readmodel.facts import Event, as_fact
+from streamledger.readmodel.rows import AnyRow, Lines, SessionRow, StreamRow, TimelineRow
 from streamledger.readmodel.session_projection import fold_in
+from streamledger.readmodel.tables import timeline_row
 from streamledger.readmodel.workspace import Change, FactKey, SessionKey
 
 Row = TypeVar("Row", SessionRow, TimelineRow, StreamRow)
@@ -25,12 +26,14 @@ class MemoryTables:
         self.timeline_rows: dict[tuple[str, str, str, str], TimelineRow] = {}
         self.stream_rows: dict[str, StreamRow] = {}
         self.digest = 0
-        self._facts: dict[int, Fact] = {}
+        self._events: dict[int, Event] = {}
 
-    def take_in(self, facts: Sequence[Fact]) -> None:
+    def take_in(self, events: Sequence[Event]) -> None:
         """Fold a batch in, as the projection does."""
-        self._facts.update((fact.position, fact) for fact in facts)
-        added = fold_in(self, facts, lambda positions: [self._facts[position] for position in positions])
+        self._events.update((event.position, event) for event in events)
+        added = fold_in(
+            self, events, lambda positions: [as_fact(self._events[position]) for position in positions]
+        )
         self.digest = (self.digest + added) % row_types.DIGEST_MODULUS
 
     def all_rows(self) -> list[AnyRow]:
@@ -112,8 +115,15 @@ class MemoryTables:
                     found.add((row.stream_id, row.kind, row.key))
         return found
 
-    def write(self, changes: Iterable[Change]) -> int:
+    def write(self, changes: Iterable[Change], lines: Iterable[Lines]) -> int:
         added = 0
+        for each in lines:
+            assert each.table == "timeline"
+            for line in each.lines:
+                added += row_types.digest_of("timeline", line)
+                row = _timeline_row(line)
+                assert row_types.copy_line(row) == line
+                self._put(row)
         for change in changes:
             for row, sign in ((change.before, -1), (change.after, 1)):
                 if row is not None:
@@ -132,6 +142,18 @@ class MemoryTables:
             self.timeline_rows[row.stream_id, row.kind, row.key, row.sequence] = row
         else:
             self.stream_rows[row.stream_id] = row
+
+
+def _timeline_row(line: str) -> TimelineRow:
+    """A row from its line, in which nothing is escaped."""
+    types = get_type_hints(TimelineRow)
+    texts = zip(TimelineRow.__struct_fields__, line.split("\t"), strict=True)
+    return timeline_row(
+        [
+            None if text == "\\N" else int(text) if types[name] in (int, int | None) else text
+            for name, text in texts
+        ]
+    )
 
 
 def _key(row: SessionRow) -> SessionKey:

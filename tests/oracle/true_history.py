@@ -216,10 +216,14 @@ def bodies(history: History) -> list[dict[str, Any]]:
     found += [_body(item) for item in history.items]
     found += [{**_body(item), "file_size": 2000} for item in history.items if item.key in history.altered]
     found += [{"event_type": 314, "stream_id": STREAM, "task_id": str(n)} for n in range(history.relays)]
-    return found
+    return [{name: value for name, value in body.items() if value is not None} for body in found]
 
 
 def _body(item: TrueItem) -> dict[str, Any]:
+    return {name: value for name, value in _fields(item).items() if value is not None}
+
+
+def _fields(item: TrueItem) -> dict[str, Any]:
     body: dict[str, Any] = {"stream_id": STREAM, "stream_param": item.param, "app": item.app}
     if item.kind == "screenshot":
         return {"event_type": 200, "pic_url": item.key, "create_time": BEGIN_S + item.at_s, **body}

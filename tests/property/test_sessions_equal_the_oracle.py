@@ -1,5 +1,6 @@
 """Whatever the order, the number of copies and the cuts of batches: what comes of a history is what must."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,19 +15,19 @@ from streamledger.domain import session as fold
 from streamledger.domain.anomalies import anomalies_of
 from streamledger.domain.broadcast import Part
 from streamledger.domain.derivation import Evidence, duration_of, presence_of
-from streamledger.domain.events import Delivery
+from streamledger.domain.events import Delivery, event_name
 from streamledger.domain.suspicion import SuspectLimits, recording_ended_ms
 from streamledger.readmodel import answering, batch
 from streamledger.readmodel import rows as row_types
 from streamledger.readmodel.answering import Found
-from streamledger.readmodel.projection import Fact
+from streamledger.readmodel.facts import Event, read_event
 from streamledger.readmodel.rows import SessionRow
 from streamledger.tencent.reader import notification_of
 from tests.oracle import expectation
 from tests.oracle.expectation import HALF_A_DAY, LIMITS_S, Limits
 from tests.oracle.memory_tables import MemoryTables
 from tests.oracle.troubles import TROUBLES
-from tests.oracle.true_history import BEGIN_S, HORIZON_S, History, bodies, draw
+from tests.oracle.true_history import BEGIN_S, HORIZON_S, STREAM, History, bodies, draw
 
 EXAMPLES = int(
     os.environ.get("STREAMLEDGER_TEST_EXAMPLES")
@@ -54,19 +55,20 @@ def in_force(wanted: Limits) -> Iterator[None]:
         yield
 
 
-def deliveries(history: History, random: Random, most_copies: int) -> list[Fact]:
+def deliveries(history: History, random: Random, most_copies: int) -> list[Event]:
     """Every notification in 1 to so many copies, each signed anew, in any order."""
     copied = [body for body in bodies(history) for _ in range(random.randint(1, most_copies))]
     random.shuffle(copied)
     facts = []
     for number, body in enumerate(copied):
         signed = {**body, "t": BEGIN_S + random.randint(0, 10_000), "sign": f"{random.getrandbits(128):032x}"}
-        delivery = Delivery(body=b"", received_at_us=(BEGIN_S + HORIZON_S + number) * 1_000_000)
-        facts.append(Fact(number * 2 + 1, delivery, notification_of(signed), None))
+        received_at_us = (BEGIN_S + HORIZON_S + number) * 1_000_000
+        delivery = Delivery(body=json.dumps(signed).encode(), received_at_us=received_at_us)
+        facts.append(read_event(number * 2 + 1, event_name(body["event_type"]), STREAM, delivery))
     return facts
 
 
-def cut(facts: Sequence[Fact], random: Random) -> Iterator[Sequence[Fact]]:
+def cut(facts: Sequence[Event], random: Random) -> Iterator[Sequence[Event]]:
     """The facts in batches of any sizes."""
     begin = 0
     while begin < len(facts):
@@ -75,7 +77,7 @@ def cut(facts: Sequence[Fact], random: Random) -> Iterator[Sequence[Fact]]:
         begin = end
 
 
-def projected(facts: Sequence[Fact], random: Random | None = None) -> MemoryTables:
+def projected(facts: Sequence[Event], random: Random | None = None) -> MemoryTables:
     """The tables after these facts, taken in as one batch or cut at random."""
     tables = MemoryTables()
     for part in cut(facts, random) if random else [facts] if facts else []:

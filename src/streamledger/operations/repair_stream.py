@@ -11,8 +11,9 @@ from streamledger.domain.events import originator_of
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel import projection as checkpointing
+from streamledger.readmodel.facts import stream_of
 from streamledger.readmodel.parking import park, take_in_or_park
-from streamledger.readmodel.projection import Projection, facts_and_errors
+from streamledger.readmodel.projection import Projection, events_and_errors
 from streamledger.readmodel.rebuild import generation, record
 from streamledger.readmodel.rebuild.building import prepare_session
 from streamledger.readmodel.rebuild.comparison import Difference, compare
@@ -131,8 +132,8 @@ class _Repair:
         """Take in the stream's events from where it stands up to a position, page by page."""
         originator = originator_of(self._stream_id, 0)
         while rows := reader.read_rows_of(self._connection, originator, self._version, until, PAGE_EVENTS):
-            facts, errors = facts_and_errors(rows)
-            own = [fact for fact in facts if fact.notification.stream_id == self._stream_id]
+            events, errors = events_and_errors(rows)
+            own = [event for event in events if stream_of(event) == self._stream_id]
             with self._connection.transaction():
                 for each in self._projections:
                     _, poison = take_in_or_park(self._connection, each, own, self.suffix)

@@ -16,7 +16,7 @@ from streamledger.domain import session as fold
 from streamledger.domain.attribution import Attribution, Item
 from streamledger.domain.notification import Kind, Notification, Recording, RecordingStatus
 from streamledger.domain.session import OPEN_END_MS, Span
-from streamledger.readmodel.projection import Fact
+from streamledger.readmodel.facts import Fact
 from streamledger.readmodel.rows import COPIES_MAX, RIVALS_MAX, SessionRow, StreamRow, TimelineRow
 from streamledger.readmodel.workspace import FactKey, SessionKey, Workspace
 

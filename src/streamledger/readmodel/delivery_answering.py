@@ -20,7 +20,7 @@ from streamledger.domain.instants import instant_ms, instant_us
 from streamledger.domain.notification import Notification
 from streamledger.readmodel.delivery_projection import judge_repeated, key_of, sighting_of
 from streamledger.readmodel.delivery_rows import DeliveryRow, NotificationKey, NotificationRow
-from streamledger.readmodel.projection import Fact
+from streamledger.readmodel.facts import Fact
 from streamledger.tencent.differences import differences
 from streamledger.tencent.envelope import read_envelope
 from streamledger.tencent.expiry import SIGNATURE_VALIDITY_S

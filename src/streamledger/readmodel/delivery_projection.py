@@ -23,7 +23,7 @@ from streamledger.readmodel.delivery_rows import (
     NotificationKey,
     NotificationRow,
 )
-from streamledger.readmodel.projection import Fact
+from streamledger.readmodel.facts import Event, Fact, as_fact
 from streamledger.tencent.catalogue import PRESUMED_SCHEDULES, RetrySchedule, schedules_of
 from streamledger.tencent.differences import differing_fields
 from streamledger.tencent.expiry import SIGNATURE_VALIDITY_S
@@ -41,8 +41,9 @@ class DeliveriesProjection:
     version = forensics.FORENSICS_VERSION
     tables: Sequence[str] = tuple(KEYS)
 
-    def take_in(self, connection: psycopg.Connection[Any], facts: Sequence[Fact], suffix: str = "") -> int:
-        """Judge facts, in order, into one generation's tables; returns what they add to the digest."""
+    def take_in(self, connection: psycopg.Connection[Any], events: Sequence[Event], suffix: str = "") -> int:
+        """Judge events, in order, into one generation's tables; returns what they add to the digest."""
+        facts = [as_fact(event) for event in events]
         tables = DeliveryTables(connection, suffix)
         stored = tables.notifications({key_of(fact.notification) for fact in facts})
         known = dict(stored)

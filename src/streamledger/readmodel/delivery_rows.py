@@ -137,7 +137,7 @@ class DeliveryTables(RowTables):
         """What is known of these notifications, as far as they are known."""
         found = self._select(
             f"SELECT {columns_of('notifications', 'n')}"  # noqa: S608  # constant names
-            f" FROM unnest(%b::text[], %b::text[], %b::text[]) AS named(stream_id, kind, key)"
+            f" FROM unnest(%t::text[], %t::text[], %t::text[]) AS named(stream_id, kind, key)"
             f" JOIN {self.name('notifications')} AS n USING (stream_id, kind, key)",
             tuple(key_columns(keys, 3)),
         )
@@ -147,7 +147,8 @@ class DeliveryTables(RowTables):
     def days(self, days: Iterable[int]) -> dict[DayKey, DayRow]:
         """The counts of these days."""
         found = self._select(
-            f"SELECT day, judged_as, deliveries FROM {self.name('delivery_days')} WHERE day = ANY(%b)",  # noqa: S608  # constant names
+            f"SELECT day, judged_as, deliveries FROM {self.name('delivery_days')}"  # noqa: S608  # constant names
+            " WHERE day = ANY(%t::int8[])",
             (sorted(set(days)),),
         )
         return {(row.day, row.judged_as): row for row in map(day_row, found)}

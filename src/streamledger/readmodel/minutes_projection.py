@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import psycopg
 
-from streamledger.readmodel.projection import Fact
+from streamledger.readmodel.facts import Event, kind_of
 from streamledger.readmodel.rows import DIGEST_MODULUS, digest_of
 
 MINUTE_MS: Final = 60_000
@@ -16,14 +16,14 @@ class MinutesProjection:
     """Writes `minutes`."""
 
     name = "minutes"
-    version = 1
+    version = 2
     tables: Sequence[str] = ("minutes",)
 
-    def take_in(self, connection: psycopg.Connection[Any], facts: Sequence[Fact], suffix: str = "") -> int:
-        """Count facts into one generation's table; returns what they add to the digest."""
+    def take_in(self, connection: psycopg.Connection[Any], events: Sequence[Event], suffix: str = "") -> int:
+        """Count events into one generation's table; returns what they add to the digest."""
         counts = Counter(
-            (fact.delivery.received_at_us // 1000 // MINUTE_MS * MINUTE_MS, fact.notification.kind.value)
-            for fact in facts
+            (event.delivery.received_at_us // 1000 // MINUTE_MS * MINUTE_MS, kind_of(event).value)
+            for event in events
         )
         keys = sorted(counts)
         rows = connection.execute(

@@ -5,7 +5,7 @@ import msgspec
 from streamledger.domain.attribution import SLACK_MS
 from streamledger.domain.events import Delivery
 from streamledger.domain.instants import instant_ms, instant_us, parse_instant_ms
-from streamledger.readmodel.projection import Fact
+from streamledger.readmodel.facts import Fact
 from streamledger.readmodel.rows import SessionRow
 
 POSITION_MAX = 2**63 - 1

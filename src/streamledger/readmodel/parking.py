@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 if TYPE_CHECKING:  # projection stands on this module
-    from streamledger.readmodel.projection import Fact, Projection
+    from streamledger.readmodel.facts import Event
+    from streamledger.readmodel.projection import Projection
 
 NOT_THE_EVENTS_FAULT: Final = (psycopg.OperationalError, psycopg.InterfaceError)
 """A lost connection, a deadlock, a full disk: trying again helps, parking would not."""
@@ -28,25 +29,25 @@ def described(error: Exception) -> str:
 
 
 def take_in_or_park(
-    connection: psycopg.Connection[Any], projection: "Projection", facts: "Sequence[Fact]", suffix: str = ""
+    connection: psycopg.Connection[Any], projection: "Projection", events: "Sequence[Event]", suffix: str = ""
 ) -> tuple[int, dict[int, str]]:
-    """Let a projection take facts in; what they add to the digest, and position to error of the poison ones.
+    """Let a projection take events in; what they add to the digest, and position to error of the poison ones.
 
     Halves what fails until the poison one stands alone. Runs inside the caller's transaction.
     """
-    if not facts:
+    if not events:
         return 0, {}
     try:
         with connection.transaction():
-            return projection.take_in(connection, facts, suffix), {}
+            return projection.take_in(connection, events, suffix), {}
     except NOT_THE_EVENTS_FAULT:
         raise
     except Exception as error:  # whatever one event does to the fold, the others go on
-        if len(facts) == 1:
-            return 0, {facts[0].position: described(error)}
-    half = len(facts) // 2
-    first, parked = take_in_or_park(connection, projection, facts[:half], suffix)
-    second, more = take_in_or_park(connection, projection, facts[half:], suffix)
+        if len(events) == 1:
+            return 0, {events[0].position: described(error)}
+    half = len(events) // 2
+    first, parked = take_in_or_park(connection, projection, events[:half], suffix)
+    second, more = take_in_or_park(connection, projection, events[half:], suffix)
     return first + second, parked | more
 
 

@@ -17,9 +17,9 @@ from streamledger.domain.suspicion import recording_ended_ms
 from streamledger.readmodel import batch
 from streamledger.readmodel.answering import Found
 from streamledger.readmodel.batch import ATTRIBUTED_KINDS
+from streamledger.readmodel.facts import Fact
 from streamledger.readmodel.moment import Moment
 from streamledger.readmodel.past_tables import Counted, PastTables, Stretch
-from streamledger.readmodel.projection import Fact
 from streamledger.readmodel.rows import SessionRow, TimelineRow
 from streamledger.readmodel.workspace import SessionKey, Workspace
 

@@ -15,9 +15,10 @@ from streamledger.domain.notification import Kind
 from streamledger.domain.session import OPEN_END_MS
 from streamledger.ledger import reader
 from streamledger.readmodel.batch import ATTRIBUTED_KINDS, Follower
+from streamledger.readmodel.facts import Fact
 from streamledger.readmodel.fetching import fetch
 from streamledger.readmodel.moment import NO_TIME_MS, Moment
-from streamledger.readmodel.projection import Fact, read_facts
+from streamledger.readmodel.projection import read_facts
 from streamledger.readmodel.rows import COPIES_MAX, RIVALS_MAX, SessionRow, TimelineRow
 from streamledger.readmodel.tables import columns_of, session_row, timeline_row
 from streamledger.readmodel.workspace import SessionKey

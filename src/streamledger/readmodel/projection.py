@@ -4,15 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
-import msgspec
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
-from streamledger.domain.events import Delivery, LedgerEvent, is_notification
-from streamledger.domain.notification import Notification
+from streamledger.domain.events import LedgerEvent, is_notification
 from streamledger.ledger import reader
 from streamledger.readmodel import parking
-from streamledger.tencent.reader import read_with_t
+from streamledger.readmodel.facts import Event, Fact, fact_of, read_event
 
 PROJECTED_CHANNEL: Final = "projected"
 """NOTIFY channel, with the schema's name behind it: a batch has been taken in."""
@@ -20,21 +18,6 @@ PROJECTED_CHANNEL: Final = "projected"
 
 class ProjectionMoved(StreamledgerError):
     """the projection {name} is at position {found}, not at {expected}: another runner is at work"""
-
-
-class Fact(msgspec.Struct, frozen=True):
-    """One event of the ledger, read."""
-
-    position: int
-    delivery: Delivery
-    notification: Notification
-    t: str | None
-    """As in the envelope."""
-
-
-def fact_of(position: int, delivery: Delivery) -> Fact:
-    """A delivery of the ledger, read. Raises MalformedBody when it cannot be."""
-    return Fact(position, delivery, *read_with_t(delivery.body))
 
 
 class Projection(Protocol):
@@ -52,8 +35,8 @@ class Projection(Protocol):
     def tables(self) -> Sequence[str]:
         """The tables that it alone writes, without the suffix of a generation."""
 
-    def take_in(self, connection: psycopg.Connection[Any], facts: Sequence[Fact], suffix: str = "") -> int:
-        """Fold facts, in order, into one generation's tables; returns what they add to the digest."""
+    def take_in(self, connection: psycopg.Connection[Any], events: Sequence[Event], suffix: str = "") -> int:
+        """Fold events, in order, into one generation's tables; returns what they add to the digest."""
 
 
 def read_facts(events: Iterable[LedgerEvent]) -> list[Fact]:
@@ -61,22 +44,24 @@ def read_facts(events: Iterable[LedgerEvent]) -> list[Fact]:
     return [fact_of(event.position, event.delivery) for event in events if is_notification(event.name)]
 
 
-def facts_and_errors(rows: Iterable[reader.Row]) -> tuple[list[Fact], dict[int, str]]:
+def events_and_errors(rows: Iterable[reader.Row]) -> tuple[list[Event], dict[int, str]]:
     """The events of ledger rows, read, and position to error of those that cannot be read."""
-    events, errors = reader.events_and_errors(rows)
-    facts, more = _read_each(events)
-    return facts, errors | more
+    found, errors = reader.events_and_errors(rows)
+    events, more = _read_each(found)
+    return events, errors | more
 
 
-def _read_each(events: Iterable[LedgerEvent]) -> tuple[list[Fact], dict[int, str]]:
-    facts: list[Fact] = []
+def _read_each(found: Iterable[LedgerEvent]) -> tuple[list[Event], dict[int, str]]:
+    events: list[Event] = []
     errors: dict[int, str] = {}
-    for event in events:
+    for each in found:
+        if not is_notification(each.name):
+            continue
         try:
-            facts += read_facts([event])
+            events.append(read_event(each.position, each.name, each.originator_id, each.delivery))
         except StreamledgerError as error:
-            errors[event.position] = f"{type(error).__name__}: {error}"
-    return facts, errors
+            errors[each.position] = f"{type(error).__name__}: {error}"
+    return events, errors
 
 
 def checkpoints(connection: psycopg.Connection[Any], projections: Sequence[Projection]) -> dict[str, int]:
@@ -125,7 +110,7 @@ def project(
     are not among `events`. Raises ProjectionMoved when a checkpoint is elsewhere: then somebody else has
     moved it.
     """
-    facts, unread = _read_each(events)
+    read, unread = _read_each(events)
     unreadable = {**undecoded, **unread}
     position = max([*undecoded, *(event.position for event in events[-1:])])
     with connection.transaction():
@@ -135,7 +120,7 @@ def project(
             ).fetchone()
             if row is None or row[0] != after:
                 raise ProjectionMoved(name=projection.name, found=row[0] if row else None, expected=after)
-            digest, errors = parking.take_in_or_park(connection, projection, facts)
+            digest, errors = parking.take_in_or_park(connection, projection, read)
             parking.park(connection, projection, unreadable | errors, now_us)
             connection.execute(
                 "UPDATE projections SET position = %s, caught_up_at_us = %s,"

@@ -96,6 +96,13 @@ class TableRow(Protocol):
     __struct_fields__: ClassVar[tuple[str, ...]]
 
 
+class Lines(msgspec.Struct, frozen=True):
+    """Rows of one table that are lines of COPY's text format already."""
+
+    table: str
+    lines: list[str]
+
+
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 

@@ -1,20 +1,22 @@
 """The sessions projection: sessions, their timelines and their streams, from batches of facts."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import psycopg
 
 from streamledger.domain import session as fold
 from streamledger.domain.attribution import Item
-from streamledger.domain.session import Span
+from streamledger.domain.session import OPEN_END_MS, Span
 from streamledger.ledger import reader
 from streamledger.readmodel import batch
 from streamledger.readmodel.batch import Follower, Window
 from streamledger.readmodel.delivery_projection import DeliveriesProjection
+from streamledger.readmodel.facts import Event, Fact, History, PlainScreenshot, Sorting
 from streamledger.readmodel.minutes_projection import MinutesProjection
-from streamledger.readmodel.projection import Fact, Projection, read_facts
-from streamledger.readmodel.rows import SessionRow, StreamRow, TimelineRow
+from streamledger.readmodel.plain import timeline_lines
+from streamledger.readmodel.projection import Projection, read_facts
+from streamledger.readmodel.rows import Lines, SessionRow, StreamRow, TimelineRow
 from streamledger.readmodel.tables import KEYS, Tables
 from streamledger.readmodel.workspace import Change, FactKey, SessionKey, Workspace
 
@@ -29,9 +31,10 @@ class SessionsProjection:
     version = fold.FOLD_VERSION
     tables: Sequence[str] = tuple(KEYS)
 
-    def take_in(self, connection: psycopg.Connection[Any], facts: Sequence[Fact], suffix: str = "") -> int:
-        """Fold facts, in order, into one generation's tables; returns what they add to the digest."""
-        return take_in(connection, Tables(connection, suffix), facts)
+    def take_in(self, connection: psycopg.Connection[Any], events: Sequence[Event], suffix: str = "") -> int:
+        """Fold events, in order, into one generation's tables; returns what they add to the digest."""
+        tables = Tables(connection, suffix)
+        return fold_in(tables, events, lambda positions: read_facts(reader.read_at(connection, positions)))
 
 
 PROJECTIONS: Final[tuple[Projection, ...]] = (
@@ -68,36 +71,46 @@ class SessionTables(Protocol):
     def media_in(self, windows: Sequence[tuple[Window, Sequence[str]]]) -> set[FactKey]:
         """The media that touch these windows: moments of the named sessions and of none, and recordings."""
 
-    def write(self, changes: Iterable[Change]) -> int:
-        """Write changed rows; returns what they add to the projection's digest, modulo 2^64."""
+    def write(self, changes: Iterable[Change], lines: Iterable[Lines]) -> int:
+        """Write changed rows, and new ones that are lines already; returns what they add to the digest."""
 
 
 ReadFacts = Callable[[Sequence[int]], list[Fact]]
 """Reads the events at these positions from the ledger."""
 
 
-def take_in(connection: psycopg.Connection[Any], tables: Tables, facts: Sequence[Fact]) -> int:
-    """Fold facts into a generation's tables; returns what they add to the digest."""
-    return fold_in(tables, facts, lambda positions: read_facts(reader.read_at(connection, positions)))
-
-
-def fold_in(tables: SessionTables, facts: Sequence[Fact], read: ReadFacts) -> int:
-    """The same on any tables, with a way to read the media that have to be judged again."""
+def fold_in(tables: SessionTables, events: Sequence[Event], read: ReadFacts) -> int:
+    """Fold events into tables, with a way to read the media that have to be judged again."""
     workspace = Workspace()
+    history, known = _sorted(tables, events)
+    facts, shots = list(history.facts), history.shots
     named = [fact.notification for fact in facts if fact.notification.stream_id is not None]
-    keys = {(each.stream_id or "", each.kind.value, each.key) for each in named}
     touched = {(each.stream_id or "", each.sequence) for each in named if each.sequence is not None}
-    workspace.load(tables.streams({each.stream_id or "" for each in named}))
+    workspace.load(tables.streams({*shots, *(each.stream_id or "" for each in named)}))
     workspace.load(tables.sessions(touched))
-    _load_timeline(workspace, tables, keys)
+    _load_timeline(workspace, tables, known)
     items = batch.take(workspace, facts)
     changed = _settle(workspace, tables, touched)
     windows = batch.windows(workspace, changed)
     for key, item in _judged_again(read, workspace, tables, windows, touched).items():
         items.setdefault(key, item)
-    workspace.load(tables.sessions_near(_reach(items), touched))
-    batch.attribute(workspace, items, _spans(workspace, items))
-    return tables.write(workspace.changes())
+    workspace.load(tables.sessions_near(_reach(items, shots), touched))
+    spans = _spans(workspace, {*shots, *(stream_id for stream_id, _, _ in items)})
+    batch.attribute(workspace, items, spans)
+    lines = [
+        Lines("timeline", timeline_lines(workspace, stream_id, found, spans.get(stream_id, [])))
+        for stream_id, found in shots.items()
+    ]
+    return tables.write(workspace.changes(), lines)
+
+
+def _sorted(tables: SessionTables, events: Sequence[Event]) -> tuple[History, list[TimelineRow]]:
+    """The events, in the lane those that were never delivered before; and the rows of those that were."""
+    sorting = Sorting(events)
+    rows = tables.timeline(sorting.keys())
+    for row in rows:
+        sorting.has_come(row.stream_id, row.kind, row.key)
+    return sorting.sorted(), rows
 
 
 def _settle(workspace: Workspace, tables: SessionTables, touched: set[SessionKey]) -> set[SessionKey]:
@@ -110,9 +123,8 @@ def _settle(workspace: Workspace, tables: SessionTables, touched: set[SessionKey
     return changed
 
 
-def _load_timeline(workspace: Workspace, tables: SessionTables, keys: Iterable[FactKey]) -> None:
-    """Load the rows of notifications, and the sessions they are attributed to, whose totals they are in."""
-    rows = tables.timeline(keys)
+def _load_timeline(workspace: Workspace, tables: SessionTables, rows: Sequence[TimelineRow]) -> None:
+    """Load rows of notifications, and the sessions they are attributed to, whose totals they are in."""
     workspace.load(rows)
     sessions = {(row.stream_id, row.sequence) for row in rows if row.sequence}
     workspace.load(tables.sessions(sessions - workspace.sessions.keys()))
@@ -129,11 +141,8 @@ def _judged_again(
     if not windows:
         return {}
     workspace.load(tables.sessions_near(windows, touched))
-    sequences: dict[str, list[str]] = {}
-    for stream_id, sequence in workspace.sessions:
-        sequences.setdefault(stream_id, []).append(sequence)
-    keys = tables.media_in([(window, sequences.get(window.stream_id, ())) for window in windows])
-    _load_timeline(workspace, tables, keys - workspace.timeline.keys())
+    keys = tables.media_in(_holders(workspace, windows))
+    _load_timeline(workspace, tables, tables.timeline(keys - workspace.timeline.keys()))
     keys_by_position = {next(iter(workspace.timeline[key].values())).position: key for key in keys}
     return {
         keys_by_position[fact.position]: batch.item_of(fact.notification)
@@ -141,9 +150,34 @@ def _judged_again(
     }
 
 
-def _reach(items: dict[FactKey, Item]) -> list[Window]:
-    """Per stream, the stretches of time that the items cover; what lies close together is one stretch."""
-    covered: dict[str, list[tuple[int, int]]] = {}
+def _holders(workspace: Workspace, windows: Sequence[Window]) -> list[tuple[Window, list[str]]]:
+    """Each window with the sessions of its stream that media in it may belong to by now."""
+    held: dict[str, list[tuple[str, int, int]]] = {}
+    for (stream_id, sequence), row in workspace.sessions.items():
+        for span in (workspace.span_before((stream_id, sequence)), fold.span(row.fold, row.newer_ms)):
+            if span is not None:
+                until_ms = OPEN_END_MS if span.open else span.until_ms + batch.WINDOW_MARGIN_MS
+                held.setdefault(stream_id, []).append(
+                    (sequence, span.from_ms - batch.WINDOW_MARGIN_MS, until_ms)
+                )
+    return [
+        (
+            window,
+            sorted(
+                {
+                    sequence
+                    for sequence, from_ms, until_ms in held.get(window.stream_id, ())
+                    if from_ms <= window.until_ms and window.from_ms <= until_ms
+                }
+            ),
+        )
+        for window in windows
+    ]
+
+
+def _reach(items: dict[FactKey, Item], shots: Mapping[str, Sequence[PlainScreenshot]]) -> list[Window]:
+    """Per stream, the stretches of time that media cover; what lies close together is one stretch."""
+    covered = {stream_id: [(shot.at_ms, shot.at_ms) for shot in found] for stream_id, found in shots.items()}
     for (stream_id, _, _), item in items.items():
         if item.at_ms >= 0:
             covered.setdefault(stream_id, []).append((item.at_ms, item.until_ms))
@@ -159,10 +193,12 @@ def _reach(items: dict[FactKey, Item]) -> list[Window]:
     return reach
 
 
-def _spans(workspace: Workspace, items: dict[FactKey, Item]) -> dict[str, list[Span]]:
-    wanted = {stream_id for stream_id, _, _ in items}
+def _spans(workspace: Workspace, stream_ids: Collection[str]) -> dict[str, list[Span]]:
+    """The spans of these streams' sessions that are loaded, by their beginnings."""
     spans: dict[str, list[Span]] = {}
     for (stream_id, _), row in workspace.sessions.items():
-        if stream_id in wanted:
+        if stream_id in stream_ids:
             spans.setdefault(stream_id, []).append(fold.span(row.fold, row.newer_ms))
+    for found in spans.values():
+        found.sort(key=lambda span: span.from_ms)
     return spans

@@ -72,7 +72,7 @@ class Tables(RowTables):
         streams, sequences = key_columns(keys, 2)
         found = self._select(
             f"SELECT {columns_of('sessions', 's')}"  # noqa: S608  # constant names
-            f" FROM unnest(%b::text[], %b::text[]) AS named(stream_id, sequence)"
+            f" FROM unnest(%t::text[], %t::text[]) AS named(stream_id, sequence)"
             f" JOIN {self.name('sessions')} AS s USING (stream_id, sequence)",
             (streams, sequences),
         )
@@ -82,7 +82,7 @@ class Tables(RowTables):
         """All rows of these notifications, as far as there are."""
         found = self._select(
             f"SELECT {columns_of('timeline', 't')}"  # noqa: S608  # constant names
-            f" FROM unnest(%b::text[], %b::text[], %b::text[]) AS named(stream_id, kind, key)"
+            f" FROM unnest(%t::text[], %t::text[], %t::text[]) AS named(stream_id, kind, key)"
             f" JOIN {self.name('timeline')} AS t USING (stream_id, kind, key)",
             tuple(key_columns(keys, 3)),
         )
@@ -91,7 +91,7 @@ class Tables(RowTables):
     def streams(self, stream_ids: Iterable[str]) -> list[StreamRow]:
         """The rows of these streams, as far as there are."""
         found = self._select(
-            f"SELECT {columns_of('streams')} FROM {self.name('streams')} WHERE stream_id = ANY(%b)",  # noqa: S608  # constant names
+            f"SELECT {columns_of('streams')} FROM {self.name('streams')} WHERE stream_id = ANY(%t::text[])",  # noqa: S608  # constant names
             (list(stream_ids),),
         )
         return [stream_row(values) for values in found]
@@ -106,13 +106,13 @@ class Tables(RowTables):
         columns = columns_of("sessions", "s")
         found = self._select(
             "WITH w AS MATERIALIZED (SELECT * FROM"  # noqa: S608  # constant names
-            " unnest(%b::text[], %b::int8[], %b::int8[]) AS given(stream_id, from_ms, until_ms))"
+            " unnest(%t::text[], %t::int8[], %t::int8[]) AS given(stream_id, from_ms, until_ms))"
             f" SELECT {columns} FROM w"
             f" JOIN {self.name('sessions')} AS s ON s.stream_id = w.stream_id"
             f" AND s.span_until_ms >= w.from_ms - {SLACK_MS} AND s.span_from_ms <= w.until_ms"
             f" UNION ALL SELECT {columns} FROM w CROSS JOIN LATERAL"
             f" (SELECT * FROM {self.name('sessions')} AS o WHERE o.stream_id = w.stream_id AND NOT o.ended"
-            "  AND o.sort_ms < w.from_ms AND o.stream_id || E'\\n' || o.sequence <> ALL(%b::text[])"
+            "  AND o.sort_ms < w.from_ms AND o.stream_id || E'\\n' || o.sequence <> ALL(%t::text[])"
             f"  ORDER BY o.sort_ms DESC, o.sequence DESC LIMIT {LAST_OPEN_MAX}) AS s",
             (
                 [window.stream_id for window in windows],
@@ -127,7 +127,7 @@ class Tables(RowTables):
         """The open sessions that may be followed by a push that begins in one of these windows."""
         found = self._select(
             f"SELECT {columns_of('sessions', 's')}"  # noqa: S608  # constant names
-            f" FROM unnest(%b::text[], %b::int8[], %b::int8[]) AS w(stream_id, from_ms, until_ms)"
+            f" FROM unnest(%t::text[], %t::int8[], %t::int8[]) AS w(stream_id, from_ms, until_ms)"
             f" JOIN {self.name('sessions')} AS s ON s.stream_id = w.stream_id"
             f" AND NOT s.ended AND s.newer_ms >= w.from_ms AND s.sort_ms < w.until_ms",
             (
@@ -142,13 +142,13 @@ class Tables(RowTables):
         """When the next push at the same place began, of these sessions, among all but the touched ones."""
         found = self._select(
             "SELECT o.stream_id, o.sequence, n.sort_ms FROM"  # noqa: S608  # constant names
-            " unnest(%b::text[], %b::text[], %b::int8[], %b::text[], %b::text[])"
+            " unnest(%t::text[], %t::text[], %t::int8[], %t::text[], %t::text[])"
             " AS o(stream_id, sequence, from_ms, app, appname) CROSS JOIN LATERAL"
             f" (SELECT n.sort_ms FROM {self.name('sessions')} AS n"
             "  WHERE n.stream_id = o.stream_id AND n.sort_ms > o.from_ms AND n.start_known"
             "  AND coalesce(n.app = o.app, true) AND coalesce(n.appname = o.appname, true)"
             "  AND n.sequence <> o.sequence"
-            "  AND n.stream_id || E'\\n' || n.sequence <> ALL(%b::text[])"
+            "  AND n.stream_id || E'\\n' || n.sequence <> ALL(%t::text[])"
             "  ORDER BY n.sort_ms LIMIT 1) AS n",
             (
                 [each.stream_id for each in seekers],
@@ -166,7 +166,7 @@ class Tables(RowTables):
         moments = [(window, sequence) for window, sequences in windows for sequence in ("", *sequences)]
         keys = self._select(
             f"SELECT t.stream_id, t.kind, t.key"  # noqa: S608  # constant names
-            f" FROM unnest(%b::text[], %b::text[], %b::int8[], %b::int8[])"
+            f" FROM unnest(%t::text[], %t::text[], %t::int8[], %t::int8[])"
             f" AS w(stream_id, sequence, from_ms, until_ms)"
             f" JOIN {self.name('timeline')} AS t USING (stream_id, sequence)"
             f" WHERE t.at_ms BETWEEN w.from_ms AND w.until_ms"
@@ -180,7 +180,7 @@ class Tables(RowTables):
         )
         keys += self._select(
             f"SELECT t.stream_id, t.kind, t.key"  # noqa: S608  # constant names
-            f" FROM unnest(%b::text[], %b::int8[], %b::int8[]) AS w(stream_id, from_ms, until_ms)"
+            f" FROM unnest(%t::text[], %t::int8[], %t::int8[]) AS w(stream_id, from_ms, until_ms)"
             f" JOIN {self.name('timeline')} AS t ON t.stream_id = w.stream_id"
             f" AND t.until_ms >= w.from_ms AND t.at_ms <= w.until_ms"
             f" WHERE t.kind = 'recording'",

@@ -6,7 +6,7 @@ import psycopg
 
 from streamledger.ledger import reader
 from streamledger.readmodel.parking import park, take_in_or_park
-from streamledger.readmodel.projection import Projection, facts_and_errors
+from streamledger.readmodel.projection import Projection, events_and_errors
 
 
 def retry_parked(
@@ -28,8 +28,8 @@ def retry_parked(
             (projection.name, projection.version),
         ).fetchall()
         positions = [row[0] for row in rows]
-        facts, errors = facts_and_errors(reader.read_rows_at(connection, positions))
-        digest, poison = take_in_or_park(connection, projection, facts)
+        events, errors = events_and_errors(reader.read_rows_at(connection, positions))
+        digest, poison = take_in_or_park(connection, projection, events)
         errors |= poison
         taken = [position for position in positions if position not in errors]
         connection.execute(

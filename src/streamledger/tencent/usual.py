@@ -20,8 +20,6 @@ from streamledger.tencent.fields import (
 )
 from streamledger.tencent.tolerant import NOT_STRICT
 
-_Name = Annotated[str, msgspec.Meta(min_length=1)]
-
 # Absent is None, but a null that was sent is nothing usual: so the decoder is told other types than mypy.
 if TYPE_CHECKING:
     _Seconds: TypeAlias = int | None
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     _Count: TypeAlias = int | None
     _Number: TypeAlias = int | None
     _Text: TypeAlias = str | None
+    _Name: TypeAlias = str | None
     _Sequence: TypeAlias = str | None
 else:
     _Seconds = Annotated[int, msgspec.Meta(ge=0, le=TIME_S_MAX)]
@@ -36,6 +35,7 @@ else:
     _Count = Annotated[int, msgspec.Meta(ge=0, le=INT64_MAX)]
     _Number = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
     _Text = str
+    _Name = Annotated[str, msgspec.Meta(min_length=1)]
     _Sequence = Annotated[str, msgspec.Meta(max_length=SEQUENCE_CHARACTERS_MAX)]
 
 
@@ -45,9 +45,9 @@ class Usual(msgspec.Struct, kw_only=True, gc=False, forbid_unknown_fields=True, 
     They stand in the order of their names: encoded so, a body is what `content_digest` digests.
     """
 
-    app: _Name
+    app: _Name = None
     appid: _Number | _Text = None
-    appname: _Name
+    appname: _Name = None
     callback_ext: _Text = None
     channel_id: _Text = None
     create_time: _Seconds = None

@@ -13,7 +13,8 @@ from streamledger.ledger.delivery_id import new_delivery_id
 from streamledger.ledger.transaction import Batch
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel import projection
-from streamledger.readmodel.projection import Fact, Projection
+from streamledger.readmodel.facts import Fact
+from streamledger.readmodel.projection import Projection
 from streamledger.readmodel.rebuild.building import prepare_session
 from streamledger.readmodel.session_projection import PROJECTIONS
 from streamledger.simulator.delivery import Faults, Signing, body_of, plan

@@ -8,10 +8,10 @@ import pytest
 
 from streamledger.domain.events import PUSH_STOPPED, SCREENSHOT_CREATED
 from streamledger.postgres.connection import Database
+from streamledger.readmodel.facts import History
 from streamledger.readmodel.rebuild import generation, spill, units, worker
 from streamledger.readmodel.rebuild.building import Building
 from streamledger.readmodel.rebuild.folding import SessionsStreamwise
-from streamledger.readmodel.rebuild.plain import History
 from streamledger.readmodel.rebuild.registry import STREAMWISE
 from streamledger.readmodel.rebuild.worker import Task, fold_unit
 from streamledger.readmodel.session_projection import PROJECTIONS

@@ -11,7 +11,7 @@ from streamledger.operations.rebuild import Order
 from streamledger.operations.repair_stream import repair_stream
 from streamledger.operations.verify_projections import verify_projections
 from streamledger.postgres.connection import Database
-from streamledger.readmodel.projection import Fact
+from streamledger.readmodel.facts import Fact
 from streamledger.readmodel.session_projection import PROJECTIONS, SessionsProjection
 from streamledger.readmodel.unparking import retry_parked
 from streamledger.simulator.truth import Shape

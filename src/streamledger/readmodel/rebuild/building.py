@@ -11,9 +11,10 @@ import msgspec
 import psycopg
 
 from streamledger.ledger import reader
+from streamledger.readmodel.facts import Event
 from streamledger.readmodel.pace import Pace
 from streamledger.readmodel.parking import park, take_in_or_park
-from streamledger.readmodel.projection import PROJECTED_CHANNEL, Projection, facts_and_errors
+from streamledger.readmodel.projection import PROJECTED_CHANNEL, Projection, events_and_errors
 from streamledger.readmodel.rebuild import generation
 from streamledger.readmodel.rebuild.folding import Streamwise
 from streamledger.readmodel.rebuild.worker import Done, copy_rows
@@ -128,10 +129,10 @@ class Building:
 
     def take_strays(self, connection: psycopg.Connection[Any], streamwise: Iterable[str]) -> None:
         """Let the streamwise projections take in, in order, what belongs to another stream than it says."""
-        facts, _ = facts_and_errors(reader.read_rows_at(connection, sorted(self._strays)))
+        events, _ = events_and_errors(reader.read_rows_at(connection, sorted(self._strays)))
         for each in self.projections:
             if each.name in streamwise:
-                self._take(connection, each, facts, {})
+                self._take(connection, each, events, {})
 
     def catch_up(
         self, connection: psycopg.Connection[Any], check: Callable[[], None], until: int | None = None
@@ -152,11 +153,11 @@ class Building:
         rows = reader.read_rows_after(connection, after, self._pace.size, until)
         if not rows:
             return 0
-        facts, errors = facts_and_errors(rows)
+        events, errors = events_and_errors(rows)
         with self._unless_rolled_back(), connection.transaction():
             for each in self.projections:
                 position = self.positions[each.name]
-                wanted = [fact for fact in facts if fact.position > position]
+                wanted = [event for event in events if event.position > position]
                 self._take(connection, each, wanted, {at: e for at, e in errors.items() if at > position})
         for each in self.projections:
             self.positions[each.name] = max(self.positions[each.name], rows[-1][0])
@@ -166,10 +167,10 @@ class Building:
         self,
         connection: psycopg.Connection[Any],
         each: Projection,
-        facts: Sequence[Any],
+        events: Sequence[Event],
         errors: dict[int, str],
     ) -> None:
-        digest, poison = take_in_or_park(connection, each, facts, self.suffix)
+        digest, poison = take_in_or_park(connection, each, events, self.suffix)
         self.digests[each.name] = (self.digests[each.name] + digest) % DIGEST_MODULUS
         self.parked[each.name].update(errors | poison)
 

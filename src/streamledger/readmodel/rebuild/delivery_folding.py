@@ -15,9 +15,9 @@ from streamledger.readmodel.delivery_rows import (
     NotificationKey,
     NotificationRow,
 )
-from streamledger.readmodel.rebuild.plain import History, Lines
+from streamledger.readmodel.facts import History
 from streamledger.readmodel.row_tables import RowTables
-from streamledger.readmodel.rows import TableRow
+from streamledger.readmodel.rows import Lines, TableRow
 
 
 class DeliveriesStreamwise:

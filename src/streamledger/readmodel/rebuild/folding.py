@@ -14,9 +14,10 @@ from streamledger.domain import session as fold
 from streamledger.domain.attribution import Item
 from streamledger.domain.session import Span
 from streamledger.readmodel import batch
-from streamledger.readmodel.rebuild.plain import History, Lines, timeline_lines
+from streamledger.readmodel.facts import History
+from streamledger.readmodel.plain import timeline_lines
 from streamledger.readmodel.row_tables import RowTables
-from streamledger.readmodel.rows import TableRow
+from streamledger.readmodel.rows import Lines, TableRow
 from streamledger.readmodel.tables import Tables
 from streamledger.readmodel.workspace import FactKey, Workspace
 

@@ -7,10 +7,10 @@ import msgspec
 import psycopg
 
 from streamledger.domain.notification import Kind
+from streamledger.readmodel.facts import History
 from streamledger.readmodel.minutes_projection import MINUTE_MS
-from streamledger.readmodel.rebuild.plain import History, Lines
 from streamledger.readmodel.row_tables import RowTables
-from streamledger.readmodel.rows import TableRow
+from streamledger.readmodel.rows import Lines, TableRow
 from streamledger.tencent.catalogue import KIND_BY_EVENT_TYPE
 
 

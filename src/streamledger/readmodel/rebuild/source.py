@@ -8,8 +8,7 @@ import psycopg
 from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import is_notification, originator_of
 from streamledger.ledger import mapper
-from streamledger.readmodel.projection import Fact, fact_of
-from streamledger.readmodel.rebuild.plain import History, PlainScreenshot, Sorting, read_plain
+from streamledger.readmodel.facts import Event, PlainScreenshot, read_event
 from streamledger.readmodel.rebuild.units import Unit
 
 Row = tuple[int, str, str, bytes]
@@ -71,17 +70,7 @@ class UnitReader:
         self.strays: list[int] = []
         """Positions of events whose body names another stream than the one they are stored under."""
 
-    def history(self) -> History:
-        """All of the unit, sorted."""
-        sorting = Sorting()
-        for each in self.read():
-            if isinstance(each, PlainScreenshot):
-                sorting.put_plain(each)
-            else:
-                sorting.put(each)
-        return sorting.sorted()
-
-    def read(self) -> Iterator[Fact | PlainScreenshot]:
+    def read(self) -> Iterator[Event]:
         """Each event once, each stream in the order of positions."""
         for position, originator, name, state in self._rows:
             self.events += 1
@@ -91,19 +80,18 @@ class UnitReader:
                 current, delivery = mapper.decode(name, state)
                 if not is_notification(current):
                     continue
-                shot = read_plain(position, current, originator, delivery)
-                if shot is not None:
-                    yield shot
-                    continue
-                fact = fact_of(position, delivery)
+                event = read_event(position, current, originator, delivery)
             except StreamledgerError as error:  # an event of a later version, or a damaged one
                 self.errors[position] = f"{type(error).__name__}: {error}"
                 continue
-            notification = fact.notification
+            if isinstance(event, PlainScreenshot):  # under its own stream
+                yield event
+                continue
+            notification = event.notification
             if (
                 notification.stream_id != originator
                 and originator_of(notification.stream_id, notification.event_type) != originator
             ):
                 self.strays.append(position)
                 continue
-            yield fact
+            yield event

@@ -11,8 +11,7 @@ import msgspec
 from streamledger.domain.events import SCREENSHOT_CREATED, Delivery
 from streamledger.domain.notification import Kind
 from streamledger.readmodel.batch import ATTRIBUTED_KINDS
-from streamledger.readmodel.projection import Fact, fact_of
-from streamledger.readmodel.rebuild.plain import History, PlainScreenshot, Sorting, read_plain
+from streamledger.readmodel.facts import Event, History, PlainScreenshot, Sorting, read_event
 
 BUCKET_EVENTS: Final = 16_000
 BUCKETS_MAX: Final = 250
@@ -43,7 +42,7 @@ class Spill:
     ) -> None:
         self._files.close()
 
-    def put(self, each: Fact | PlainScreenshot) -> None:
+    def put(self, each: Event) -> None:
         """Put an event into its bucket."""
         if isinstance(each, PlainScreenshot):
             files, kind, key = self._media, Kind.SCREENSHOT, each.key
@@ -68,9 +67,6 @@ class Spill:
         sorting = Sorting()
         while size := file.read(4):
             position, was_plain, delivery = _decode(file.read(int.from_bytes(size, "big")))
-            shot = read_plain(position, SCREENSHOT_CREATED, self._originator, delivery) if was_plain else None
-            if shot is None:
-                sorting.put(fact_of(position, delivery))
-            else:
-                sorting.put_plain(shot)
+            name = SCREENSHOT_CREATED if was_plain else ""  # of no other name is an event read in short
+            sorting.put(read_event(position, name, self._originator, delivery))
         return sorting.sorted()

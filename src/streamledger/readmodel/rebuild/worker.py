@@ -19,15 +19,15 @@ from streamledger.domain.errors import StreamledgerError
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel import rows as row_types
+from streamledger.readmodel.facts import Fact, History, Sorting
 from streamledger.readmodel.parking import NOT_THE_EVENTS_FAULT, described, take_in_or_park
-from streamledger.readmodel.projection import Fact, Projection, facts_and_errors
+from streamledger.readmodel.projection import Projection, events_and_errors
 from streamledger.readmodel.rebuild.folding import Streamwise
-from streamledger.readmodel.rebuild.plain import History, Lines
 from streamledger.readmodel.rebuild.source import INDEX_ORDER, UnitReader
 from streamledger.readmodel.rebuild.spill import Spill
 from streamledger.readmodel.rebuild.units import Stretch, Unit
 from streamledger.readmodel.row_tables import RowTables
-from streamledger.readmodel.rows import TableRow
+from streamledger.readmodel.rows import Lines, TableRow
 from streamledger.readmodel.runner import INDEXES_ONLY
 
 LINES_PER_COPY: Final = 20_000
@@ -119,9 +119,9 @@ def _end_with_parent() -> None:
 def take_stretch(connection: psycopg.Connection[Any], task: Task, stretch: Stretch) -> Done:
     """Let a sequential projection take the next events in, in one transaction."""
     rows = reader.read_rows_after(connection, stretch.after, STRETCH_EVENTS, task.until)
-    facts, errors = facts_and_errors(rows)
+    events, errors = events_and_errors(rows)
     with connection.transaction():
-        digest, poison = take_in_or_park(connection, task.sequential[stretch.projection], facts, task.suffix)
+        digest, poison = take_in_or_park(connection, task.sequential[stretch.projection], events, task.suffix)
     return Done(
         events=len(rows),
         digests={stretch.projection: digest},
@@ -143,7 +143,7 @@ def fold_unit(connection: psycopg.Connection[Any], task: Task, unit: Unit) -> Do
                 spill.put(each)
             folding = partial(_long, spill)
         else:
-            folding = partial(_short, source.history())
+            folding = partial(_short, Sorting(source.read()).sorted())
         for name, streamwise in task.streamwise.items():
             tables = streamwise.row_tables(connection, task.suffix)
             digests[name], parked[name] = _fold(connection, tables, partial(folding, streamwise))

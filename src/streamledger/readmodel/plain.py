@@ -1,9 +1,8 @@
 """The lane of plain screenshots: what nearly all of history is, folded without a struct for each step.
 
-A screenshot is plain when the quick reading takes every field as it was sent, it was delivered once, and
-under its own stream. All else of a stream is folded first, by the ordinary rules; then its plain
-screenshots are laid beside its sessions in the order of time. The rows are those of the ordinary rules:
-the property tests hold both against each other, and a lane that fails is left, not trusted.
+All else of a stream is folded first, by the ordinary rules; then its plain screenshots are laid beside its
+sessions in the order of time. Only those go here that were never delivered before. The rows are those of
+the ordinary rules: the property tests hold both against each other.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,128 +12,15 @@ import msgspec
 
 from streamledger.domain import attribution
 from streamledger.domain.attribution import PLAIN, Confidence, Item
-from streamledger.domain.events import SCREENSHOT_CREATED, Delivery
 from streamledger.domain.notification import Kind
 from streamledger.domain.session import OPEN_END_MS, Span
 from streamledger.domain.succession import same_place
 from streamledger.readmodel import batch
-from streamledger.readmodel.projection import Fact, fact_of
+from streamledger.readmodel.facts import PlainScreenshot
 from streamledger.readmodel.rows import StreamRow, TimelineRow, copy_line
 from streamledger.readmodel.workspace import Workspace
-from streamledger.tencent.fields import key_of
-from streamledger.tencent.usual import content_of, is_plain_screenshot, read_usual
 
 _KIND: Final = Kind.SCREENSHOT.value
-
-
-class PlainScreenshot(msgspec.Struct, gc=False):
-    """What the lane needs to know of one, and the delivery, to read it again by the ordinary rules."""
-
-    position: int
-    delivery: Delivery
-    stream_id: str
-    key: str
-    at_ms: int
-    app: str
-    appname: str
-    stream_param: str | None
-    content: str
-    t: int | None
-
-
-class Lines(msgspec.Struct, frozen=True):
-    """Rows of one table that are lines of COPY's text format already."""
-
-    table: str
-    lines: list[str]
-
-
-class History(msgspec.Struct, frozen=True):
-    """Some streams' events, each once: plain screenshots in the lane, all others as facts."""
-
-    facts: Iterable[Fact]
-    """In the order of their positions."""
-    shots: dict[str, list[PlainScreenshot]]
-    """By stream, in no order."""
-
-    def without_lane(self) -> "History":
-        """The same with everything as facts."""
-        facts = [fact_of(shot.position, shot.delivery) for shots in self.shots.values() for shot in shots]
-        return History(sorted([*self.facts, *facts], key=_position), {})
-
-
-def _position(fact: Fact) -> int:
-    return fact.position
-
-
-def read_plain(position: int, name: str, originator: str, delivery: Delivery) -> PlainScreenshot | None:
-    """The screenshot in this delivery if it can go in the lane; whether it came once the caller sees."""
-    # A backslash would have to be escaped in a line, and in JSON it stands for what may have to be.
-    if name != SCREENSHOT_CREATED or delivery.release is not None or b"\\" in delivery.body:
-        return None
-    usual = read_usual(delivery.body)
-    if (
-        usual is None
-        or usual.stream_id != originator
-        or usual.create_time is None
-        or usual.pic_url is None
-        or not is_plain_screenshot(usual)
-    ):
-        return None
-    return PlainScreenshot(
-        position,
-        delivery,
-        originator,
-        key_of(usual.pic_url),
-        usual.create_time * 1000,
-        usual.app,
-        usual.appname,
-        usual.stream_param,
-        content_of(usual),
-        usual.t,
-    )
-
-
-class Sorting:
-    """Sorts events into the lane and beside it; a second delivery takes the first out of the lane again."""
-
-    def __init__(self) -> None:
-        self._facts: list[Fact] = []
-        self._shots: dict[str, dict[str, PlainScreenshot | None]] = {}
-
-    def put_plain(self, shot: PlainScreenshot) -> None:
-        """One that may be plain."""
-        shots = self._shots.get(shot.stream_id)
-        if shots is None:
-            shots = self._shots[shot.stream_id] = {}
-        if shot.key not in shots:
-            shots[shot.key] = shot
-        else:
-            self._out_of_lane(shots, shot.key)
-            self._facts.append(fact_of(shot.position, shot.delivery))
-
-    def put(self, fact: Fact) -> None:
-        """Any other."""
-        self._facts.append(fact)
-        notification = fact.notification
-        if notification.kind is Kind.SCREENSHOT and notification.stream_id is not None:
-            self._out_of_lane(self._shots.setdefault(notification.stream_id, {}), notification.key)
-
-    def _out_of_lane(self, shots: dict[str, PlainScreenshot | None], key: str) -> None:
-        first = shots.get(key)
-        if first is not None:
-            self._facts.append(fact_of(first.position, first.delivery))
-        shots[key] = None
-
-    def sorted(self) -> History:
-        """All that was put in."""
-        shots = {
-            stream_id: [shot for shot in found.values() if shot is not None]
-            for stream_id, found in self._shots.items()
-        }
-        return History(
-            sorted(self._facts, key=_position), {name: each for name, each in shots.items() if each}
-        )
 
 
 class _Reach(msgspec.Struct, frozen=True, gc=False):
