@@ -40,6 +40,10 @@ class MemoryTables:
         """Every row of the three tables."""
         return [*self.session_rows.values(), *self.timeline_rows.values(), *self.stream_rows.values()]
 
+    def content_of(self, row: TimelineRow) -> str:
+        """Digest of the content that counts, by its event."""
+        return as_fact(self._events[row.position]).notification.content
+
     def sessions(self, keys: Iterable[SessionKey]) -> list[SessionRow]:
         return [_copy(self.session_rows[key]) for key in keys if key in self.session_rows]
 

@@ -203,7 +203,9 @@ def test_batches_may_be_cut_anywhere_and_equal_a_judgement_from_scratch(
         entries = sorted((each.sequence, each.confidence.value, each.alternatives) for each in scratch)
         assert found[item.kind, key_of(item)] == entries, item
     for kind, claims in (("push_started", "starts"), ("push_stopped", "stops")):
-        told = {row.sequence: row.content for row in tables.timeline_rows.values() if row.kind == kind}
+        rows = [row for row in tables.timeline_rows.values() if row.kind == kind]
+        assert all(row.content in (None, tables.content_of(row)) for row in rows)
+        told = {row.sequence: tables.content_of(row) for row in rows}
         counted = {row.sequence: getattr(row.fold, claims) for row in tables.session_rows.values()}
         assert told == {sequence: each[0].content for sequence, each in counted.items() if each}
 

@@ -63,7 +63,7 @@ def take(workspace: Workspace, facts: Iterable[Fact]) -> dict[FactKey, Item]:
             if is_new:
                 stream.unattributed += 1
             rows = workspace.timeline[key].values()
-            if counts and next(iter(rows)).content == notification.content:
+            if is_new or (counts and next(iter(rows)).content == notification.content):
                 items[key] = item_of(notification)
     return items
 
@@ -133,12 +133,15 @@ def _enter(workspace: Workspace, key: FactKey, fact: Fact) -> tuple[bool, bool]:
             position=fact.position,
             received_ms=received_ms,
             deliveries=1,
-            content=notification.content,
         )
         _describe(row, notification)
         workspace.timeline[key] = {row.sequence: row}
+        workspace.contents[key] = notification.content
         return True, True
     first = next(iter(known.values()))
+    if first.content is None:
+        for row in known.values():
+            row.content = workspace.contents[key]
     rivals = first.rivals or ()
     is_new_content = notification.content != first.content and all(
         content != notification.content for content, _ in rivals
@@ -148,7 +151,7 @@ def _enter(workspace: Workspace, key: FactKey, fact: Fact) -> tuple[bool, bool]:
         row.copies = (*(row.copies or ()), fact.position)[:COPIES_MAX]
         if is_new_content:
             if _counts_more(notification, row):
-                row.rivals = _rivals(rivals, (row.content, row.position))
+                row.rivals = _rivals(rivals, (row.content or "", row.position))
                 row.content, row.position = notification.content, fact.position
                 _add_totals(workspace, row, -1)
                 _describe(row, notification)
@@ -190,11 +193,11 @@ def _counts_more(notification: Notification, row: TimelineRow) -> bool:
     """
     at_ms = _at_ms(notification)
     if at_ms is None or row.because == NO_TIME:
-        return (at_ms is None, notification.content) < (row.because == NO_TIME, row.content)
+        return (at_ms is None, notification.content) < (row.because == NO_TIME, row.content or "")
     if notification.kind is Kind.PUSH_STARTED:
-        return (at_ms, notification.content) < (row.at_ms, row.content)
+        return (at_ms, notification.content) < (row.at_ms, row.content or "")
     until_ms = max(at_ms, notification.until_ms or 0)
-    return (-until_ms, notification.content) < (-row.until_ms, row.content)
+    return (-until_ms, notification.content) < (-row.until_ms, row.content or "")
 
 
 def _fold(workspace: Workspace, stream: StreamRow, fact: Fact, *, is_new_content: bool) -> None:

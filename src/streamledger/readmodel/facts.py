@@ -9,7 +9,7 @@ from streamledger.domain.events import SCREENSHOT_CREATED, Delivery
 from streamledger.domain.notification import Kind, Notification
 from streamledger.tencent.fields import key_of
 from streamledger.tencent.reader import read_with_t
-from streamledger.tencent.usual import content_of, is_plain_screenshot, read_usual
+from streamledger.tencent.usual import is_plain_screenshot, read_usual
 
 _SCREENSHOT: Final = Kind.SCREENSHOT.value
 
@@ -42,7 +42,6 @@ class PlainScreenshot(msgspec.Struct, gc=False):
     app: str | None
     appname: str | None
     stream_param: str | None
-    content: str
     t: int | None
 
 
@@ -110,7 +109,6 @@ def read_plain(position: int, name: str, originator: str, delivery: Delivery) ->
         usual.app,
         usual.appname,
         usual.stream_param,
-        content_of(usual),
         usual.t,
     )
 

@@ -88,10 +88,7 @@ def timeline_lines(
             and same_place(shot.app, shot.appname, only.span)
         ):
             sequence = only.span.sequence
-            append(
-                line_of
-                % (stream_id, shot.key, sequence, at_ms, at_ms, shot.position, received_ms, shot.content)
-            )
+            append(line_of % (stream_id, shot.key, sequence, at_ms, at_ms, shot.position, received_ms))
         else:
             row = _judged(shot, [each.span for each in near])
             sequence = row.sequence
@@ -131,7 +128,7 @@ _PLAIN_LINE: Final = copy_line(
         confidence=Confidence.CERTAIN.value,
         because=",".join(PLAIN),
         **dict.fromkeys(
-            ("stream_id", "key", "sequence", "at_ms", "until_ms", "position", "received_ms", "content"), "%s"
+            ("stream_id", "key", "sequence", "at_ms", "until_ms", "position", "received_ms"), "%s"
         ),
     )
 )
@@ -154,7 +151,6 @@ def _judged(shot: PlainScreenshot, spans: Sequence[Span]) -> TimelineRow:
         until_ms=shot.at_ms,
         position=shot.position,
         received_ms=shot.delivery.received_at_us // 1000,
-        content=shot.content,
     )
     for attributed in attribution.decide(item, spans):  # a moment belongs to one push, or to none
         row.sequence = attributed.sequence

@@ -57,7 +57,8 @@ class TimelineRow(msgspec.Struct, kw_only=True):
     position: int
     received_ms: int
     deliveries: int
-    content: str
+    content: str | None = None
+    """Digest of the content that counts; None while there was one delivery: its event has it."""
     rivals: tuple[tuple[str, int], ...] | None = None
     confidence: str | None = None
     because: str | None = None

@@ -89,6 +89,7 @@ def fold_in(tables: SessionTables, events: Sequence[Event], read: ReadFacts) -> 
     workspace.load(tables.streams({*shots, *(each.stream_id or "" for each in named)}))
     workspace.load(tables.sessions(touched))
     _load_timeline(workspace, tables, known)
+    _recall_contents(workspace, known, read)
     items = batch.take(workspace, facts)
     changed = _settle(workspace, tables, touched)
     windows = batch.windows(workspace, changed)
@@ -128,6 +129,14 @@ def _load_timeline(workspace: Workspace, tables: SessionTables, rows: Sequence[T
     workspace.load(rows)
     sessions = {(row.stream_id, row.sequence) for row in rows if row.sequence}
     workspace.load(tables.sessions(sessions - workspace.sessions.keys()))
+
+
+def _recall_contents(workspace: Workspace, rows: Sequence[TimelineRow], read: ReadFacts) -> None:
+    """Read again what came once before and has now come once more: the two are to be compared."""
+    keys = {row.position: (row.stream_id, row.kind, row.key) for row in rows if row.content is None}
+    if keys:
+        for fact in read(sorted(keys)):
+            workspace.contents[keys[fact.position]] = fact.notification.content
 
 
 def _judged_again(

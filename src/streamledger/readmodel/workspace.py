@@ -29,6 +29,8 @@ class Workspace:
         self.sessions: dict[SessionKey, SessionRow] = {}
         self.streams: dict[str, StreamRow] = {}
         self.timeline: dict[FactKey, dict[str, TimelineRow]] = {}
+        self.contents: dict[FactKey, str] = {}
+        """Of notifications that came once, whose rows do not hold them."""
         self._before: dict[tuple[str, RowKey], AnyRow] = {}
 
     def load(self, rows: Iterable[AnyRow]) -> None:
@@ -49,6 +51,11 @@ class Workspace:
                 if ("streams", key) not in self._before:
                     self._before["streams", key] = msgspec.structs.replace(row)
                     self.streams[row.stream_id] = row
+
+    def forget_timeline(self) -> None:
+        """Go on without the timeline's rows; none of their notifications comes again."""
+        self.timeline.clear()
+        self.contents.clear()
 
     def session(self, stream_id: str, sequence: str) -> SessionRow:
         """The session's row, a new one when there is none yet."""

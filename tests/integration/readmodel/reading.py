@@ -100,10 +100,20 @@ ARRIVAL = frozenset({"position", "deliveries", "copies", "received_ms", "first_s
 
 
 def truth(connection: psycopg.Connection[Any]) -> dict[str, list[Any]]:
-    """Every row less what says how the knowledge arrived."""
+    """Every row less what says how the knowledge arrived; a content that no row holds, from its event."""
+    found = all_rows(connection)
+    contents = {
+        fact.position: fact.notification.content
+        for fact in projection.read_facts(reader.read_all(connection))
+    }
+    for row in found["timeline"]:
+        assert isinstance(row, TimelineRow)
+        assert (row.content is None) == (row.deliveries == 1)
+        assert row.content in (None, contents[row.position])
+        row.content = contents[row.position]
     return {
-        table: sorted((_without_arrival(msgspec.to_builtins(row)) for row in found), key=repr)
-        for table, found in all_rows(connection).items()
+        table: sorted((_without_arrival(msgspec.to_builtins(row)) for row in each), key=repr)
+        for table, each in found.items()
     }
 
 

@@ -65,7 +65,7 @@ class SessionsStreamwise:
         for bucket in defining:
             batch.take(workspace, bucket.facts)
             yield from _timeline_rows(workspace)
-            workspace.timeline.clear()
+            workspace.forget_timeline()
         _settle(workspace)
         spans = _spans_by_stream(workspace)
         for bucket in media:
@@ -73,7 +73,7 @@ class SessionsStreamwise:
             _attribute(workspace, items, spans)
             yield from _plain_lines(workspace, bucket, spans)
             yield from _timeline_rows(workspace)
-            workspace.timeline.clear()
+            workspace.forget_timeline()
         yield from workspace.sessions.values()
         yield from workspace.streams.values()
 
