@@ -16,19 +16,29 @@ from streamledger.readmodel.tables import columns_of, timeline_row
 
 MINUTES_SHOWN: Final = 60
 PICTURE_ENTRIES_MAX: Final = 200
-"""Recordings and others that a session's picture shows."""
+"""Recordings and others that a session's picture shows, or about as many."""
 PICTURE_SCREENSHOTS_MAX: Final = 80
 """Screenshots that a session's picture shows; of more, those at even steps of time."""
 STREAMS_MATCHING_MAX: Final = 100
 
 _OF_SESSION: Final = "stream_id = %(stream_id)s AND sequence = %(sequence)s"
 _SHOTS: Final = f"FROM timeline WHERE {_OF_SESSION} AND kind = 'screenshot'"
+EVENLY: Final = (
+    "kind IN ('push_started', 'push_stopped') OR number = 1 OR number = total"
+    " OR number * %(others)s / total > (number - 1) * %(others)s / total"
+)
+"""Of numbered rows about as many as `others`, at even steps; start, stop, the first and the last always."""
 PICTURE_SQL: Final = (
     # What is taken is chosen by the index alone, and only its rows are read. Of many screenshots each of so
     # many equal stretches of time gives its first, and the last is always taken: it is looked for while
-    # more come.
-    "WITH others AS (SELECT kind, key, count(*) OVER () AS total FROM timeline"  # noqa: S608  # constant names
-    f" WHERE {_OF_SESSION} AND kind <> 'screenshot' ORDER BY at_ms, kind, key LIMIT %(others)s),"
+    # more come. What is no screenshot is found by the partial indexes of recordings and of all else: by
+    # the session's own index it would be searched for among all screenshots.
+    f"WITH others AS (SELECT kind, key, total FROM (SELECT kind, key, count(*) OVER () AS total,"  # noqa: S608  # constant names
+    " row_number() OVER (ORDER BY at_ms, kind, key) AS number FROM ("
+    f"SELECT 'recording' AS kind, key, at_ms FROM timeline WHERE {_OF_SESSION} AND kind = 'recording'"
+    f" UNION ALL SELECT kind, key, at_ms FROM timeline WHERE {_OF_SESSION}"
+    # True of all rows, and not to be known from the session's index: the planner shall not search that one.
+    f" AND kind NOT IN ('screenshot', 'recording') AND deliveries > 0) AS rare) AS numbered WHERE {EVENLY}),"
     f" edge AS (SELECT (SELECT at_ms {_SHOTS} ORDER BY at_ms LIMIT 1) AS from_ms,"
     f" (SELECT at_ms {_SHOTS} ORDER BY at_ms DESC LIMIT 1) AS until_ms,"
     f" (SELECT screenshots FROM sessions WHERE {_OF_SESSION})::int8 AS total),"
