@@ -17,7 +17,7 @@ from streamledger.readmodel.tables import columns_of, timeline_row
 MINUTES_SHOWN: Final = 60
 PICTURE_ENTRIES_MAX: Final = 200
 """Recordings and others that a session's picture shows, or about as many."""
-PICTURE_SCREENSHOTS_MAX: Final = 80
+PICTURE_SCREENSHOTS_MAX: Final = 60
 """Screenshots that a session's picture shows; of more, those at even steps of time."""
 STREAMS_MATCHING_MAX: Final = 100
 
@@ -226,7 +226,7 @@ class PageQueries:
         async with connection.cursor(binary=True) as cursor:
             await cursor.execute(reader.AT_SQL, (sorted({row.position for row in rows}),))
             events = {event.position: event for event in reader.events_of(await cursor.fetchall())}
-        return [answering.timeline_entry(row, events.get(row.position)) for row in rows]
+        return [answering.picture_entry(row, events.get(row.position)) for row in rows]
 
 
 def _order(row: TimelineRow) -> tuple[int, str, str]:

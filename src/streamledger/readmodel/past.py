@@ -207,13 +207,11 @@ async def found_of(past: PastSession, sums: Mapping[str, Counted] | None = None)
     )
     if kept is not None:
         pictures.append(kept)
-    files = [row for row in past.entries if row.kind == Kind.RECORDING]
-    files += await past_kept.kept_latest(tables, key, past.judged, Kind.RECORDING)
-    statuses = [row for row in past.entries if row.kind == Kind.RECORDING_STATUS]
-    statuses += await past_kept.kept_latest(tables, key, past.judged, Kind.RECORDING_STATUS)
-    others = await past_kept.kept_latest(tables, key, past.judged, Kind.RECORDING_EXCEPTION)
+    rare = await past_kept.kept_latest(tables, key, past.judged)
+    files = [row for row in (*past.entries, *rare) if row.kind == Kind.RECORDING]
+    statuses = [row for row in (*past.entries, *rare) if row.kind == Kind.RECORDING_STATUS]
     file = max(files, key=entry_key, default=None)
-    times = [row.at_ms for row in (*past.entries, *pictures, *files, *statuses, *others)]
+    times = [row.at_ms for row in (*past.entries, *pictures, *rare)]
     times += [] if file is None else [file.until_ms]
     row = msgspec.structs.replace(
         past.row,

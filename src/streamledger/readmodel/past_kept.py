@@ -33,39 +33,31 @@ async def kept_sums(tables: PastTables, key: SessionKey, judged: Sequence[Stretc
 
     Those with rivals are counted too, as they are known now: the caller has them apart.
     """
-    facts = _of_session(tables, key, judged)
-    screenshots = await tables.fetch(
-        "SELECT count(*), min(t.at_ms), max(t.at_ms) FROM timeline AS t"  # noqa: S608  # constant conditions
-        " WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s AND t.kind = 'screenshot'"
-        f" AND t.position <= %(position)s{_until(tables, 'at_ms')}{_outside(judged, moments=True)}",
-        facts,
+    shots = _kept(tables, judged, "t.kind = 'screenshot'")
+    rows = await tables.fetch(
+        f"SELECT count(*), min(t.at_ms), max(t.at_ms), 0::int8, 0::int8 {shots}"  # constant conditions
+        " UNION ALL SELECT count(*), NULL, NULL,"
+        " coalesce(sum(t.duration_s), 0)::int8, coalesce(sum(t.bytes), 0)::int8"
+        f" {_kept_recordings(tables, judged, with_rivals=True)}",
+        _of_session(tables, key, judged),
     )
-    recordings = await tables.fetch(
-        "SELECT count(*), coalesce(sum(t.duration_s), 0)::int8, coalesce(sum(t.bytes), 0)::int8"  # noqa: S608  # constant conditions
-        " FROM timeline AS t WHERE t.stream_id = %(stream_id)s"
-        " AND t.sequence = %(sequence)s AND t.kind = 'recording'"
-        f" AND t.position <= %(position)s{_until(tables, 'until_ms')}{_outside(judged, moments=False)}",
-        facts,
-    )
+    screenshots, recordings = rows
     return {
-        Kind.SCREENSHOT.value: Counted(
-            count=screenshots[0][0], from_ms=screenshots[0][1], until_ms=screenshots[0][2]
-        ),
-        Kind.RECORDING.value: Counted(*recordings[0]),
+        Kind.SCREENSHOT.value: Counted(count=screenshots[0], from_ms=screenshots[1], until_ms=screenshots[2]),
+        Kind.RECORDING.value: Counted(count=recordings[0], duration_s=recordings[3], bytes=recordings[4]),
     }
 
 
-async def kept_latest(
-    tables: PastTables, key: SessionKey, judged: Sequence[Stretch], kind: Kind
-) -> list[TimelineRow]:
-    """The session's latest of a rare kind of media, among those that stand as they did; none or one."""
-    sql = (
-        f"SELECT {columns_of('timeline', 't')} FROM timeline AS t"  # noqa: S608  # constant names
+async def kept_latest(tables: PastTables, key: SessionKey, judged: Sequence[Stretch]) -> list[TimelineRow]:
+    """The session's latest of each rare kind of media, among those that stand as they did."""
+    sql = " UNION ALL ".join(
+        f"(SELECT {columns_of('timeline', 't')} FROM timeline AS t"  # noqa: S608  # constant names
         " WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s"
         f" AND t.kind = '{kind.value}' AND t.rivals IS NULL AND t.position <= %(position)s"
         f"{_until(tables, 'until_ms')}{_outside(judged, moments=False)}"
         # The sum keeps the planner from walking back through all screenshots in search of another kind.
-        f" ORDER BY t.at_ms{' + 0' if kind is Kind.RECORDING_EXCEPTION else ''} DESC, t.key DESC LIMIT 1"
+        f" ORDER BY t.at_ms{' + 0' if kind is Kind.RECORDING_EXCEPTION else ''} DESC, t.key DESC LIMIT 1)"
+        for kind in (Kind.RECORDING, Kind.RECORDING_STATUS, Kind.RECORDING_EXCEPTION)
     )
     return [timeline_row(values) for values in await tables.fetch(sql, _of_session(tables, key, judged))]
 
@@ -191,11 +183,12 @@ def _kept(tables: PastTables, judged: Sequence[Stretch], condition: str) -> str:
     )
 
 
-def _kept_recordings(tables: PastTables, judged: Sequence[Stretch]) -> str:
+def _kept_recordings(tables: PastTables, judged: Sequence[Stretch], *, with_rivals: bool = False) -> str:
     """FROM and WHERE: the session's recordings that the moment holds, outside of the stretches."""
+    rivals = "" if with_rivals else " AND t.rivals IS NULL"
     return (
         "FROM timeline AS t WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s"
-        " AND t.kind = 'recording' AND t.rivals IS NULL AND t.position <= %(position)s"
+        f" AND t.kind = 'recording'{rivals} AND t.position <= %(position)s"
         f"{_until(tables, 'until_ms')}{_outside(judged, moments=False)}"
     )
 

@@ -7,7 +7,7 @@ import msgspec
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.explanation import FieldExplanation
 from streamledger.domain.notification import Kind
-from streamledger.readmodel import past, past_kept
+from streamledger.readmodel import answering, past, past_kept
 from streamledger.readmodel.explaining import fields_of
 from streamledger.readmodel.moment import Asked
 from streamledger.readmodel.page_queries import PICTURE_ENTRIES_MAX, PICTURE_SCREENSHOTS_MAX, Picture
@@ -49,7 +49,7 @@ async def look_back(
         return PastPage(
             session=session,
             picture=Picture(
-                entries=await entries_of(found, rows),
+                entries=await entries_of(found, rows, answering.picture_entry),
                 screenshots=session.screenshots.count,
                 others=others,
             ),

@@ -1,6 +1,6 @@
 """Answers about a moment: a session and its timeline as far as it had happened and was known by then."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -203,10 +203,14 @@ def _listing(kind: Kind | None) -> str:
     return f"timeline-{kind or 'all'}"
 
 
-async def entries_of(found: PastSession, rows: Sequence[TimelineRow]) -> list[TimelineEntry]:
+async def entries_of(
+    found: PastSession,
+    rows: Sequence[TimelineRow],
+    entry: Callable[[TimelineRow, LedgerEvent | None], TimelineEntry] = answering.timeline_entry,
+) -> list[TimelineEntry]:
     """Rows with what their events say."""
     events = await _read(found.tables, [row.position for row in rows])
-    return [answering.timeline_entry(row, events.get(row.position)) for row in rows]
+    return [entry(row, events.get(row.position)) for row in rows]
 
 
 async def timeline_page(

@@ -19,7 +19,7 @@ from streamledger.readmodel.past_page import look_back
 from streamledger.readmodel.past_queries import PastQueries
 from streamledger.readmodel.queries import Queries
 from streamledger.web import moments
-from streamledger.web.pages import session_picture
+from streamledger.web.pages import marks, session_picture
 from streamledger.web.pages.changes import changes_path
 from streamledger.web.pages.formats import session_path
 from streamledger.web.pages.page import AnyRequest, render
@@ -111,6 +111,8 @@ async def session_response(
         drawn_screenshots=screenshots,
         drawn_others=len(drawn.entries) - screenshots,
         entries=page.items,
+        screenshot_marks=marks.screenshot_marks,
+        delivery_dots=marks.delivery_dots,
         image_of=session_picture.image_of,
         manner_of=session_picture.manner_of,
         next_cursor=page.next_cursor,
