@@ -112,12 +112,12 @@ async def kept_page(
     if kind is not Kind.RECORDING:
         kinds = MOMENTS if kind is None else f"'{kind.value}'"
         branches.append(
-            f"SELECT t.kind, t.key {_kept(tables, judged, f't.kind IN ({kinds})')}{follows}"
+            f"SELECT t.kind, t.key, t.at_ms {_kept(tables, judged, f't.kind IN ({kinds})')}{follows}"
             " ORDER BY t.at_ms, t.kind, t.key LIMIT %(chosen)s"
         )
     if kind in (None, Kind.RECORDING):
         branches.append(
-            f"SELECT t.kind, t.key {_kept_recordings(tables, judged)}{follows}"
+            f"SELECT t.kind, t.key, t.at_ms {_kept_recordings(tables, judged)}{follows}"
             " ORDER BY t.at_ms, t.key LIMIT %(chosen)s"
         )
     chosen = " UNION ALL ".join(f"({branch})" for branch in branches)
@@ -139,11 +139,12 @@ async def kept_screenshots(
     shots = _kept(tables, judged, "t.kind = 'screenshot'")
     begin = "%(first_ms)s::int8 + (%(last_ms)s::int8 - %(first_ms)s::int8)"
     chosen = (
-        f"SELECT 'screenshot' AS kind, found.key FROM generate_series(0, %(stretches)s - 1) AS number"  # noqa: S608  # constant conditions
-        f" CROSS JOIN LATERAL (SELECT t.key {shots} AND t.at_ms >= {begin} * number / %(stretches)s"
+        "SELECT 'screenshot' AS kind, found.key, found.at_ms"  # noqa: S608  # constant conditions
+        " FROM generate_series(0, %(stretches)s - 1) AS number"
+        f" CROSS JOIN LATERAL (SELECT t.key, t.at_ms {shots} AND t.at_ms >= {begin} * number / %(stretches)s"
         f" AND t.at_ms < {begin} * (number + 1) / %(stretches)s"
         " ORDER BY t.at_ms, t.key LIMIT 1) AS found"
-        f" UNION ALL (SELECT 'screenshot', t.key {shots} AND t.at_ms = %(last_ms)s::int8"
+        f" UNION ALL (SELECT 'screenshot', t.key, t.at_ms {shots} AND t.at_ms = %(last_ms)s::int8"
         " ORDER BY t.key DESC LIMIT 1)"
     )
     facts = _of_session(tables, key, judged) | {
@@ -163,7 +164,8 @@ async def kept_others(
         "t.kind IN ('recording_status', 'recording_exception') AND t.kind NOT IN ('screenshot', 'recording')"
     )
     chosen = (
-        f"SELECT kind, key, total FROM (SELECT kind, key, count(*) OVER () AS total,"  # noqa: S608  # constant conditions
+        f"SELECT kind, key, at_ms, total FROM ("  # noqa: S608  # constant conditions
+        "SELECT kind, key, at_ms, count(*) OVER () AS total,"
         " row_number() OVER (ORDER BY at_ms, kind, key) AS number FROM ("
         f"SELECT t.kind, t.key, t.at_ms {_kept_recordings(tables, judged)}"
         f" UNION ALL SELECT t.kind, t.key, t.at_ms {_kept(tables, judged, rare)}) AS rare) AS numbered"
@@ -198,8 +200,12 @@ def _rows_of(chosen: str, more: str = "") -> str:
     return (
         f"SELECT {columns_of('timeline', 't')}{more}"  # noqa: S608  # constant names and conditions
         f" FROM (SELECT * FROM ({chosen}) AS named OFFSET 0) AS chosen"
-        " JOIN timeline AS t ON t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s"
-        " AND t.kind = chosen.kind AND t.key = chosen.key WHERE t.rivals IS NULL"
+        # Each by itself (LIMIT 1): the planner takes all sessions for short ones, and would read it through.
+        " CROSS JOIN LATERAL (SELECT * FROM timeline AS found"
+        " WHERE found.stream_id = %(stream_id)s AND found.sequence = %(sequence)s"
+        " AND found.at_ms = chosen.at_ms AND found.kind = chosen.kind AND found.key = chosen.key"
+        " LIMIT 1) AS t"
+        " WHERE t.rivals IS NULL"
     )
 
 

@@ -235,14 +235,16 @@ class PastTables:
         columns = columns_of("timeline", "t")
         moments = (
             # Chosen by the index alone: beside what the moment holds may lie all that came after it.
-            f"SELECT {columns} FROM (SELECT DISTINCT i.kind, i.key, i.sequence"  # noqa: S608  # constant names
+            f"SELECT {columns} FROM (SELECT DISTINCT i.kind, i.key, i.sequence, i.at_ms"  # noqa: S608  # constant names
             f" FROM {stretch} CROSS JOIN unnest(%(sequences)s::text[]) AS named(sequence)"
             " JOIN timeline AS i ON i.stream_id = %(stream_id)s AND i.sequence = named.sequence"
             " AND i.at_ms BETWEEN w.from_ms AND least(w.until_ms, %(region_until_ms)s, %(as_of_ms)s)"
             " AND i.at_ms >= %(region_from_ms)s"
             f" WHERE i.kind IN ({MOMENTS}) AND i.position <= %(position)s OFFSET 0) AS chosen"
-            " JOIN timeline AS t ON t.stream_id = %(stream_id)s AND t.kind = chosen.kind"
-            f" AND t.key = chosen.key AND t.sequence = chosen.sequence WHERE {held}"
+            " CROSS JOIN LATERAL (SELECT * FROM timeline AS found WHERE found.stream_id = %(stream_id)s"
+            " AND found.sequence = chosen.sequence AND found.at_ms = chosen.at_ms"
+            " AND found.kind = chosen.kind AND found.key = chosen.key LIMIT 1) AS t"
+            f" WHERE {held}"
         )
         recordings = (
             f"SELECT {columns} FROM {stretch} JOIN timeline AS t ON t.stream_id = %(stream_id)s"  # noqa: S608  # constant names
