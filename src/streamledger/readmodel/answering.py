@@ -113,6 +113,21 @@ def timeline_entry(row: TimelineRow, event: LedgerEvent | None) -> TimelineEntry
                 detail = redact(detail)
         if notification.unreadable:
             detail["unreadable"] = list(notification.unreadable)
+    return _entry(row, detail)
+
+
+def picture_entry(row: TimelineRow, event: LedgerEvent | None) -> TimelineEntry:
+    """An entry as far as a picture draws it: of a screenshot, of which there are many, only its image."""
+    if row.kind != Kind.SCREENSHOT or event is None:
+        return timeline_entry(row, event)
+    obj, _ = parse_object(event.delivery.body)
+    detail = {name: obj[name] for name in ("pic_full_url", "pic_url") if isinstance(obj.get(name), str)}
+    if may_hold_secret(msgspec.json.encode(detail).decode()):
+        detail = redact(detail)
+    return _entry(row, detail)
+
+
+def _entry(row: TimelineRow, detail: dict[str, Any]) -> TimelineEntry:
     attribution = None
     if row.confidence is not None:
         attribution = AttributionAnswer(

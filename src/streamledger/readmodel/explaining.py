@@ -11,6 +11,7 @@ from streamledger.readmodel import batch, past
 from streamledger.readmodel.batch import ATTRIBUTED_KINDS
 from streamledger.readmodel.cursors import decode_cursor, encode_cursor
 from streamledger.readmodel.moment import Asked
+from streamledger.readmodel.past import PastSession
 from streamledger.readmodel.past_queries import PastQueries
 from streamledger.readmodel.queries import LIMIT_DEFAULT, Page
 from streamledger.readmodel.rows import TimelineRow
@@ -47,7 +48,6 @@ async def explain(
         facts = await found.tables.facts_of(rows, copies=False)
         slack_ms = found.tables.moment.slack_ms
     items = {fact.position: batch.item_of(fact.notification) for fact in facts}
-    delivered = [Delivered(fact.position, fact.notification) for fact in found.facts]
     attributions = []
     for row in (row for row in rows if row.position in items):
         decided, candidates = explanation.explain_attribution(
@@ -68,9 +68,22 @@ async def explain(
             )
     return Explanation(
         session=session,
-        fields=_without_secrets(explanation.explain_fields(session, found.row.fold, delivered)),
+        fields=fields_of(found, session),
         attributions=Page(attributions, _cursor(rows) if more else None),
     )
+
+
+def fields_of(found: PastSession, session: Session) -> list[FieldExplanation]:
+    """Why each field of a session's answer is so, from what was read of it."""
+    delivered = [Delivered(fact.position, fact.notification) for fact in found.facts]
+    return _without_secrets(explanation.explain_fields(session, found.row.fold, delivered))
+
+
+async def explain_now(queries: PastQueries, session: Session) -> list[FieldExplanation]:
+    """Why each field of a session's answer of now is so: reads only the deliveries that define it."""
+    row, facts = await queries.defined_by(session.stream_id, session.sequence)
+    delivered = [Delivered(fact.position, fact.notification) for fact in facts]
+    return _without_secrets(explanation.explain_fields(session, row.fold, delivered))
 
 
 def _without_secrets(fields: list[FieldExplanation]) -> list[FieldExplanation]:

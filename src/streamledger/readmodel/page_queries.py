@@ -16,35 +16,60 @@ from streamledger.readmodel.tables import columns_of, timeline_row
 
 MINUTES_SHOWN: Final = 60
 PICTURE_ENTRIES_MAX: Final = 200
-"""Recordings and others that a session's picture shows."""
-PICTURE_SCREENSHOTS_MAX: Final = 80
+"""Recordings and others that a session's picture shows, or about as many."""
+PICTURE_SCREENSHOTS_MAX: Final = 60
 """Screenshots that a session's picture shows; of more, those at even steps of time."""
-STREAMS_MATCHING_MAX: Final = 100
+STREAMS_MATCHING_MAX: Final = 50
 
 _OF_SESSION: Final = "stream_id = %(stream_id)s AND sequence = %(sequence)s"
 _SHOTS: Final = f"FROM timeline WHERE {_OF_SESSION} AND kind = 'screenshot'"
+OPEN_COUNTED_MAX: Final = 10_000
+STREAMS_COUNTED_MAX: Final = 2000
+"""How many of either the first page counts; beyond, it estimates: its time must not grow with the store."""
+COUNTS_SQL: Final = (
+    # The estimate of open sessions is that of an index which holds them alone.
+    "SELECT CASE WHEN o.few < %(open)s THEN o.few ELSE greatest(o.few, i.reltuples)::int8 END,"
+    " CASE WHEN s.few < %(few)s THEN s.few ELSE"
+    " greatest(s.few, c.reltuples, pg_stat_get_live_tuples(c.oid))::int8 END FROM"
+    " (SELECT count(*) AS few FROM (SELECT FROM sessions WHERE NOT ended LIMIT %(open)s) AS first) AS o,"
+    " (SELECT count(*) AS few FROM (SELECT FROM streams LIMIT %(few)s) AS first) AS s,"
+    " pg_class AS c, pg_class AS i"
+    " WHERE c.oid = 'streams'::regclass AND i.oid = 'sessions_open_sort_idx'::regclass"
+)
+EVENLY: Final = (
+    "kind IN ('push_started', 'push_stopped') OR number = 1 OR number = total"
+    " OR number * %(others)s / total > (number - 1) * %(others)s / total"
+)
+"""Of numbered rows about as many as `others`, at even steps; start, stop, the first and the last always."""
 PICTURE_SQL: Final = (
     # What is taken is chosen by the index alone, and only its rows are read. Of many screenshots each of so
     # many equal stretches of time gives its first, and the last is always taken: it is looked for while
-    # more come.
-    "WITH others AS (SELECT kind, key, count(*) OVER () AS total FROM timeline"  # noqa: S608  # constant names
-    f" WHERE {_OF_SESSION} AND kind <> 'screenshot' ORDER BY at_ms, kind, key LIMIT %(others)s),"
+    # more come. What is no screenshot is found by the partial indexes of recordings and of all else: by
+    # the session's own index it would be searched for among all screenshots. Each row is looked up by
+    # itself (LIMIT 1): the planner takes all sessions for short ones, and would read this one through.
+    f"WITH others AS (SELECT kind, key, at_ms, total FROM ("  # noqa: S608  # constant names
+    "SELECT kind, key, at_ms, count(*) OVER () AS total,"
+    " row_number() OVER (ORDER BY at_ms, kind, key) AS number FROM ("
+    f"SELECT 'recording' AS kind, key, at_ms FROM timeline WHERE {_OF_SESSION} AND kind = 'recording'"
+    f" UNION ALL SELECT kind, key, at_ms FROM timeline WHERE {_OF_SESSION}"
+    # True of all rows, and not to be known from the session's index: the planner shall not search that one.
+    f" AND kind NOT IN ('screenshot', 'recording') AND deliveries > 0) AS rare) AS numbered WHERE {EVENLY}),"
     f" edge AS (SELECT (SELECT at_ms {_SHOTS} ORDER BY at_ms LIMIT 1) AS from_ms,"
     f" (SELECT at_ms {_SHOTS} ORDER BY at_ms DESC LIMIT 1) AS until_ms,"
     f" (SELECT screenshots FROM sessions WHERE {_OF_SESSION})::int8 AS total),"
-    f" last AS (SELECT kind, key {_SHOTS} ORDER BY at_ms DESC, key DESC LIMIT 1),"
-    f" few AS (SELECT kind, key {_SHOTS} AND (SELECT total FROM edge) <= %(screenshots)s"
+    f" last AS (SELECT key, at_ms {_SHOTS} ORDER BY at_ms DESC, key DESC LIMIT 1),"
+    f" few AS (SELECT key, at_ms {_SHOTS} AND (SELECT total FROM edge) <= %(screenshots)s"
     " ORDER BY at_ms, key LIMIT %(screenshots)s),"
-    " thinned AS (SELECT found.kind, found.key FROM edge, generate_series(0, %(screenshots)s - 2) AS number"
-    f" CROSS JOIN LATERAL (SELECT kind, key {_SHOTS} AND at_ms >="
+    " thinned AS (SELECT found.key, found.at_ms FROM edge, generate_series(0, %(screenshots)s - 2) AS number"
+    f" CROSS JOIN LATERAL (SELECT key, at_ms {_SHOTS} AND at_ms >="
     " edge.from_ms + (edge.until_ms - edge.from_ms) * number / (%(screenshots)s - 1)"
     " ORDER BY at_ms, key LIMIT 1) AS found WHERE edge.total > %(screenshots)s),"
     " shots AS (TABLE few UNION TABLE thinned UNION TABLE last)"
     f" SELECT {columns_of('timeline', 't')}, total, is_screenshot FROM ("
-    "SELECT kind, key, total, false AS is_screenshot FROM others"
-    " UNION ALL SELECT kind, key, (SELECT total FROM edge), true FROM shots OFFSET 0) AS taken"
-    " JOIN timeline AS t ON t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s"
-    " AND t.kind = taken.kind AND t.key = taken.key"
+    "SELECT kind, key, at_ms, total, false AS is_screenshot FROM others"
+    " UNION ALL SELECT 'screenshot', key, at_ms, (SELECT total FROM edge), true FROM shots OFFSET 0) AS taken"
+    f" CROSS JOIN LATERAL (SELECT * FROM timeline AS found WHERE {_OF_SESSION}"
+    " AND found.at_ms = taken.at_ms AND found.kind = taken.kind AND found.key = taken.key LIMIT 1) AS t"
 )
 
 
@@ -52,9 +77,9 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """What the first page counts."""
 
     open_sessions: int
-    """Without a stop: live and suspect ones together."""
+    """Without a stop: live and suspect ones together. Beyond OPEN_COUNTED_MAX by the planner's statistics."""
     streams: int
-    """By the planner's statistics beyond ten thousand, counted below."""
+    """Beyond STREAMS_COUNTED_MAX by the planner's statistics."""
     from_minute_ms: int
     minutes: dict[str, list[int]]
     """Per kind, the deliveries of each of the last 60 minutes, oldest first."""
@@ -102,13 +127,8 @@ class PageQueries:
         until_ms = self.clock_ms() // MINUTE_MS * MINUTE_MS
         from_ms = until_ms - (MINUTES_SHOWN - 1) * MINUTE_MS
         async with self._pool.connection() as connection:
-            opened = await _fetch(connection, "SELECT count(*) FROM sessions WHERE NOT ended", {})
-            streams = await _fetch(
-                connection,
-                "SELECT CASE WHEN c.few < 10000 THEN c.few ELSE greatest(c.few, s.reltuples)::int8 END FROM"
-                " (SELECT count(*) AS few FROM (SELECT FROM streams LIMIT 10000) AS first) AS c,"
-                " pg_class AS s WHERE s.oid = 'streams'::regclass",
-                {},
+            counted = await _fetch(
+                connection, COUNTS_SQL, {"open": OPEN_COUNTED_MAX, "few": STREAMS_COUNTED_MAX}
             )
             rows = await _fetch(
                 connection,
@@ -120,7 +140,7 @@ class PageQueries:
         for minute_ms, kind, deliveries in rows:
             minutes.setdefault(kind, [0] * MINUTES_SHOWN)[(minute_ms - from_ms) // MINUTE_MS] = deliveries
         return Overview(
-            open_sessions=opened[0][0], streams=streams[0][0], from_minute_ms=from_ms, minutes=minutes
+            open_sessions=counted[0][0], streams=counted[0][1], from_minute_ms=from_ms, minutes=minutes
         )
 
     async def health(self, sessions: Sequence[tuple[str, str]]) -> dict[tuple[str, str], SessionHealth]:
@@ -144,7 +164,7 @@ class PageQueries:
         }
 
     async def streams_matching(self, text: str) -> list[str]:
-        """Names of streams that contain a text, whatever its case, in order; at most 100."""
+        """Names of streams that contain a text, whatever its case, in order; at most 50."""
         async with self._pool.connection() as connection:
             rows = await _fetch(
                 connection,
@@ -216,7 +236,7 @@ class PageQueries:
         async with connection.cursor(binary=True) as cursor:
             await cursor.execute(reader.AT_SQL, (sorted({row.position for row in rows}),))
             events = {event.position: event for event in reader.events_of(await cursor.fetchall())}
-        return [answering.timeline_entry(row, events.get(row.position)) for row in rows]
+        return [answering.picture_entry(row, events.get(row.position)) for row in rows]
 
 
 def _order(row: TimelineRow) -> tuple[int, str, str]:

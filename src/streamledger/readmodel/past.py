@@ -5,7 +5,7 @@ media it has; only where spans were others, and where a medium was delivered wit
 are read from the ledger and judged again. So the cost follows the difference, not the length of the stream.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -14,12 +14,13 @@ from streamledger.domain.attribution import SLACK_MS, Item
 from streamledger.domain.notification import Kind
 from streamledger.domain.session import OPEN_END_MS, SessionState, Span
 from streamledger.domain.suspicion import recording_ended_ms
-from streamledger.readmodel import batch
+from streamledger.readmodel import batch, past_kept
 from streamledger.readmodel.answering import Found
 from streamledger.readmodel.batch import ATTRIBUTED_KINDS
 from streamledger.readmodel.facts import Fact
 from streamledger.readmodel.moment import Moment
-from streamledger.readmodel.past_tables import Counted, PastTables, Stretch
+from streamledger.readmodel.past_kept import Counted
+from streamledger.readmodel.past_tables import PastTables, Stretch
 from streamledger.readmodel.rows import SessionRow, TimelineRow
 from streamledger.readmodel.workspace import SessionKey, Workspace
 
@@ -193,23 +194,24 @@ def _merged(stretches: Iterable[Stretch]) -> list[Stretch]:
     return merged
 
 
-async def found_of(past: PastSession) -> Found:
-    """The session's row with the totals and the evidence of the moment."""
+async def found_of(past: PastSession, sums: Mapping[str, Counted] | None = None) -> Found:
+    """The session's row with the totals and the evidence of the moment; `sums` if they were read before."""
     tables, key = past.tables, past.key
-    sums = await tables.kept_sums(key, past.judged)
+    if sums is None:
+        sums = await past_kept.kept_sums(tables, key, past.judged)
     recordings = _sum(past, sums[Kind.RECORDING.value], Kind.RECORDING)
     screenshots = _sum(past, sums[Kind.SCREENSHOT.value], Kind.SCREENSHOT)
     pictures = [row for row in past.entries if row.kind == Kind.SCREENSHOT]
-    kept = await tables.kept_picture(key, past.judged, with_rivals=len(past.recounted))
+    kept = await past_kept.kept_picture(
+        tables, key, past.judged, sums[Kind.SCREENSHOT.value], with_rivals=len(past.recounted)
+    )
     if kept is not None:
         pictures.append(kept)
-    files = [row for row in past.entries if row.kind == Kind.RECORDING]
-    files += await tables.kept_latest(key, past.judged, Kind.RECORDING)
-    statuses = [row for row in past.entries if row.kind == Kind.RECORDING_STATUS]
-    statuses += await tables.kept_latest(key, past.judged, Kind.RECORDING_STATUS)
-    others = await tables.kept_latest(key, past.judged, Kind.RECORDING_EXCEPTION)
+    rare = await past_kept.kept_latest(tables, key, past.judged)
+    files = [row for row in (*past.entries, *rare) if row.kind == Kind.RECORDING]
+    statuses = [row for row in (*past.entries, *rare) if row.kind == Kind.RECORDING_STATUS]
     file = max(files, key=entry_key, default=None)
-    times = [row.at_ms for row in (*past.entries, *pictures, *files, *statuses, *others)]
+    times = [row.at_ms for row in (*past.entries, *pictures, *rare)]
     times += [] if file is None else [file.until_ms]
     row = msgspec.structs.replace(
         past.row,
@@ -263,9 +265,10 @@ async def page_of(
     """A page of the session's timeline at the moment, of one kind or of some, and whether more follows."""
     kept = []
     if kind is None or kind in ATTRIBUTED_KINDS:
-        kept = await past.tables.kept_page(past.key, past.judged, kind, after, limit + 1)
-        counts = await past.tables.deliveries_of(kept)
-        kept = [msgspec.structs.replace(row, deliveries=counts[row.kind, row.key]) for row in kept]
+        kept = await past_kept.kept_page(
+            past.tables, past.key, past.judged, kind, after, limit + 1, len(past.recounted)
+        )
+        kept = await counted_then(past, kept)
     anew = [
         row
         for row in past.entries
@@ -274,3 +277,9 @@ async def page_of(
     ]
     rows = sorted([*kept, *anew], key=entry_key)
     return rows[:limit], len(rows) > limit
+
+
+async def counted_then(past: PastSession, rows: Sequence[TimelineRow]) -> list[TimelineRow]:
+    """Rows of the read model with the deliveries that had come by the moment."""
+    counts = await past.tables.deliveries_of(rows)
+    return [msgspec.structs.replace(row, deliveries=counts[row.kind, row.key]) for row in rows]

@@ -1,6 +1,6 @@
 """Answers about a moment: a session and its timeline as far as it had happened and was known by then."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -14,10 +14,13 @@ from streamledger.domain.notification import Kind
 from streamledger.ledger import reader
 from streamledger.readmodel import answering, past
 from streamledger.readmodel.cursors import decode_cursor, encode_cursor
+from streamledger.readmodel.facts import Fact
 from streamledger.readmodel.moment import NO_TIME_MS, Asked, KnownAt, Moment, known_us
 from streamledger.readmodel.past import PastSession
+from streamledger.readmodel.past_kept import Counted
 from streamledger.readmodel.past_tables import PastTables
 from streamledger.readmodel.queries import LIMIT_DEFAULT, Page, Queries
+from streamledger.readmodel.rows import SessionRow, TimelineRow
 
 _PROBES: Final = 15
 """Positions looked at in one step of the search for a time of receipt."""
@@ -53,9 +56,16 @@ class PastQueries:
         async with self._tables(asked) as tables:
             yield await self._find(tables, sequence, stream_id, asked)
 
-    async def answer(self, found: PastSession, asked: Asked, *, shared: bool) -> Session:
-        """The answer about a session that was read."""
-        row = await past.found_of(found)
+    async def answer(
+        self,
+        found: PastSession,
+        asked: Asked,
+        *,
+        shared: bool,
+        sums: Mapping[str, Counted] | None = None,
+    ) -> Session:
+        """The answer about a session that was read; `sums` of its media where they were read before."""
+        row = await past.found_of(found, sums)
         latest = None
         if row.screenshot_position is not None:
             latest = (await _read(found.tables, [row.screenshot_position])).get(row.screenshot_position)
@@ -72,23 +82,17 @@ class PastQueries:
         cursor: str | None = None,
     ) -> Page[TimelineEntry]:
         """The session's timeline at a moment, of one kind or of all. Raises as `session` does."""
-        after = _after(kind, cursor)
+        after = after_of(kind, cursor)
         async with self.found(sequence, asked, stream_id) as (found, _):
-            return await _timeline_page(found, kind, after, limit)
+            return await timeline_page(found, kind, after, limit)
 
-    async def session_and_timeline(
-        self,
-        sequence: str,
-        asked: Asked,
-        stream_id: str | None,
-        wanted: Sequence[tuple[int, str | None]],
-    ) -> tuple[Session, list[Page[TimelineEntry]]]:
-        """The session and pages of its timeline, each by limit and cursor: the past is read once for all."""
-        begins = [(limit, _after(None, cursor)) for limit, cursor in wanted]
-        async with self.found(sequence, asked, stream_id) as (found, shared):
-            session = await self.answer(found, asked, shared=shared)
-            pages = [await _timeline_page(found, None, after, limit) for limit, after in begins]
-        return session, pages
+    async def defined_by(self, stream_id: str, sequence: str) -> tuple[SessionRow, list[Fact]]:
+        """A session's row and the deliveries that define it, all that are known. Raises SessionUnknown."""
+        async with self._tables(Asked()) as tables:
+            rows = [row for row in await tables.sessions_named(sequence) if row.stream_id == stream_id]
+            if not rows:
+                raise SessionUnknown(sequence=sequence)
+            return rows[0], await tables.defining_facts([(stream_id, sequence)])
 
     async def _find(
         self, tables: PastTables, sequence: str, stream_id: str | None, asked: Asked
@@ -187,7 +191,7 @@ async def _next_events(connection: AsyncConnection, positions: Sequence[int]) ->
         return {values[0]: reader.event_of(values[1:]) for values in await cursor.fetchall()}
 
 
-def _after(kind: Kind | None, cursor: str | None) -> past.EntryKey | None:
+def after_of(kind: Kind | None, cursor: str | None) -> past.EntryKey | None:
     """The key of the entry that a page of a timeline follows. Raises CursorInvalid."""
     if cursor is None:
         return None
@@ -199,12 +203,22 @@ def _listing(kind: Kind | None) -> str:
     return f"timeline-{kind or 'all'}"
 
 
-async def _timeline_page(
+async def entries_of(
+    found: PastSession,
+    rows: Sequence[TimelineRow],
+    entry: Callable[[TimelineRow, LedgerEvent | None], TimelineEntry] = answering.timeline_entry,
+) -> list[TimelineEntry]:
+    """Rows with what their events say."""
+    events = await _read(found.tables, [row.position for row in rows])
+    return [entry(row, events.get(row.position)) for row in rows]
+
+
+async def timeline_page(
     found: PastSession, kind: Kind | None, after: past.EntryKey | None, limit: int
 ) -> Page[TimelineEntry]:
+    """A page of the session's timeline at the moment."""
     rows, more = await past.page_of(found, kind, after, limit)
-    events = await _read(found.tables, [row.position for row in rows])
-    items = [answering.timeline_entry(row, events.get(row.position)) for row in rows]
+    items = await entries_of(found, rows)
     return Page(items, encode_cursor(_listing(kind), list(past.entry_key(rows[-1]))) if more else None)
 
 

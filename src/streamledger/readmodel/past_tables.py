@@ -23,10 +23,10 @@ from streamledger.readmodel.rows import COPIES_MAX, RIVALS_MAX, SessionRow, Time
 from streamledger.readmodel.tables import columns_of, session_row, timeline_row
 from streamledger.readmodel.workspace import SessionKey
 
-_ATTRIBUTED: Final = ", ".join(f"'{kind.value}'" for kind in sorted(ATTRIBUTED_KINDS))
-_MOMENTS: Final = ", ".join(f"'{kind.value}'" for kind in sorted(ATTRIBUTED_KINDS - {Kind.RECORDING}))
+ATTRIBUTED: Final = ", ".join(f"'{kind.value}'" for kind in sorted(ATTRIBUTED_KINDS))
+MOMENTS: Final = ", ".join(f"'{kind.value}'" for kind in sorted(ATTRIBUTED_KINDS - {Kind.RECORDING}))
 _PAGE_SIZE: Final = 2000
-_WINDOWS_INLINE_MAX: Final = 8
+WINDOWS_INLINE_MAX: Final = 8
 
 
 class Stretch(msgspec.Struct, frozen=True):
@@ -34,14 +34,6 @@ class Stretch(msgspec.Struct, frozen=True):
 
     from_ms: int
     until_ms: int
-
-
-class Counted(msgspec.Struct, frozen=True):
-    """Media of one kind, in sum."""
-
-    count: int = 0
-    duration_s: int = 0
-    bytes: int = 0
 
 
 class PastTables:
@@ -64,10 +56,10 @@ class PastTables:
 
         Those whose spans come near, the latest open ones before it, and those that were others then.
         """
-        facts = self._facts(stream_id)
+        facts = self.facts(stream_id)
         conditions = [
             f"{unsettled} AND EXISTS (SELECT FROM timeline AS t WHERE t.stream_id = s.stream_id"
-            f" AND t.sequence = s.sequence AND t.kind NOT IN ({_ATTRIBUTED})"
+            f" AND t.sequence = s.sequence AND t.kind NOT IN ({ATTRIBUTED})"
             " AND ((t.position <= %(position)s AND t.until_ms <= %(as_of_ms)s) OR t.rivals IS NOT NULL))"
             for unsettled in self._unsettled()
         ]
@@ -86,21 +78,21 @@ class PastTables:
             latest = f"ORDER BY s.sort_ms DESC, s.sequence DESC LIMIT {LAST_OPEN_MAX}"
             before = "NOT s.ended AND s.sort_ms < %(from_ms)s"
             conditions += [f"{before} {latest}", f"{before} AND {self._settled()} {latest}"]
-        found: dict[str, SessionRow] = {}
-        for condition in conditions:
-            sql = (
-                f"SELECT {columns_of('sessions', 's')} FROM sessions AS s"  # noqa: S608  # constant names
-                f" WHERE s.stream_id = %(stream_id)s AND {condition}"
-            )
-            rows = [session_row(values) for values in await self.fetch(sql, facts)]
-            found |= {row.sequence: row for row in rows}
-        return list(found.values())
+        if not conditions:
+            return []
+        sql = " UNION ALL ".join(  # each branch by an index of its own, in one question
+            f"(SELECT {columns_of('sessions', 's')} FROM sessions AS s"  # noqa: S608  # constant names
+            f" WHERE s.stream_id = %(stream_id)s AND {condition})"
+            for condition in conditions
+        )
+        rows = [session_row(values) for values in await self.fetch(sql, facts)]
+        return list({row.sequence: row for row in rows}.values())
 
     async def followers(self, seekers: Sequence[Follower]) -> dict[SessionKey, int]:
         """When the next push at the same place began, among the sessions that stand as they did then."""
         followers: dict[SessionKey, int] = {}
         for each in seekers:
-            facts = self._facts(each.stream_id) | {
+            facts = self.facts(each.stream_id) | {
                 "sequence": each.sequence,
                 "from_ms": each.from_ms,
                 "app": each.app,
@@ -132,7 +124,7 @@ class PastTables:
         sql = (
             f"SELECT {columns_of('timeline', 't')} FROM unnest(%(streams)s::text[], %(sequences)s::text[])"  # noqa: S608  # constant names
             " AS named(stream_id, sequence) JOIN timeline AS t USING (stream_id, sequence)"
-            f" WHERE t.kind NOT IN ({_ATTRIBUTED})"
+            f" WHERE t.kind NOT IN ({ATTRIBUTED})"
         )
         facts = {"streams": [key[0] for key in keys], "sequences": [key[1] for key in keys]}
         rows = [timeline_row(values) for values in await self.fetch(sql, facts)] if keys else []
@@ -214,7 +206,7 @@ class PastTables:
             " WHERE t.stream_id = %(stream_id)s AND t.kind = 'recording'"
             " AND t.until_ms >= %(from_ms)s AND t.at_ms <= %(until_ms)s"
         )
-        facts = self._facts(stream_id) | {"from_ms": region.from_ms, "until_ms": region.until_ms}
+        facts = self.facts(stream_id) | {"from_ms": region.from_ms, "until_ms": region.until_ms}
         from_ms, until_ms = (await self.fetch(sql, facts))[0]
         return None if from_ms is None else Stretch(from_ms, until_ms)
 
@@ -229,7 +221,7 @@ class PastTables:
         sessions and of none, and recordings; of each notification one row. Without those that have rivals."""
         if region is None or not stretches:
             return []
-        facts = self._facts(stream_id) | {
+        facts = self.facts(stream_id) | {
             "sequences": ["", *sequences],
             "from_ms": [each.from_ms for each in stretches],
             "until_ms": [each.until_ms for each in stretches],
@@ -243,10 +235,17 @@ class PastTables:
         stretch = "unnest(%(from_ms)s::int8[], %(until_ms)s::int8[]) AS w(from_ms, until_ms)"
         columns = columns_of("timeline", "t")
         moments = (
-            f"SELECT {columns} FROM {stretch} CROSS JOIN unnest(%(sequences)s::text[]) AS named(sequence)"  # noqa: S608  # constant names
-            " JOIN timeline AS t ON t.stream_id = %(stream_id)s AND t.sequence = named.sequence"
-            " AND t.at_ms BETWEEN w.from_ms AND w.until_ms AND t.at_ms >= %(region_from_ms)s"
-            f" WHERE t.kind IN ({_MOMENTS}) AND {held}"
+            # Chosen by the index alone: beside what the moment holds may lie all that came after it.
+            f"SELECT {columns} FROM (SELECT DISTINCT i.kind, i.key, i.sequence, i.at_ms"  # noqa: S608  # constant names
+            f" FROM {stretch} CROSS JOIN unnest(%(sequences)s::text[]) AS named(sequence)"
+            " JOIN timeline AS i ON i.stream_id = %(stream_id)s AND i.sequence = named.sequence"
+            " AND i.at_ms BETWEEN w.from_ms AND least(w.until_ms, %(region_until_ms)s, %(as_of_ms)s)"
+            " AND i.at_ms >= %(region_from_ms)s"
+            f" WHERE i.kind IN ({MOMENTS}) AND i.position <= %(position)s OFFSET 0) AS chosen"
+            " CROSS JOIN LATERAL (SELECT * FROM timeline AS found WHERE found.stream_id = %(stream_id)s"
+            " AND found.sequence = chosen.sequence AND found.at_ms = chosen.at_ms"
+            " AND found.kind = chosen.kind AND found.key = chosen.key LIMIT 1) AS t"
+            f" WHERE {held}"
         )
         recordings = (
             f"SELECT {columns} FROM {stretch} JOIN timeline AS t ON t.stream_id = %(stream_id)s"  # noqa: S608  # constant names
@@ -263,131 +262,21 @@ class PastTables:
         """The rows of the stream's media that were delivered with several contents."""
         sql = (
             f"SELECT {columns_of('timeline')} FROM timeline WHERE stream_id = %(stream_id)s"  # noqa: S608  # constant names
-            f" AND rivals IS NOT NULL AND kind IN ({_ATTRIBUTED})"
+            f" AND rivals IS NOT NULL AND kind IN ({ATTRIBUTED})"
         )
-        return [timeline_row(values) for values in await self.fetch(sql, self._facts(stream_id))]
+        return [timeline_row(values) for values in await self.fetch(sql, self.facts(stream_id))]
 
-    async def kept_sums(self, key: SessionKey, judged: Sequence[Stretch]) -> dict[str, Counted]:
-        """By kind, the session's recordings and screenshots that the moment holds, outside of the stretches.
-
-        Those with rivals are counted too, as they are known now: the caller has them apart.
-        """
-        facts = self._of_session(key, judged)
-        screenshots = await self.fetch(
-            "SELECT count(*) FROM timeline AS t WHERE t.stream_id = %(stream_id)s"  # noqa: S608  # constant conditions
-            " AND t.sequence = %(sequence)s AND t.kind = 'screenshot'"
-            f" AND t.position <= %(position)s{self._until('at_ms')}{_outside(judged, moments=True)}",
-            facts,
-        )
-        recordings = await self.fetch(
-            "SELECT count(*), coalesce(sum(t.duration_s), 0)::int8, coalesce(sum(t.bytes), 0)::int8"  # noqa: S608  # constant conditions
-            " FROM timeline AS t WHERE t.stream_id = %(stream_id)s"
-            " AND t.sequence = %(sequence)s AND t.kind = 'recording'"
-            f" AND t.position <= %(position)s{self._until('until_ms')}{_outside(judged, moments=False)}",
-            facts,
-        )
-        return {
-            Kind.SCREENSHOT.value: Counted(count=screenshots[0][0]),
-            Kind.RECORDING.value: Counted(*recordings[0]),
-        }
-
-    async def kept_latest(self, key: SessionKey, judged: Sequence[Stretch], kind: Kind) -> list[TimelineRow]:
-        """The session's latest of a rare kind of media, among those that stand as they did; none or one."""
-        sql = (
-            f"SELECT {columns_of('timeline', 't')} FROM timeline AS t"  # noqa: S608  # constant names
-            " WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s"
-            f" AND t.kind = '{kind.value}' AND t.rivals IS NULL AND t.position <= %(position)s"
-            f"{self._until('until_ms')}{_outside(judged, moments=False)}"
-            # The sum keeps the planner from walking back through all screenshots in search of another kind.
-            f" ORDER BY t.at_ms{' + 0' if kind is Kind.RECORDING_EXCEPTION else ''} DESC, t.key DESC LIMIT 1"
-        )
-        return [timeline_row(values) for values in await self.fetch(sql, self._of_session(key, judged))]
-
-    async def kept_picture(
-        self, key: SessionKey, judged: Sequence[Stretch], with_rivals: int
-    ) -> TimelineRow | None:
-        """The session's latest screenshot among those that stand as they did, of which `with_rivals` do not.
-
-        The inner query reads the index alone: behind it may lie all that came after the moment.
-        """
-        sql = (
-            f"SELECT {columns_of('timeline', 'r')} FROM ("  # noqa: S608  # constant names
-            "SELECT t.stream_id, t.kind, t.key, t.sequence, t.at_ms FROM timeline AS t"
-            " WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s AND t.kind = 'screenshot'"
-            f" AND t.position <= %(position)s{self._until('at_ms')}{_outside(judged, moments=True)}"
-            " ORDER BY t.at_ms DESC, t.kind DESC, t.key DESC LIMIT %(limit)s"
-            ") AS named JOIN timeline AS r USING (stream_id, kind, key, sequence, at_ms)"
-            " WHERE r.rivals IS NULL ORDER BY r.at_ms DESC, r.key DESC LIMIT 1"
-        )
-        rows = await self.fetch(sql, self._of_session(key, judged) | {"limit": 1 + with_rivals})
-        return timeline_row(rows[0]) if rows else None
-
-    async def kept_page(
-        self,
-        key: SessionKey,
-        judged: Sequence[Stretch],
-        kind: Kind | None,
-        after: tuple[int, str, str] | None,
-        limit: int,
-    ) -> list[TimelineRow]:
-        """The session's media in order, after a key, among those that stand as they did."""
-        facts = self._of_session(key, judged) | {"limit": limit}
-        condition = f"t.kind IN ({_ATTRIBUTED})"
-        if kind is not None:
-            condition = f"t.kind = '{kind.value}'"  # a constant, so that the partial index fits
-        if after is not None:
-            facts |= {"after_ms": after[0], "after_kind": after[1], "after_key": after[2]}
-            condition += (
-                " AND (t.at_ms, t.kind, t.key)"
-                " > (%(after_ms)s::int8, %(after_kind)s::text, %(after_key)s::text)"
-            )
-        sql = (
-            f"SELECT {columns_of('timeline', 't')} FROM timeline AS t"  # noqa: S608  # constant names
-            f" WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s AND {condition}"
-            " AND t.rivals IS NULL AND t.position <= %(position)s"
-            f"{self._until('at_ms')}{self._until('until_ms')}{_outside(judged, moments=False)}"
-            " ORDER BY t.at_ms, t.kind, t.key LIMIT %(limit)s"
-        )
-        return [timeline_row(values) for values in await self.fetch(sql, facts)]
-
-    def _facts(self, stream_id: str) -> dict[str, Any]:
+    def facts(self, stream_id: str) -> dict[str, Any]:
+        """The parameters of a statement about a stream at the moment."""
         return {
             "stream_id": stream_id,
             "position": self.moment.position,
             "as_of_ms": self.moment.as_of_ms,
         }
 
-    def _of_session(self, key: SessionKey, judged: Sequence[Stretch]) -> dict[str, Any]:
-        facts = self._facts(key[0]) | {"sequence": key[1]}
-        if len(judged) <= _WINDOWS_INLINE_MAX:
-            for number, stretch in enumerate(judged):
-                facts |= {f"from_{number}": stretch.from_ms, f"until_{number}": stretch.until_ms}
-            return facts
-        return facts | {
-            "judged_from": [each.from_ms for each in judged],
-            "judged_until": [each.until_ms for each in judged],
-        }
-
-    def _until(self, column: str) -> str:
-        return "" if self.moment.as_of_ms == NO_TIME_MS else f" AND t.{column} <= %(as_of_ms)s"
-
     async def fetch(self, sql: str, facts: dict[str, Any]) -> list[tuple[Any, ...]]:
         """The rows of a statement. Raises ParameterInvalid for what PostgreSQL cannot hold."""
         return await fetch(self._connection, sql, facts)
-
-
-def _outside(judged: Sequence[Stretch], *, moments: bool) -> str:
-    """The condition that a row touches none of the stretches; moments lie where they begin."""
-    until = "at_ms" if moments else "until_ms"
-    if len(judged) > _WINDOWS_INLINE_MAX:
-        return (
-            " AND NOT EXISTS (SELECT FROM unnest(%(judged_from)s::int8[], %(judged_until)s::int8[])"
-            f" AS w(from_ms, until_ms) WHERE t.{until} >= w.from_ms AND t.at_ms <= w.until_ms)"
-        )
-    return "".join(
-        f" AND NOT (t.{until} >= %(from_{number})s AND t.at_ms <= %(until_{number})s)"
-        for number in range(len(judged))
-    )
 
 
 def _is_cut(row: TimelineRow, copies: bool) -> bool:

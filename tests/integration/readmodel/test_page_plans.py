@@ -1,18 +1,26 @@
-"""What a session's page reads does not grow with the session: rows are read only of what is shown."""
+"""What a session's page reads does not grow with the session: rows are read only of what is shown.
 
+Of the past the session's index is read through for what was known then: never the rows behind it.
+"""
+
+import asyncio
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from streamledger.domain.notification import Kind
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel.growth_queries import STEPS_MAX, STEPS_OF_MANY_SQL
+from streamledger.readmodel import past_kept
+from streamledger.readmodel.moment import Moment
 from streamledger.readmodel.page_queries import (
     PICTURE_ENTRIES_MAX,
     PICTURE_SCREENSHOTS_MAX,
     PICTURE_SQL,
 )
+from streamledger.readmodel.past_kept import Counted
+from streamledger.readmodel.past_tables import PastTables, Stretch
 from tests.conftest import clone
 
 SCREENSHOTS = 20_000
@@ -37,7 +45,6 @@ FACTS = {
     "sequence": "1",
     "others": PICTURE_ENTRIES_MAX,
     "screenshots": PICTURE_SCREENSHOTS_MAX,
-    "limit": STEPS_MAX,
 }
 
 
@@ -56,24 +63,70 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(child)
 
 
-@pytest.mark.parametrize("sql", [PICTURE_SQL, STEPS_OF_MANY_SQL], ids=["picture", "steps"])
-def test_the_page_of_a_long_session_reads_few_of_its_rows(filled: Database, sql: str) -> None:
+def explained(connection: Any, sql: str, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    row = connection.execute("EXPLAIN (ANALYZE, TIMING off, FORMAT json) " + sql, facts).fetchone()
+    return nodes(row[0][0]["Plan"])
+
+
+def rows_of(node: dict[str, Any], *, filtered: bool) -> int:
+    """How many rows a node gave, and if wanted, how many it read besides and gave up."""
+    removed = node.get("Rows Removed by Filter", 0) if filtered else 0
+    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+def test_the_page_of_a_long_session_reads_few_of_its_rows(filled: Database) -> None:
     with connect(filled, application_name="test") as connection:
-        row = connection.execute("EXPLAIN (ANALYZE, TIMING off, FORMAT json) " + sql, FACTS).fetchone()
-    assert row is not None
-    for node in nodes(row[0][0]["Plan"]):
-        assert (node["Node Type"], node.get("Relation Name")) != ("Seq Scan", "timeline"), node
-        assert node["Actual Rows"] * node["Actual Loops"] <= ROWS_READ_MAX, node
+        for node in explained(connection, PICTURE_SQL, FACTS):
+            assert (node["Node Type"], node.get("Relation Name")) != ("Seq Scan", "timeline"), node
+            assert rows_of(node, filtered=True) <= ROWS_READ_MAX, node
+
+
+KNOWN = 50
+"""Entries of the long session that were known at the moment that is looked back to."""
+FROM_THE_INDEX = "Index Only Scan"
+
+
+@pytest.mark.parametrize(
+    "part", ["table", "table of screenshots", "few screenshots", "screenshots", "others"]
+)
+def test_the_past_of_a_long_session_reads_rows_only_of_what_was_known(filled: Database, part: str) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+
+    class Listening(PastTables):
+        async def fetch(self, sql: str, facts: dict[str, Any]) -> list[tuple[Any, ...]]:
+            told.append((sql, facts))
+            return []
+
+    known = SCREENSHOTS // 2 if part == "screenshots" else KNOWN
+    tables = Listening(None, Moment(position=known))  # type: ignore[arg-type]  # asks nothing
+    key, judged = ("long", "1"), [Stretch(100_000_000_000, 100_000_000_001)]
+    sums = Counted(count=known, from_ms=10_000, until_ms=known * 10_000)
+    asked = {
+        "table": past_kept.kept_page(tables, key, judged, None, None, 51, 0),
+        "table of screenshots": past_kept.kept_page(tables, key, judged, Kind.SCREENSHOT, None, 51, 0),
+        "few screenshots": past_kept.kept_screenshots(tables, key, judged, sums, PICTURE_SCREENSHOTS_MAX, 0),
+        "screenshots": past_kept.kept_screenshots(tables, key, judged, sums, PICTURE_SCREENSHOTS_MAX, 0),
+        "others": past_kept.kept_others(tables, key, judged, PICTURE_ENTRIES_MAX),
+    }
+    for name, each in asked.items():
+        if name == part:
+            asyncio.run(each)  # type: ignore[arg-type]  # each is a coroutine
+        else:
+            each.close()
+    with connect(filled, application_name="test") as connection:
+        connection.execute("SET enable_seqscan = off")
+        connection.execute("SET plan_cache_mode = force_custom_plan")
+        for node in explained(connection, *told[0]):
+            only_index = node["Node Type"] == FROM_THE_INDEX
+            assert rows_of(node, filtered=not only_index) <= ROWS_READ_MAX, node
+            assert node.get("Heap Fetches", 0) == 0, node
 
 
 def test_the_first_and_the_last_of_a_long_session_are_shown(filled: Database) -> None:
     with connect(filled, application_name="test") as connection:
         drawn = connection.execute(PICTURE_SQL, FACTS).fetchall()
-        steps = connection.execute(STEPS_OF_MANY_SQL, FACTS).fetchall()
     positions = sorted(values[6] for values in drawn)
     assert (positions[:2], positions[-1]) == ([0, 1], SCREENSHOTS)
     assert len(drawn) == 1 + PICTURE_SCREENSHOTS_MAX
     gaps = [after - before for before, after in pairwise(positions[1:])]
     assert max(gaps) <= 2 * SCREENSHOTS / PICTURE_SCREENSHOTS_MAX
-    assert (steps[0][0], steps[-1][0]) == (0, SCREENSHOTS)
-    assert STEPS_MAX / 2 < len(steps) <= STEPS_MAX + 1

@@ -5,6 +5,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import TypeVar
 
 import msgspec
@@ -17,16 +18,21 @@ from streamledger.domain.errors import (
     SessionUnknown,
     SessionUnknownThen,
 )
-from streamledger.domain.instants import instant_us
+from streamledger.domain.instants import instant_us, parse_instant_ms
 from streamledger.domain.notification import Kind
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, open_pool_async
-from streamledger.readmodel.cursors import encode_cursor
+from streamledger.readmodel.explaining import explain, explain_now
 from streamledger.readmodel.moment import NO_TIME_MS, Asked, KnownAt, Moment, parse_known_at
+from streamledger.readmodel.page_queries import PICTURE_SCREENSHOTS_MAX
+from streamledger.readmodel.past_page import look_back
 from streamledger.readmodel.past_queries import PastQueries
-from streamledger.readmodel.queries import Queries
+from streamledger.readmodel.queries import Queries, SessionFilter
+from streamledger.readmodel.runner import catch_up
+from streamledger.readmodel.session_projection import PROJECTIONS
 from streamledger.tencent.reader import read_notification
 from tests.moments import SILENCE_MS_MAX, STARTS_AT_MS, append_all, connect_to, disordered, naive
+from tests.received import BEGAN_S, SCHEMA, keep, received, screenshot, started, stopped
 
 SEEDS = range(int(os.environ.get("STREAMLEDGER_TRAVEL_SEEDS", "2")))
 NOW_MS = STARTS_AT_MS + 400_000
@@ -177,13 +183,59 @@ def test_pages_of_a_past_timeline_put_together_are_the_whole(database: Database)
                 cursor = page.next_cursor
                 if cursor is None:
                     break
-            session, (first, rest) = await past.session_and_timeline(
-                sequence, asked, None, [(2, None), (500, encode_cursor("timeline-all", [0, "", ""]))]
+            session = await past.session(sequence, asked)
+            shown = await look_back(
+                past, sequence, asked, session.stream_id, limit=2, cursor=None, explained=True
             )
-            assert session == await past.session(sequence, asked)
-            assert first == await past.timeline(sequence, asked, limit=2)
-            assert rest.items == whole
+            assert shown.session == session
+            assert shown.table == await past.timeline(sequence, asked, limit=2)
+            assert [entry.position for entry in shown.picture.entries] == [each.position for each in whole]
+            assert shown.picture.screenshots + shown.picture.others == len(whole)
+            assert shown.fields == (await explain(past, sequence, asked)).fields
+            assert shown.position == last - 5
             assert len(whole) > 2
             assert msgspec.to_builtins(paged) == msgspec.to_builtins(whole)
+
+    asyncio.run(compare())
+
+
+def test_what_is_known_now_is_explained_as_at_the_last_moment(database: Database) -> None:
+    deliveries = disordered(3)
+
+    async def compare() -> None:
+        with connect_to(database) as connection:
+            append_all(connection, database, deliveries)
+        async with open_queries(database) as queries:
+            past = PastQueries(queries)
+            for session in (await queries.sessions(SessionFilter())).items:
+                explained = await explain(past, session.sequence, Asked(), session.stream_id)
+                assert await explain_now(past, session) == explained.fields
+
+    asyncio.run(compare())
+
+
+def test_a_picture_of_the_past_is_thinned_evenly_among_what_was_known_then(database: Database) -> None:
+    bodies = [started("room-1", "1"), *(screenshot("room-1", BEGAN_S + number) for number in range(1, 501))]
+    bodies += [stopped("room-1", "1", BEGAN_S + 600)]
+
+    async def compare() -> None:
+        with connect_to(database) as connection:
+            keep(connection, [received(body, BEGAN_S + 700) for body in bodies])
+            catch_up(connection, SCHEMA, PROJECTIONS)
+            positions = [event.position for event in reader.read_all(connection)]
+        async with open_queries(database) as queries:
+            past = PastQueries(queries)
+            for known, least in ((51, 50), (401, 60), (501, 60)):
+                asked = Asked(known_at=KnownAt(position=positions[known - 1]))
+                shown = await look_back(past, "1", asked, "room-1", limit=1, cursor=None, explained=False)
+                at_s = [
+                    parse_instant_ms(entry.at) // 1000 - BEGAN_S
+                    for entry in shown.picture.entries
+                    if entry.kind == "screenshot"
+                ]
+                assert (shown.picture.screenshots, shown.picture.others) == (known - 1, 1)
+                assert (at_s[0], at_s[-1]) == (1, known - 1)
+                assert least <= len(at_s) <= PICTURE_SCREENSHOTS_MAX
+                assert max(after - before for before, after in pairwise(at_s)) <= 2 * known / least
 
     asyncio.run(compare())

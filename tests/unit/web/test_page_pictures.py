@@ -17,7 +17,7 @@ from streamledger.domain.answers import (
 )
 from streamledger.domain.delivery_answers import AuditDay
 from streamledger.domain.instants import MS_MAX, instant_ms
-from streamledger.readmodel.growth_queries import EntryDelivery
+from streamledger.readmodel.growth import EntryDelivery
 from streamledger.web.pages import band as band_module
 from streamledger.web.pages.axis import TICKS_MAX, axis_over
 from streamledger.web.pages.band import LANES_MAX, band_of

@@ -1,6 +1,5 @@
 """One session's page: picture, facts and why they are so, events as a table; now, or as it was known then."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,14 +11,15 @@ from streamledger.domain.attribution import REASONS
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.explanation import FieldExplanation
 from streamledger.domain.instants import parse_instant_ms
-from streamledger.readmodel.explaining import explain
-from streamledger.readmodel.growth_queries import Growth, GrowthQueries
+from streamledger.readmodel.explaining import explain_now
+from streamledger.readmodel.growth import Growth, deliveries_of, growth_of
 from streamledger.readmodel.moment import Asked, KnownAt
-from streamledger.readmodel.page_queries import PICTURE_ENTRIES_MAX, PageQueries, Picture
+from streamledger.readmodel.page_queries import PageQueries
+from streamledger.readmodel.past_page import look_back
 from streamledger.readmodel.past_queries import PastQueries
-from streamledger.readmodel.queries import Page, Queries
+from streamledger.readmodel.queries import Queries
 from streamledger.web import moments
-from streamledger.web.pages import session_picture
+from streamledger.web.pages import marks, session_picture
 from streamledger.web.pages.changes import changes_path
 from streamledger.web.pages.formats import session_path
 from streamledger.web.pages.page import AnyRequest, render
@@ -66,23 +66,34 @@ async def session_response(
 ) -> Response[bytes]:
     """The page. Raises as PastQueries.session does, and ParameterInvalid or CursorInvalid."""
     position = await queries.position()
+    if wish.why and wish.why not in FIELDS:
+        raise ParameterInvalid(name="why", expected=f"one of {', '.join(FIELDS)}", got=repr(wish.why))
     today = await queries.session(sequence, stream_id)
-    growing = GrowthQueries(queries.pool)
-    drawn, growth = await asyncio.gather(
-        pages.picture(today.stream_id, sequence),
-        growing.growth(today.stream_id, sequence, _size(today)),
-    )
+    drawn = await pages.picture(today.stream_id, sequence)
+    delivered = await deliveries_of(queries.pool, [entry.position for entry in drawn.entries])
+    growth = growth_of(drawn, delivered, _size(today))
     past = _past_of(wish, growth)
+    reasons: Sequence[FieldExplanation] = ()
     if past is None:
         session, now_ms, frame = today, pages.clock_ms(), None
         page = await queries.timeline(sequence, session.stream_id, None, ENTRIES_A_PAGE, wish.cursor)
+        if wish.why:
+            reasons = await explain_now(PastQueries(queries), session)
     else:
         frame = _frame(today, drawn.entries, pages.clock_ms())
-        session, drawn, page = await _then(queries, today, past, wish.cursor)
-        now_ms = past.then_ms
-    delivered = await growing.deliveries(
-        [entry.position for entry in drawn.entries], None if past is None else past.position
-    )
+        then = await look_back(
+            PastQueries(queries),
+            sequence,
+            past.asked,
+            today.stream_id,
+            limit=ENTRIES_A_PAGE,
+            cursor=wish.cursor,
+            explained=bool(wish.why),
+        )
+        session, now_ms = _ran_until(then.session, past.then_ms), past.then_ms
+        drawn, page, reasons = then.picture, then.table, then.fields
+        entries = [entry.position for entry in drawn.entries]
+        delivered = await deliveries_of(queries.pool, entries, then.position)
     screenshots = sum(entry.kind == "screenshot" for entry in drawn.entries)
 
     def address(**more: object) -> str:
@@ -100,13 +111,15 @@ async def session_response(
         drawn_screenshots=screenshots,
         drawn_others=len(drawn.entries) - screenshots,
         entries=page.items,
+        screenshot_marks=marks.screenshot_marks,
+        delivery_dots=marks.delivery_dots,
         image_of=session_picture.image_of,
         manner_of=session_picture.manner_of,
         next_cursor=page.next_cursor,
         growth=growth,
         past=past,
         fields=FIELDS,
-        why=await _why(queries, session, past, wish.why),
+        why=next((each for each in reasons if each.field == wish.why), None),
         address=address,
         again=address(cursor=wish.cursor),
         reason_codes=REASON_CODES,
@@ -147,40 +160,15 @@ def _past_of(wish: Wish, growth: Growth) -> _Past | None:
     return _Past(found, number, then_ms, known.position, str(known.position))
 
 
-async def _then(
-    queries: Queries, today: Session, past: _Past, cursor: str | None
-) -> tuple[Session, Picture, Page[TimelineEntry]]:
-    """The session as it was known, what its picture shows, and a page of its table."""
-    session, (page, listed) = await PastQueries(queries).session_and_timeline(
-        today.sequence,
-        past.asked,
-        today.stream_id,
-        [(PICTURE_ENTRIES_MAX, None), (ENTRIES_A_PAGE, cursor)],
-    )
-    if session.duration_source == "running" and session.started_at is not None:
-        run_ms = max(0, past.then_ms - parse_instant_ms(session.started_at))
-        session = msgspec.structs.replace(session, duration_ms=run_ms)
-    drawn = Picture(
-        entries=page.items,
-        screenshots=session.screenshots.count,
-        others=sum(entry.kind != "screenshot" for entry in page.items),
-    )
-    return session, drawn, listed
+def _ran_until(session: Session, then_ms: int) -> Session:
+    """The session with the time for which it had run by a moment."""
+    if session.duration_source != "running" or session.started_at is None:
+        return session
+    run_ms = max(0, then_ms - parse_instant_ms(session.started_at))
+    return msgspec.structs.replace(session, duration_ms=run_ms)
 
 
 def _frame(today: Session, entries: Sequence[TimelineEntry], now_ms: int) -> tuple[int, int] | None:
     """The stretch of time of the picture of now."""
     picture = session_picture.picture_of(today, entries, now_ms)
     return None if picture is None else (picture.from_ms, picture.until_ms)
-
-
-async def _why(
-    queries: Queries, session: Session, past: _Past | None, field: str | None
-) -> FieldExplanation | None:
-    if not field:
-        return None
-    if field not in FIELDS:
-        raise ParameterInvalid(name="why", expected=f"one of {', '.join(FIELDS)}", got=repr(field))
-    asked = Asked() if past is None else past.asked
-    explanation = await explain(PastQueries(queries), session.sequence, asked, session.stream_id, 1)
-    return next((each for each in explanation.fields if each.field == field), None)

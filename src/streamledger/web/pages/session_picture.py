@@ -9,7 +9,7 @@ import msgspec
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.instants import parse_instant_ms
 from streamledger.domain.notification import Kind
-from streamledger.readmodel.growth_queries import EntryDelivery
+from streamledger.readmodel.growth import EntryDelivery
 from streamledger.web.pages.axis import Axis, Tick, axis_over
 from streamledger.web.pages.band import span_of
 from streamledger.web.pages.formats import web_address

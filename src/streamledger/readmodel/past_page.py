@@ -1,0 +1,96 @@
+"""What a session's page shows of a moment in the past, read once: session, picture, table and reasons."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from streamledger.domain.answers import Session, TimelineEntry
+from streamledger.domain.explanation import FieldExplanation
+from streamledger.domain.notification import Kind
+from streamledger.readmodel import answering, past, past_kept
+from streamledger.readmodel.explaining import fields_of
+from streamledger.readmodel.moment import Asked
+from streamledger.readmodel.page_queries import PICTURE_ENTRIES_MAX, PICTURE_SCREENSHOTS_MAX, Picture
+from streamledger.readmodel.past import PastSession
+from streamledger.readmodel.past_kept import Counted
+from streamledger.readmodel.past_queries import PastQueries, after_of, entries_of, timeline_page
+from streamledger.readmodel.queries import Page
+from streamledger.readmodel.rows import TimelineRow
+
+
+class PastPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A session's page at a moment."""
+
+    session: Session
+    picture: Picture
+    table: Page[TimelineEntry]
+    fields: list[FieldExplanation]
+    """Why the session's fields are so; empty unless asked for."""
+    position: int
+    """The last one that was known."""
+
+
+async def look_back(
+    queries: PastQueries,
+    sequence: str,
+    asked: Asked,
+    stream_id: str,
+    *,
+    limit: int,
+    cursor: str | None,
+    explained: bool,
+) -> PastPage:
+    """The page, with so many entries of the table after a cursor. Raises as `PastQueries.session` does."""
+    after = after_of(None, cursor)
+    async with queries.found(sequence, asked, stream_id) as (found, shared):
+        sums = await past_kept.kept_sums(found.tables, found.key, found.judged)
+        session = await queries.answer(found, asked, shared=shared, sums=sums)
+        rows, others = await _drawn(found, sums[Kind.SCREENSHOT.value])
+        return PastPage(
+            session=session,
+            picture=Picture(
+                entries=await entries_of(found, rows, answering.picture_entry),
+                screenshots=session.screenshots.count,
+                others=others,
+            ),
+            table=await timeline_page(found, None, after, limit),
+            fields=fields_of(found, session) if explained else [],
+            position=found.tables.moment.position,
+        )
+
+
+async def _drawn(found: PastSession, screenshots: Counted) -> tuple[list[TimelineRow], int]:
+    """The rows that the picture shows, in order, and how many there are beside the screenshots."""
+    read = (found.tables, found.key, found.judged)
+    shots = await past_kept.kept_screenshots(
+        *read, screenshots, PICTURE_SCREENSHOTS_MAX, len(found.recounted)
+    )
+    others, total = await past_kept.kept_others(*read, PICTURE_ENTRIES_MAX)
+    kept = await past.counted_then(found, [*shots, *others])
+    anew = [row for row in found.entries if row.kind != Kind.SCREENSHOT]
+    drawn = [
+        *thinned(
+            [row for row in (*kept, *found.entries) if row.kind == Kind.SCREENSHOT], PICTURE_SCREENSHOTS_MAX
+        ),
+        *thinned([row for row in (*kept, *anew) if row.kind != Kind.SCREENSHOT], PICTURE_ENTRIES_MAX),
+    ]
+    return sorted(drawn, key=past.entry_key), total + len(anew)
+
+
+def thinned(rows: Sequence[TimelineRow], most: int) -> list[TimelineRow]:
+    """About as many rows as may be shown, the first of each of so many equal stretches of time; pure.
+
+    The start, the stop, the first and the last row stay.
+    """
+    rows = sorted(rows, key=past.entry_key)
+    if len(rows) <= most:
+        return rows
+    from_ms, span_ms = rows[0].at_ms, max(1, rows[-1].at_ms - rows[0].at_ms)
+    kept: list[TimelineRow] = []
+    last = None
+    for row in rows:
+        stretch = (row.at_ms - from_ms) * (most - 1) // span_ms
+        if stretch != last or row.kind in (Kind.PUSH_STARTED, Kind.PUSH_STOPPED) or row is rows[-1]:
+            kept.append(row)
+        last = stretch
+    return kept
