@@ -38,6 +38,10 @@ def _recount(connection: psycopg.Connection[Any], readers: Mapping[str, tuple[st
     return digest % DIGEST_MODULUS
 
 
+RECOUNTED_TABLES: Final[Mapping[str, Sequence[str]]] = {
+    "sessions": tuple(_SESSIONS),
+    "deliveries": ("deliveries", "notifications", "delivery_days"),
+}
 RECOUNTS: Final[Mapping[str, Callable[[psycopg.Connection[Any]], int]]] = {
     "sessions": recount_sessions,
     "deliveries": recount_deliveries,
@@ -46,16 +50,18 @@ RECOUNTS: Final[Mapping[str, Callable[[psycopg.Connection[Any]], int]]] = {
 
 
 @contextmanager
-def snapshot(connection: psycopg.Connection[Any]) -> Iterator[None]:
+def snapshot(connection: psycopg.Connection[Any], tables: Sequence[str]) -> Iterator[None]:
     """One moment of the database for everything read inside."""
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        # Before the snapshot is taken: a rebuild that switched in between would show empty tables.
+        connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
         yield
 
 
 def kept_and_counted(connection: psycopg.Connection[Any], name: str) -> tuple[int, int]:
     """The digest that a projection keeps and that of its rows, both of one moment."""
-    with snapshot(connection):
+    with snapshot(connection, RECOUNTED_TABLES[name]):
         row = connection.execute("SELECT digest FROM projections WHERE name = %s", (name,)).fetchone()
         return int(row[0]) if row else 0, RECOUNTS[name](connection)
 
