@@ -8,6 +8,7 @@ import psycopg
 
 from streamledger.readmodel import rows as row_types
 from streamledger.readmodel.delivery_rows import recount_deliveries
+from streamledger.readmodel.minutes_projection import MinuteRow
 from streamledger.readmodel.rows import DIGEST_MODULUS, TableRow
 from streamledger.readmodel.tables import columns_of, session_row, stream_row, timeline_row
 
@@ -38,13 +39,25 @@ def _recount(connection: psycopg.Connection[Any], readers: Mapping[str, tuple[st
     return digest % DIGEST_MODULUS
 
 
+def recount_minutes(connection: psycopg.Connection[Any]) -> int:
+    """The digest of the live rows of `minutes`; within a transaction."""
+    return _recount(connection, {"minutes": ("minute_ms, kind, deliveries", _minute_row)})
+
+
+def _minute_row(values: Sequence[Any]) -> TableRow:
+    minute_ms, kind, deliveries = values
+    return MinuteRow(minute_ms=minute_ms, kind=kind, deliveries=deliveries)
+
+
 RECOUNTED_TABLES: Final[Mapping[str, Sequence[str]]] = {
     "sessions": tuple(_SESSIONS),
     "deliveries": ("deliveries", "notifications", "delivery_days"),
+    "minutes": ("minutes",),
 }
 RECOUNTS: Final[Mapping[str, Callable[[psycopg.Connection[Any]], int]]] = {
     "sessions": recount_sessions,
     "deliveries": recount_deliveries,
+    "minutes": recount_minutes,
 }
 """By name of the projection; one that is not here can be verified by rebuilding only."""
 
