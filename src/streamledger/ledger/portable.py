@@ -56,7 +56,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     position: int
     """In the ledger it was exported from; another ledger gives it another one."""
-    delivery_id: str
+    delivery_id: uuid.UUID
     name: str
     originator: str
     received_at_us: int = 0
@@ -159,7 +159,6 @@ def event_of(line: bytes) -> NewEvent:
         read = _decode(line)
         if read.redacted:
             raise RedactedImport
-        delivery_id = uuid.UUID(read.delivery_id)
         if read.state_base64 is not None:
             state = base64.b64decode(read.state_base64, validate=True)
         else:
@@ -180,7 +179,7 @@ def event_of(line: bytes) -> NewEvent:
         raise LineInvalid(cause="the originator cannot be one")
     if not 0 < len(read.name) <= NAME_CHARACTERS_MAX or "\0" in read.name:
         raise LineInvalid(cause="the name cannot be one")
-    return NewEvent(read.originator, read.name, state, delivery_id)
+    return NewEvent(read.originator, read.name, state, read.delivery_id)
 
 
 def _body_of(read: Line) -> bytes:
