@@ -107,13 +107,13 @@ def _exported_events(lines: Iterable[bytes], done: Imported) -> Iterator[NewEven
         if line.isspace():
             continue
         try:
-            head = portable.head_of(line)
+            head = portable.head_of(line, number)
             if head is not None:
                 if head.redacted:
-                    raise RedactedImport
+                    raise RedactedImport(number=number)
                 continue
             done.lines += 1
-            event = portable.event_of(line)
+            event = portable.event_of(line, number)
         except LineInvalid as error:
             _fault(done, f"line {number}: {error}")
             continue
