@@ -20,6 +20,7 @@ from tests.deliveries import push_started, push_stopped
 
 NOW_S = int(time.time())
 SCHEMA = Database("").schema
+LEFT_BEHIND = "SELECT FROM pg_tables WHERE tablename ~ '_(g|was)[0-9]+$'"
 
 
 @pytest.fixture(scope="module")
@@ -153,16 +154,59 @@ def test_a_signal_ends_the_command_and_nothing_is_left(
         )
         waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass"
         until(lambda: connection.execute(waiting).fetchall())
-        assert connection.execute("SELECT FROM pg_tables WHERE tablename ~ '_g[0-9]+$'").fetchall()
+        assert connection.execute(LEFT_BEHIND).fetchall()
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 130, errors
         assert "the rebuild was cancelled; the live tables are as they were" in errors
         blocking.execute("ROLLBACK")
-        assert not connection.execute("SELECT FROM pg_tables WHERE tablename ~ '_g[0-9]+$'").fetchall()
+        assert not connection.execute(LEFT_BEHIND).fetchall()
         state = connection.execute("SELECT state FROM rebuilds ORDER BY id DESC LIMIT 1").fetchone()
         assert state == ("cancelled",)
     assert sequences(service.read("/v1/sessions")) == sequences(sessions)
+
+
+def test_cancelled_over_http_it_ends_though_a_statement_of_it_waits_for_somebody(
+    own: tuple[Service, str],
+) -> None:
+    service, data_dir = own
+    with connected(data_dir) as blocking, connected(data_dir) as connection:
+        blocking.execute("BEGIN")
+        blocking.execute("LOCK TABLE timeline IN ACCESS EXCLUSIVE MODE")
+        rebuild_id = asked(service).json()["id"]
+        waiting = (
+            "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted"
+            " AND application_name = 'streamledger rebuild'"
+        )
+        until(lambda: connection.execute(waiting).fetchall())
+        assert service.request("DELETE", f"/v1/rebuilds/{rebuild_id}").status == 202
+        assert followed(service, rebuild_id)[-1][1]["state"] == "cancelled"  # and the lock is still held
+        assert not connection.execute(waiting).fetchall()
+        assert not connection.execute(LEFT_BEHIND).fetchall()
+        blocking.execute("ROLLBACK")
+    assert followed(service, asked(service).json()["id"])[-1][1]["state"] == "done"
+
+
+def test_what_a_killed_command_leaves_is_cleared_up_by_the_server_beside_it(
+    own: tuple[Service, str],
+) -> None:
+    service, data_dir = own
+    with connected(data_dir) as blocking, connected(data_dir) as connection:
+        blocking.execute("BEGIN")
+        blocking.execute("SELECT FROM sessions")
+        process = subprocess.Popen(
+            [*COMMAND, "rebuild", "--data-dir", data_dir], env=settings_of(), stderr=subprocess.PIPE
+        )
+        waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass"
+        until(lambda: connection.execute(waiting).fetchall())
+        assert connection.execute(LEFT_BEHIND).fetchall()
+        process.kill()
+        process.communicate()
+        blocking.execute("ROLLBACK")
+        until(lambda: not connection.execute(LEFT_BEHIND).fetchall())
+        until(lambda: service.read("/v1/rebuilds", limit=1)["items"][0]["state"] != "running")
+    ended = service.read("/v1/rebuilds", limit=1)["items"][0]
+    assert (ended["state"], ended["error"]) == ("failed", "its process ended before it did")
 
 
 def test_deliveries_go_on_while_it_is_rebuilt_cancelled_and_killed(own: tuple[Service, str]) -> None:
@@ -205,4 +249,4 @@ def test_deliveries_go_on_while_it_is_rebuilt_cancelled_and_killed(own: tuple[Se
     assert done.returncode == 0, done
     assert all(each["live_digest"] == each["rebuilt_digest"] for each in json.loads(done.stdout)["standings"])
     with connected(data_dir) as connection:
-        assert not connection.execute("SELECT FROM pg_tables WHERE tablename ~ '_(g|was)[0-9]+$'").fetchall()
+        assert not connection.execute(LEFT_BEHIND).fetchall()

@@ -20,10 +20,24 @@ UNPACKED_BYTES: Final = 8 * 1024 * 1024
 LINE_BYTES_MAX: Final = 16 * 1024 * 1024
 """Far above any line of an export, whose longest body has 256 KiB."""
 GZIP_MAGIC: Final = b"\x1f\x8b"
+OTHER_MAGIC: Final = {
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"PK\x03\x04": "unzip -p",
+}
+"""How files begin that other programs have compressed, and which of them unpacks them."""
 
 
 class FileDamaged(StreamledgerError):
     """{name} cannot be read to its end: {cause}; what came before was read"""
+
+
+class FileUnpackable(StreamledgerError):
+    """{name} is not compressed by gzip, the only form that is unpacked here: give what {program} unpacks
+    to the standard input (`-`)"""
+
+    exit_code = 2
 
 
 class LineFile:
@@ -114,6 +128,9 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 def _lines(file: IO[bytes], name: str) -> Iterator[bytes]:
     begin = file.read(READ_BYTES)
+    for magic, program in OTHER_MAGIC.items():
+        if begin.startswith(magic):
+            raise FileUnpackable(name=name, program=program)
     pieces = _unpacked(file, begin, name) if begin.startswith(GZIP_MAGIC) else _plain(file, begin)
     rest = b""
     for piece in pieces:

@@ -12,6 +12,7 @@ from streamledger.domain.errors import StreamledgerError
 from streamledger.version import __version__
 
 EXIT_UNEXPECTED = 70
+EXIT_UNREACHABLE = 3
 EXIT_INTERRUPTED = 130
 
 
@@ -79,9 +80,14 @@ def main() -> None:
     except OSError as error:  # a file that cannot be opened, a disk that is full
         name = f"{error.filename}: " if error.filename else ""
         _fail(f"{name}{error.strerror or error}", 1)
+    except UnicodeEncodeError:  # of an argument: nothing else brings in what no UTF-8 can say
+        _fail("an argument is no UTF-8, so the ledger cannot hold it", 2)
     except Exception as error:  # the last edge: a user is owed a sentence, not a traceback
         if os.environ.get("STREAMLEDGER_LOG_LEVEL") == "debug":
             traceback.print_exc()
+        psycopg = sys.modules.get("psycopg")  # not loaded by commands that need no store
+        if psycopg is not None and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+            _fail(f"the store was lost: {str(error).partition(chr(10))[0]}", EXIT_UNREACHABLE)
         _fail(
             f"unexpected {type(error).__name__}: {error} (STREAMLEDGER_LOG_LEVEL=debug shows more)",
             EXIT_UNEXPECTED,

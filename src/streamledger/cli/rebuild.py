@@ -107,12 +107,17 @@ def rebuild_command(
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the work as Ctrl-C does: what was begun is cleared away, and it is said."""
+    """SIGTERM and SIGHUP end the work as Ctrl-C does: what was begun is cleared away, and it is said.
+
+    The first of them does; the others, of one who does not like to wait, do not disturb the clearing away.
+    """
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
     def end(*_: object) -> None:
+        for name in names:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), end) for name in names}
     try:
         yield

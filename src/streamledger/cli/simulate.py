@@ -98,7 +98,7 @@ def _share(name: str, default: float, text: str) -> Callable[[Callable[..., None
 @click.option("--from", "incident", type=click.Path(exists=True, path_type=Path), metavar="FILE",
               help="Play an exported incident instead, in its order and spacing.")  # fmt: skip
 @click.option("--connections", type=click.IntRange(1, 1_000), default=16, show_default=True,
-              help="Calls under way at once, at most.")  # fmt: skip
+              help="Calls under way at once, at most; by default 1 for an incident.")  # fmt: skip
 @click.option("--truth", type=click.Path(dir_okay=False, writable=True, path_type=Path),
               help="Write the true sessions to this file, as JSON.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -172,6 +172,8 @@ def simulate(
     era = Era(retries)
     if incident is not None:
         history, calls = read_incident(read_lines(incident))
+        if ctx.get_parameter_source("connections") is click.core.ParameterSource.DEFAULT:
+            connections = 1  # over several, what comes close together may be overtaken
         click.echo(f"{len(calls)} deliveries of {len(history.facts)} facts", err=True)
     else:
         history = generate(shape, starts_at_ms=starts_at_ms, random=randomness(seed, starts_at_ms, "history"))

@@ -26,13 +26,15 @@ class LineInvalid(StreamledgerError):
 
 
 class RedactedImport(StreamledgerError):
-    """this export is redacted: it is for playing (simulate --from) and reading, it is not the truth"""
+    """line {number}: this export is redacted: it is for playing (simulate --from) and reading, it is not the
+    truth"""
 
     exit_code = 2
 
 
 class FormatUnknown(StreamledgerError):
-    """the file is of the format {format} {version}, and this version reads {expected} {expected_version}"""
+    """line {number}: the file is of the format {format} {version}, and this version reads {expected}
+    {expected_version}"""
 
     exit_code = 2
 
@@ -56,7 +58,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     position: int
     """In the ledger it was exported from; another ledger gives it another one."""
-    delivery_id: str
+    delivery_id: uuid.UUID
     name: str
     originator: str
     received_at_us: int = 0
@@ -85,7 +87,7 @@ def head_line(head: Head) -> bytes:
     return _encode(given) + b"\n"
 
 
-def head_of(line: bytes) -> Head | None:
+def head_of(line: bytes, number: int = 1) -> Head | None:
     """The head that a line is; None when it is an event. Raises LineInvalid, or FormatUnknown."""
     if not line.startswith(b'{"format"'):
         return None
@@ -95,7 +97,11 @@ def head_of(line: bytes) -> Head | None:
         raise LineInvalid(cause=error) from error
     if head.format != FORMAT or head.version != FORMAT_VERSION:
         raise FormatUnknown(
-            format=head.format, version=head.version, expected=FORMAT, expected_version=FORMAT_VERSION
+            number=number,
+            format=head.format,
+            version=head.version,
+            expected=FORMAT,
+            expected_version=FORMAT_VERSION,
         )
     return head
 
@@ -153,13 +159,12 @@ def position_of(line: bytes) -> int:
         raise LineInvalid(cause=error) from error
 
 
-def event_of(line: bytes) -> NewEvent:
+def event_of(line: bytes, number: int = 1) -> NewEvent:
     """The event of a line, as it is stored. Raises LineInvalid, or RedactedImport."""
     try:
         read = _decode(line)
         if read.redacted:
-            raise RedactedImport
-        delivery_id = uuid.UUID(read.delivery_id)
+            raise RedactedImport(number=number)
         if read.state_base64 is not None:
             state = base64.b64decode(read.state_base64, validate=True)
         else:
@@ -180,7 +185,7 @@ def event_of(line: bytes) -> NewEvent:
         raise LineInvalid(cause="the originator cannot be one")
     if not 0 < len(read.name) <= NAME_CHARACTERS_MAX or "\0" in read.name:
         raise LineInvalid(cause="the name cannot be one")
-    return NewEvent(read.originator, read.name, state, delivery_id)
+    return NewEvent(read.originator, read.name, state, read.delivery_id)
 
 
 def _body_of(read: Line) -> bytes:

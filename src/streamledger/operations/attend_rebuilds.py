@@ -57,19 +57,14 @@ class RebuildDesk:
                     continue
             except (psycopg.Error, StoreUnavailable) as error:
                 logger.debug("the rebuild desk lost the store: %s", error)
+                begun = False  # what was under way is to be cleared up
             self._stopping.wait(LOOK_S)
 
     def open_up(self) -> None:
         """Clear up after a rebuild whose process was killed; ask for one where the rules have changed."""
         with connect(self._database, application_name="streamledger rebuild desk") as connection:
-            try:
-                record.lock(connection, self._database.schema)
-            except record.RebuildUnderWay:
-                return  # another process's; it clears up itself
-            dropped = generation.drop_leftovers(connection, generation.tables_of(self._projections))
-            if dropped:
-                logger.warning("dropped what a rebuild left behind that was killed: %s", ", ".join(dropped))
-            record.close_abandoned(connection, self._clock_us())
+            if not self._clear_up(connection):
+                return
             if self._automatically:
                 due = self._due(connection)
                 if due:
@@ -80,6 +75,18 @@ class RebuildDesk:
                         asked_by=FOLD_VERSION_CHANGED,
                         now_us=self._clock_us(),
                     )
+
+    def _clear_up(self, connection: psycopg.Connection[Any]) -> bool:
+        """After a rebuild whose process is gone, this one's or a command's; False while one is at work."""
+        try:
+            record.lock(connection, self._database.schema)
+        except record.RebuildUnderWay:
+            return False  # it clears up itself
+        dropped = generation.drop_leftovers(connection, generation.tables_of(self._projections))
+        if dropped:
+            logger.warning("dropped what a rebuild left behind that was killed: %s", ", ".join(dropped))
+        record.close_abandoned(connection, self._clock_us())
+        return True
 
     def _due(self, connection: psycopg.Connection[Any]) -> list[str]:
         """The projections whose rows were made by another version of their rules."""
@@ -96,8 +103,10 @@ class RebuildDesk:
                 "SELECT id, projections, asked_by, purpose, to_position FROM rebuilds"
                 " WHERE state = 'asked' ORDER BY id LIMIT 1"
             ).fetchone()
-        if row is None:
-            return False
+            if row is None:
+                if record.is_any_running(connection):
+                    self._clear_up(connection)
+                return False
         number, names, asked_by, purpose, to_position = row
         order = Order(
             projections=[each for each in self._projections if each.name in names],

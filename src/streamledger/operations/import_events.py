@@ -3,6 +3,8 @@
 import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +13,7 @@ import psycopg
 from streamledger.domain.errors import MalformedBody
 from streamledger.domain.events import Delivery, event_name, originator_of
 from streamledger.domain.instants import parse_instant_ms
-from streamledger.ledger import mapper, portable, staging
+from streamledger.ledger import bulk, mapper, portable
 from streamledger.ledger.append import NewEvent
 from streamledger.ledger.portable import LineInvalid, RedactedImport
 from streamledger.tencent.envelope import read_envelope
@@ -56,16 +58,19 @@ def import_events(
     What is stored stays when this ends early; importing the same again goes on. Raises RedactedImport or
     FormatUnknown.
     """
-    staging.prepare(connection)
+    bulk.prepare(connection)
     done = Imported()
     read = _plain_events(lines, now_us, done) if plain else _exported_events(lines, done)
-    chunk: list[NewEvent] = []
-    for event in read:
-        chunk.append(event)
-        if len(chunk) >= staging.CHUNK_EVENTS:
-            _store(connection, schema, chunk, done)
-            on_progress(done)
-    _store(connection, schema, chunk, done)
+    # While PostgreSQL takes one chunk in, the next is read.
+    with ThreadPoolExecutor(1, "import") as pool:
+        under_way: Future[None] | None = None
+        while chunk := list(islice(read, bulk.CHUNK_EVENTS)):
+            if under_way is not None:
+                under_way.result()
+                on_progress(done)
+            under_way = pool.submit(_store, connection, schema, chunk, done)
+        if under_way is not None:
+            under_way.result()
     on_progress(done)
     return done
 
@@ -77,23 +82,18 @@ def _id_of(digest: bytes) -> uuid.UUID:
 
 
 def _store(connection: psycopg.Connection[Any], schema: str, chunk: list[NewEvent], done: Imported) -> None:
-    if not chunk:
-        return
     try:
-        stored = staging.store_chunk(connection, schema, chunk)
+        stored = bulk.store_chunk(connection, schema, chunk)
     except (psycopg.DataError, psycopg.ProgrammingError, UnicodeEncodeError) as error:
         if len(chunk) == 1:  # text that PostgreSQL cannot hold
             _fault(done, f"delivery {chunk[0].delivery_id}: {str(error).partition(chr(10))[0]}")
-            chunk.clear()
             return
         half = len(chunk) // 2
         _store(connection, schema, chunk[:half], done)
         _store(connection, schema, chunk[half:], done)
-        chunk.clear()
         return
     done.stored += stored
     done.known += len(chunk) - stored
-    chunk.clear()
 
 
 def _fault(done: Imported, sentence: str) -> None:
@@ -107,13 +107,13 @@ def _exported_events(lines: Iterable[bytes], done: Imported) -> Iterator[NewEven
         if line.isspace():
             continue
         try:
-            head = portable.head_of(line)
+            head = portable.head_of(line, number)
             if head is not None:
                 if head.redacted:
-                    raise RedactedImport
+                    raise RedactedImport(number=number)
                 continue
             done.lines += 1
-            event = portable.event_of(line)
+            event = portable.event_of(line, number)
         except LineInvalid as error:
             _fault(done, f"line {number}: {error}")
             continue

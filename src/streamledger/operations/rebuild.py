@@ -4,8 +4,8 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from typing import Any, Final
+from contextlib import closing, suppress
+from typing import Any, Final, TypeVar
 
 import msgspec
 import psycopg
@@ -17,9 +17,10 @@ from streamledger.readmodel import projection as checkpointing
 from streamledger.readmodel import runner
 from streamledger.readmodel.projection import Projection
 from streamledger.readmodel.rebuild import generation, record
-from streamledger.readmodel.rebuild.building import Building, Standing, prepare_session
+from streamledger.readmodel.rebuild.building import Building, Standing, all_equal, prepare_session
 from streamledger.readmodel.rebuild.comparison import Difference, compare
 from streamledger.readmodel.rebuild.crew import Alone, Crew, RebuildCancelled
+from streamledger.readmodel.rebuild.interrupting import interruptible
 from streamledger.readmodel.rebuild.record import Progress, Record, SwitchBlocked
 from streamledger.readmodel.rebuild.registry import streamwise_of
 from streamledger.readmodel.rebuild.room import refuse_without_room
@@ -38,6 +39,8 @@ EXAMPLES_KEPT_MAX: Final = 20
 """Rows of each table that the record of a dry run keeps."""
 ALONE_EVENTS_MAX: Final = 20_000
 """A history up to here is folded without worker processes, unless their number is given."""
+
+T = TypeVar("T")
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +80,7 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def digests_equal(self) -> bool | None:
         """Whether live and rebuilt digests are equal; None when they could not be compared."""
-        found = {standing.equal for standing in self.standings}
-        return False if False in found else None if None in found else True
+        return all_equal(self.standings)
 
 
 def rebuild(
@@ -113,7 +115,7 @@ def rebuild(
             row.end("cancelled", clock_us(), digests_equal=None)
             raise
         except Exception as error:
-            if not guard.closed:
+            with suppress(psycopg.Error):  # without a connection, the next rebuild or start closes the row
                 row.end("failed", clock_us(), digests_equal=None, error=str(error)[:1000])
             raise
         row.end(
@@ -153,6 +155,8 @@ class _Work:
         self._is_cancelled = is_cancelled
         self._progress = Progress()
         self._memory_bytes_max = 0
+        self._standings: list[Standing] = []
+        self._differences: list[Difference] = []
 
     def run(self, guard: psycopg.Connection[Any]) -> Rebuilt:
         """Raises as `rebuild` does."""
@@ -160,26 +164,22 @@ class _Work:
         order = self._order
         tables = generation.tables_of(order.projections)
         generation.drop_leftovers(guard, tables)
-        refuse_without_room(guard, tables)
+        with self._connect() as connection:
+            self._do(connection, lambda: refuse_without_room(connection, tables))
         checkpointing.checkpoints(guard, order.projections)
         until = self._until(reader.head(guard))
         building = Building(
             order.projections, self._row.number, until, is_final=order.to_position is not None
         )
         try:
-            with self._connect() as connection:
-                prepare_session(connection)
-                generation.make(connection, building.tables, building.suffix)
-                self._fold(connection, building, until)
-                self._enter("catching_up")
-                self._catch_up(connection, building)
-                differences: list[Difference] = []
-                if order.purpose == "rebuild":
-                    self._enter("switching")
-                    standings = self._switch(connection, building)
-                else:
-                    standings, differences = self._compare(connection, building)
-        finally:
+            try:
+                self._build(building, until)
+            finally:
+                self._drop(guard, tables)
+        except BaseException:
+            if guard.closed or not self._row.is_switched:
+                raise
+            # What is committed is done: the cancellation, or the loss of the answer, came too late.
             self._drop(guard, tables)
         seconds = time.monotonic() - began_s
         return Rebuilt(
@@ -189,12 +189,25 @@ class _Work:
             events=self._progress.events_done,
             seconds=round(seconds, 3),
             events_per_s=round(self._progress.events_done / seconds, 1),
-            standings=standings,
+            standings=self._standings,
             switched=order.purpose == "rebuild",
             parked={name: len(errors) for name, errors in building.parked.items()},
             memory_bytes_max=max(self._memory_bytes_max, memory_bytes_max()),
-            differences=differences,
+            differences=self._differences,
         )
+
+    def _build(self, building: Building, until: int) -> None:
+        with self._connect() as connection:
+            prepare_session(connection)
+            self._do(connection, lambda: generation.make(connection, building.tables, building.suffix))
+            self._fold(connection, building, until)
+            self._enter("catching_up")
+            self._catch_up(connection, building)
+            if self._order.purpose == "rebuild":
+                self._enter("switching")
+                self._standings = self._switch(connection, building)
+            else:
+                self._standings, self._differences = self._compare(connection, building)
 
     def _until(self, head: int) -> int:
         wanted = self._order.to_position
@@ -270,13 +283,13 @@ class _Work:
                 self._check()
         if late:
             self._enter("indexing")
-            building.add_up(connection, streamwise)
+            self._do(connection, lambda: building.add_up(connection, streamwise))
             building.index(self._connect, late, self._check, workers)
-        building.take_strays(connection, streamwise)
+        self._do(connection, lambda: building.take_strays(connection, streamwise))
 
     def _catch_up(self, connection: psycopg.Connection[Any], building: Building) -> None:
         while True:
-            taken = building.catch_up(connection, self._check, self._followed_to())
+            taken = self._take_in(connection, building, self._followed_to())
             self._progress.events_done += taken * len(self._order.projections)
             if taken < CLOSE_EVENTS:
                 break
@@ -293,19 +306,40 @@ class _Work:
                 return  # a runner is at work; it will have passed the generation's position
             live = checkpointing.checkpoints(connection, building.projections)
             if min(building.positions.values()) - min(live.values()) <= LIVE_LAG_EVENTS_MAX:
-                runner.catch_up(connection, self._database.schema, building.projections, self._clock_us())
+                now_us = self._clock_us()
+                self._do(
+                    connection,
+                    lambda: runner.catch_up(connection, self._database.schema, building.projections, now_us),
+                )
+
+    def _take_in(
+        self, connection: psycopg.Connection[Any], building: Building, until: int | None = None
+    ) -> int:
+        return self._do(connection, lambda: building.catch_up(connection, until))
+
+    def _do(self, connection: psycopg.Connection[Any], work: Callable[[], T]) -> T:
+        """Work that may last, on a thread: a cancellation breaks its statement off."""
+        return interruptible([work], [connection], self._check)[0]
 
     def _switch(self, connection: psycopg.Connection[Any], building: Building) -> list[Standing]:
         for left in reversed(range(SWITCH_TRIES_MAX)):
             self._check()
             try:
-                return building.switch(connection, self._database.schema, self._clock_us())
+                return self._do(
+                    connection,
+                    lambda: building.switch(connection, self._database.schema, self._clock_us(), self._mark),
+                )
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
                 if not left:
                     raise SwitchBlocked from error
                 logger.info("readers are in the way of the switch; trying again")
-                building.catch_up(connection, self._check)
+                self._take_in(connection, building)
         raise AssertionError("unreachable")
+
+    def _mark(self, connection: psycopg.Connection[Any], standings: list[Standing]) -> None:
+        """The last statement of the switch."""
+        self._standings = standings
+        self._row.mark_switched(connection, self._clock_us(), digests_equal=all_equal(standings))
 
     def _compare(
         self, connection: psycopg.Connection[Any], building: Building
@@ -315,10 +349,13 @@ class _Work:
             with self._connect() as lock, lock.transaction():
                 # The runner waits until the snapshot is taken, which so sees both at one position.
                 found = building.lock(lock)
-                building.catch_up(connection, self._check, max(live.position for live in found))
+                self._take_in(connection, building, max(live.position for live in found))
                 snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 snapshot.execute("SELECT FROM projections")
             standings = building.standings(found)
             if self._order.purpose != "dry_run":
                 return standings, []
-            return standings, compare(snapshot, building.tables, building.suffix, self._order.examples_max)
+            return standings, self._do(
+                snapshot,
+                lambda: compare(snapshot, building.tables, building.suffix, self._order.examples_max),
+            )

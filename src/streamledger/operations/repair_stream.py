@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from streamledger.domain.errors import StreamUnknown
+from streamledger.domain.errors import ParameterInvalid, StreamledgerError, StreamUnknown
 from streamledger.domain.events import originator_of
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect
@@ -17,11 +17,18 @@ from streamledger.readmodel.projection import Projection, events_and_errors
 from streamledger.readmodel.rebuild import generation, record
 from streamledger.readmodel.rebuild.building import prepare_session
 from streamledger.readmodel.rebuild.comparison import Difference, compare
+from streamledger.readmodel.rebuild.registry import ADDED_UP_FROM
+from streamledger.readmodel.rebuild.sums import Sum, sums_of
 from streamledger.readmodel.recount import RECOUNTS, correct
 
 PAGE_EVENTS: Final = 2000
 NUMBER: Final = 0
 """Of the generation that holds the one stream's rows; rebuilds count from 1."""
+
+
+class ProjectionsApart(StreamledgerError):
+    """the projections stand at different positions, from {lowest} to {highest}: let serve catch up, then
+    repair again"""
 
 
 class Repaired(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,29 +54,34 @@ def repair_stream(
 ) -> Repaired:
     """Fold the stream's events beside the live tables, and put its rows in the place of those there.
 
-    The runner waits only while the rows are exchanged. Raises StreamUnknown or RebuildUnderWay.
+    Of tables that count over all streams, the counts of the days and minutes of its events are put right.
+    The runner waits only while the rows are exchanged. Raises StreamUnknown, RebuildUnderWay,
+    ProjectionsApart, or ParameterInvalid for a projection without the one that it is added up from.
     """
+    names = {each.name for each in projections}
+    for name in names:
+        needed = ADDED_UP_FROM.get(name, name)
+        if needed not in names:
+            expected = f"{needed} too, from whose rows {name} is added up"
+            raise ParameterInvalid(name="PROJECTION", expected=expected, got=repr(name))
     with connect(database, application_name="streamledger repair") as connection:
         prepare_session(connection)
         record.lock(connection, database.schema)
-        # A projection that also counts over all streams cannot be repaired by one of them.
-        wanted = [each for each in projections if all(_names_streams(connection, t) for t in each.tables)]
-        tables = generation.tables_of(wanted)
+        tables = generation.tables_of(projections)
         generation.drop_leftovers(connection, tables)
         checkpointing.checkpoints(connection, projections)
-        work = _Repair(connection, wanted, tables, stream_id)
+        work = _Repair(connection, projections, stream_id)
         try:
+            work.make()
             work.fold(until=min(checkpointing.checkpoints(connection, projections).values()))
             if not work.events and not work.is_known():
                 raise StreamUnknown(stream_id=stream_id)
-            with connection.transaction():
-                for position in checkpointing.locked_positions(connection, projections).values():
-                    work.fold(until=position)
-                differences = compare(
-                    connection, tables, work.suffix, examples_max, where=("stream_id", stream_id)
-                )
-                if not dry_run:
-                    work.exchange(clock_us())
+            with connection.transaction(force_rollback=dry_run):
+                positions = checkpointing.locked_positions(connection, projections).values()
+                if min(positions) != max(positions):
+                    raise ProjectionsApart(lowest=min(positions), highest=max(positions))
+                work.fold(until=max(positions))
+                differences = work.exchange(clock_us(), examples_max)
         finally:
             generation.drop_leftovers(connection, tables)
         corrected = {}
@@ -89,7 +101,7 @@ def repair_stream(
 
 
 def _names_streams(connection: psycopg.Connection[Any], table: str) -> bool:
-    """Whether the table's rows say to which stream they belong; others cannot be repaired by stream."""
+    """Whether the table's rows say to which stream they belong."""
     found = connection.execute(
         "SELECT FROM pg_attribute WHERE attrelid = %s::regclass AND attname = 'stream_id'", (table,)
     ).fetchone()
@@ -98,24 +110,34 @@ def _names_streams(connection: psycopg.Connection[Any], table: str) -> bool:
 
 class _Repair:
     def __init__(
-        self,
-        connection: psycopg.Connection[Any],
-        projections: Sequence[Projection],
-        tables: Sequence[str],
-        stream_id: str,
+        self, connection: psycopg.Connection[Any], projections: Sequence[Projection], stream_id: str
     ) -> None:
         self._connection = connection
-        self._projections = projections
-        self._tables = tables
         self._stream_id = stream_id
         self._version = 0
-        self._errors: dict[str, dict[int, str]] = {each.name: {} for each in projections}
         self.suffix = f"{generation.NEW}{NUMBER}"
         self.events = 0
-        generation.make(connection, tables, self.suffix)
-        for statements in generation.index_statements(connection, tables, self.suffix):
+        self._tables: list[str] = []
+        """Whose rows name streams."""
+        self._sums: list[Sum] = []
+        """Whose rows count over all streams."""
+        self._projections: list[Projection] = []
+        for each in projections:
+            of_streams = [table for table in each.tables if _names_streams(connection, table)]
+            sums = sums_of(each.name, [table for table in each.tables if table not in of_streams])
+            if sums is not None:  # else it counts in a way that only a whole rebuild can repeat
+                self._projections.append(each)
+                self._tables += of_streams
+                self._sums += sums
+        self._errors: dict[str, dict[int, str]] = {each.name: {} for each in self._projections}
+
+    def make(self) -> None:
+        """Make the tables that the stream is folded into."""
+        tables = generation.tables_of(self._projections)
+        generation.make(self._connection, tables, self.suffix)
+        for statements in generation.index_statements(self._connection, tables, self.suffix):
             for statement in statements:
-                connection.execute(statement)
+                self._connection.execute(statement)
 
     def is_known(self) -> bool:
         """Whether any live row names the stream."""
@@ -141,8 +163,11 @@ class _Repair:
             self._version = rows[-1][2]
             self.events += len(rows)
 
-    def exchange(self, now_us: int) -> None:
+    def exchange(self, now_us: int, examples_max: int | None) -> list[Difference]:
         """Put the rows that were made in the place of the live ones; within a transaction."""
+        differences = compare(
+            self._connection, self._tables, self.suffix, examples_max, ("stream_id", [self._stream_id])
+        )
         for table in self._tables:
             self._connection.execute(
                 f"DELETE FROM {table} WHERE stream_id = %s",  # noqa: S608  # constant names
@@ -151,5 +176,14 @@ class _Repair:
             self._connection.execute(
                 f"INSERT INTO {table} SELECT * FROM {table}{self.suffix}"  # noqa: S608  # constant names
             )
-        for each in self._projections:
-            park(self._connection, each, self._errors[each.name], now_us)
+        for each in self._sums:
+            differences.append(each.put_right(self._connection, self.suffix, examples_max))
+        for projection in self._projections:
+            # What is taken in now is parked no longer, or trying it again would count it twice.
+            self._connection.execute(
+                "DELETE FROM parked USING ledger_events AS e WHERE parked.projection = %s"
+                " AND e.notification_id = parked.position AND e.originator_id = %s",
+                (projection.name, originator_of(self._stream_id, 0)),
+            )
+            park(self._connection, projection, self._errors[projection.name], now_us)
+        return differences

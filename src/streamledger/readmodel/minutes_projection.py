@@ -2,14 +2,25 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+import msgspec
 import psycopg
 
 from streamledger.readmodel.facts import Event, kind_of
 from streamledger.readmodel.rows import DIGEST_MODULUS, digest_of
 
 MINUTE_MS: Final = 60_000
+
+
+class MinuteRow(msgspec.Struct, kw_only=True):
+    """A row of `minutes`."""
+
+    TABLE: ClassVar[str] = "minutes"
+
+    minute_ms: int
+    kind: str
+    deliveries: int
 
 
 class MinutesProjection:

@@ -28,8 +28,10 @@ _OUT_OF_ORDER_MAX: Final = 1000
 """How many positions on a delivery that was received earlier may lie: deliveries wait for their commits."""
 
 _PLANNING: Final = (
+    # Locked before the snapshot is taken: a rebuild that switched in between would show empty tables.
+    "LOCK TABLE sessions, timeline, streams IN ACCESS SHARE MODE;"
     # One stream may hold most of all rows, another a few: a plan for all of them would be wrong for each.
-    "SELECT set_config('plan_cache_mode', 'force_custom_plan', true),"
+    " SELECT set_config('plan_cache_mode', 'force_custom_plan', true),"
     " set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
 )
 

@@ -17,6 +17,7 @@ from streamledger.operations import rebuild as rebuilding
 from streamledger.operations.rebuild import Order, Rebuilt, rebuild
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel.rebuild import generation, record, room
+from streamledger.readmodel.rebuild.building import Building
 from streamledger.readmodel.rebuild.crew import RebuildCancelled
 from streamledger.readmodel.rebuild.record import Progress, RebuildUnderWay, SwitchBlocked
 from streamledger.readmodel.rebuild.room import NoRoom
@@ -390,3 +391,101 @@ def test_live_tables_far_behind_are_not_compared(database: Database, monkeypatch
     with opened(database) as connection:
         store(connection, database.schema, bodies(1, SHAPE))
         assert run(database).digests_equal is None
+
+
+LONG_STATEMENTS = {
+    "making": "streamledger.readmodel.rebuild.generation.make",
+    "adding up": "streamledger.readmodel.rebuild.minutes_folding.MinutesStreamwise.add_up",
+    "statistics": "streamledger.readmodel.rebuild.generation.finish",
+    "catching up": "streamledger.readmodel.rebuild.building.Building.catch_up",
+    "switching": "streamledger.readmodel.rebuild.generation.switch",
+    "comparing": "streamledger.operations.rebuild.compare",
+}
+
+
+@pytest.mark.parametrize("moment", LONG_STATEMENTS)
+@pytest.mark.parametrize("way", ["its row", "a signal"])
+def test_cancelling_breaks_off_a_statement_that_would_last_an_hour(
+    database: Database, monkeypatch: pytest.MonkeyPatch, moment: str, way: str
+) -> None:
+    def last_an_hour(*given: Any) -> None:
+        for each in given:
+            if isinstance(each, psycopg.Connection):
+                each.execute("SELECT pg_sleep(3600)")
+
+    with opened(database) as connection, connect(database, application_name="other") as other:
+        store(connection, database.schema, bodies(1, SHAPE)[:50])
+        project(connection, database.schema)
+        rows, marks = rows_of(connection), digests(connection)
+        monkeypatch.setattr(LONG_STATEMENTS[moment], last_an_hour)
+        asleep = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+
+        def cancel() -> None:
+            until(lambda: other.execute(asleep).fetchall(), "it never came to the statement")
+            if way == "its row":
+                other.execute("UPDATE rebuilds SET cancel_asked = true")
+            else:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        cancelling = threading.Thread(target=cancel)
+        cancelling.start()
+        purpose = "dry_run" if moment == "comparing" else "rebuild"
+        with pytest.raises((RebuildCancelled, KeyboardInterrupt)):
+            run(database, purpose=purpose)
+        cancelling.join()
+        assert not connection.execute(asleep).fetchall()
+        assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert leftovers(connection) == []
+        assert states(connection) == ["cancelled"]
+
+
+@pytest.mark.parametrize("way", ["its row", "a signal", "the answer lost"])
+def test_a_switch_that_is_committed_is_done_whoever_cancels_meanwhile(
+    database: Database, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    with opened(database) as connection, connect(database, application_name="other") as other:
+        store(connection, database.schema, bodies(1, SHAPE)[:50])
+        project(connection, database.schema)
+        rows = rows_of(connection)
+        connection.execute("UPDATE sessions SET screenshots = screenshots + 1")  # tells old from new
+        switch = Building.switch
+
+        def switch_and_lose(self: Building, own: psycopg.Connection[Any], *given: Any) -> None:
+            switch(self, own, *given)
+            if way == "its row":
+                other.execute("UPDATE rebuilds SET cancel_asked = true")
+            elif way == "a signal":
+                os.kill(os.getpid(), signal.SIGINT)
+            else:
+                raise psycopg.OperationalError("the connection is lost")
+            own.execute("SELECT pg_sleep(3600)")
+
+        monkeypatch.setattr(Building, "switch", switch_and_lose)
+        done = run(database)
+        assert done.switched
+        assert [each.projection for each in done.standings] == [each.name for each in PROJECTIONS]
+        assert rows_of(connection) == rows
+        assert leftovers(connection) == []
+        assert states(connection) == ["done"]
+
+
+def test_what_a_backup_holds_of_a_cancelled_rebuild_is_left_to_the_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "DROP_WAIT_MS", 20)
+    with opened(database) as connection, connect(database, application_name="backup") as backup:
+        store(connection, database.schema, bodies(1, SHAPE)[:50])
+
+        def read(progress: Progress) -> None:
+            if progress.phase == "indexing":
+                backup.execute("BEGIN")
+                backup.execute("LOCK TABLE sessions_g1 IN ACCESS SHARE MODE")
+                raise RebuildCancelled
+
+        with pytest.raises(RebuildCancelled):
+            run(database, on_progress=read)
+        assert leftovers(connection) == [("sessions_g1",)]
+        assert states(connection) == ["cancelled"]
+        backup.execute("ROLLBACK")
+        run(database)
+        assert leftovers(connection) == []

@@ -6,9 +6,10 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
+import psycopg
 import pytest
 
 from streamledger.domain.answers import Session, TimelineEntry
@@ -22,6 +23,7 @@ from streamledger.domain.instants import instant_us, parse_instant_ms
 from streamledger.domain.notification import Kind
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, open_pool_async
+from streamledger.readmodel import past_queries
 from streamledger.readmodel.explaining import explain, explain_now
 from streamledger.readmodel.moment import NO_TIME_MS, Asked, KnownAt, Moment, parse_known_at
 from streamledger.readmodel.page_queries import PICTURE_SCREENSHOTS_MAX
@@ -162,6 +164,38 @@ def test_a_time_of_receipt_stands_for_the_last_position_received_by_it(database:
                 assert await then_of(past, sequence, at) == await then_of(past, sequence, by_position)
 
     asyncio.run(compare())
+
+
+def test_no_switch_of_a_rebuild_comes_between_a_moments_snapshot_and_its_tables(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliveries = disordered(1)
+    sequence = next(found for each in deliveries if (found := read_notification(each.body).sequence))
+    taken_in = past_queries._taken_in
+    tries = []
+
+    async def switch_meanwhile(connection: psycopg.AsyncConnection[Any]) -> int:
+        found = await taken_in(connection)
+        with connect_to(database) as other:
+            other.execute("SET lock_timeout = '20ms'")
+            for table in ("sessions", "timeline", "streams"):
+                with pytest.raises(psycopg.errors.LockNotAvailable):
+                    other.execute(f"ALTER TABLE {table} RENAME TO {table}_was1")
+                tries.append(table)
+        return found
+
+    async def ask() -> None:
+        with connect_to(database) as connection:
+            append_all(connection, database, deliveries)
+            head = reader.head(connection)
+        monkeypatch.setattr(past_queries, "_taken_in", switch_meanwhile)
+        async with open_queries(database) as queries:
+            assert isinstance(
+                await then_of(PastQueries(queries), sequence, Asked(known_at=KnownAt(position=head))), tuple
+            )
+
+    asyncio.run(ask())
+    assert tries
 
 
 def test_pages_of_a_past_timeline_put_together_are_the_whole(database: Database) -> None:

@@ -1,10 +1,9 @@
 """One generation under work: folded, indexed, kept up with the ledger, compared, and switched."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +16,7 @@ from streamledger.readmodel.parking import park, take_in_or_park
 from streamledger.readmodel.projection import PROJECTED_CHANNEL, Projection, events_and_errors
 from streamledger.readmodel.rebuild import generation
 from streamledger.readmodel.rebuild.folding import Streamwise
+from streamledger.readmodel.rebuild.interrupting import interruptible
 from streamledger.readmodel.rebuild.worker import Done, copy_rows
 from streamledger.readmodel.rows import DIGEST_MODULUS
 from streamledger.readmodel.runner import INDEXES_ONLY
@@ -52,6 +52,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         if self.live_position != self.rebuilt_position:
             return None
         return self.live_digest == self.rebuilt_digest
+
+
+def all_equal(standings: Iterable[Standing]) -> bool | None:
+    """Whether all digests are equal; None when one could not be compared."""
+    found = {standing.equal for standing in standings}
+    return False if False in found else None if None in found else True
 
 
 class Building:
@@ -94,30 +100,21 @@ class Building:
         with connect() as connection:
             work = generation.index_statements(connection, tables, self.suffix)
         connections: list[psycopg.Connection[Any]] = []
-        stopping = threading.Event()
 
         def run(statements: Sequence[str]) -> None:
             with connect() as connection:
                 connections.append(connection)
                 connection.execute(f"SET maintenance_work_mem = '{INDEX_MEMORY}'")
                 for statement in statements:
-                    if stopping.is_set():
-                        return
                     connection.execute(statement)
 
-        with ThreadPoolExecutor(threads, "index") as pool:
-            futures = [pool.submit(run, statements) for statements in work]
-            try:
-                for future in futures:
-                    while not _is_through(future):
-                        check()
-            except BaseException:
-                stopping.set()
-                for each in connections:
-                    each.cancel()
-                raise
-        with connect() as connection:
-            generation.finish(connection, tables, self.suffix)
+        def finish() -> None:
+            with connect() as connection:
+                connections.append(connection)
+                generation.finish(connection, tables, self.suffix)
+
+        interruptible([partial(run, statements) for statements in work], connections, check, threads)
+        interruptible([finish], connections, check)
 
     def add_up(self, connection: psycopg.Connection[Any], streamwise: Mapping[str, Streamwise]) -> None:
         """Make the rows that count over all streams, once those of the streams are there."""
@@ -134,13 +131,10 @@ class Building:
             if each.name in streamwise:
                 self._take(connection, each, events, {})
 
-    def catch_up(
-        self, connection: psycopg.Connection[Any], check: Callable[[], None], until: int | None = None
-    ) -> int:
+    def catch_up(self, connection: psycopg.Connection[Any], until: int | None = None) -> int:
         """Take in what has come since; returns how many events that were. Batch by batch a transaction."""
         count = 0
         while True:
-            check()
             after = min(self.positions.values())
             began_s = time.monotonic()
             taken = self._step(connection, after, self._last if until is None else min(until, self._last))
@@ -200,13 +194,20 @@ class Building:
             for live in found
         ]
 
-    def switch(self, connection: psycopg.Connection[Any], schema: str, now_us: int) -> list[Standing]:
-        """Make the generation live, in one transaction; raises psycopg's LockNotAvailable when readers
-        stand in the way for too long, and nothing has changed then."""
+    def switch(
+        self,
+        connection: psycopg.Connection[Any],
+        schema: str,
+        now_us: int,
+        on_switched: Callable[[psycopg.Connection[Any], list[Standing]], None] = lambda *_: None,
+    ) -> list[Standing]:
+        """Make the generation live, in one transaction, of which `on_switched` is the last part; raises
+        psycopg's LockNotAvailable when readers stand in the way for too long, and nothing has changed then.
+        """
         with self._unless_rolled_back(), connection.transaction():
             connection.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
             found = self.lock(connection)
-            self.catch_up(connection, lambda: None, max(live.position for live in found))
+            self.catch_up(connection, max(live.position for live in found))
             generation.switch(connection, self.tables, self.number)
             for each in self.projections:
                 connection.execute(
@@ -217,7 +218,9 @@ class Building:
                 connection.execute("DELETE FROM parked WHERE projection = %s", (each.name,))
                 park(connection, each, self.parked[each.name], now_us)
             connection.execute("SELECT pg_notify(%s, '')", (f"{PROJECTED_CHANNEL}_{schema}",))
-        return self.standings(found)
+            standings = self.standings(found)
+            on_switched(connection, standings)
+        return standings
 
     @contextmanager
     def _unless_rolled_back(self) -> Iterator[None]:
@@ -229,15 +232,6 @@ class Building:
         except BaseException:
             self.positions, self.digests, self.parked = positions, digests, parked
             raise
-
-
-def _is_through(future: Any) -> bool:
-    """Wait a little for a future; raises what it raised."""
-    try:
-        future.result(0.2)
-    except TimeoutError:
-        return False
-    return True
 
 
 def prepare_session(connection: psycopg.Connection[Any]) -> None:

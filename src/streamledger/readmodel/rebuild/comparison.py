@@ -41,11 +41,11 @@ def compare(
     tables: Sequence[str],
     suffix: str,
     examples_max: int | None,
-    where: tuple[str, str] | None = None,
+    where: tuple[str, Sequence[Any]] | None = None,
 ) -> list[Difference]:
     """Table by table, counts by kind of change and the first rows in the order of their keys.
 
-    `where` is a column and its value: only rows that have it are looked at.
+    `where` is a column and its values: only rows that have one of them are looked at.
     """
     return [_compare(connection, table, suffix, examples_max, where) for table in tables]
 
@@ -55,11 +55,11 @@ def _compare(
     table: str,
     suffix: str,
     examples_max: int | None,
-    where: tuple[str, str] | None,
+    where: tuple[str, Sequence[Any]] | None,
 ) -> Difference:
     key = [row[0] for row in connection.execute(_KEY_SQL, (table,)).fetchall()]
     using = ", ".join(key)
-    condition = f" WHERE {where[0]} = %(value)s" if where else ""
+    condition = f" WHERE {where[0]} = ANY(%(values)s)" if where else ""
     counts = {"added": 0, "removed": 0, "changed": 0}
     fields: dict[str, int] = {}
     examples: list[RowDifference] = []
@@ -70,7 +70,7 @@ def _compare(
     )
     with connection.cursor(name="differences") as cursor:
         cursor.itersize = 500
-        cursor.execute(sql, {"value": where[1] if where else None})
+        cursor.execute(sql, {"values": list(where[1]) if where else None})
         for live, made in cursor:
             kind = "added" if live is None else "removed" if made is None else "changed"
             counts[kind] += 1

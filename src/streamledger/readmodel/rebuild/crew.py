@@ -9,6 +9,7 @@ from typing import Any, Final
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
+from streamledger.readmodel.rebuild.interrupting import LOOK_S
 from streamledger.readmodel.rebuild.units import Stretch, Unit
 from streamledger.readmodel.rebuild.worker import (
     Done,
@@ -19,8 +20,6 @@ from streamledger.readmodel.rebuild.worker import (
     take_stretch,
 )
 
-LOOK_S: Final = 0.2
-"""How often to look whether the rebuild was cancelled."""
 END_S_MAX: Final = 10
 
 

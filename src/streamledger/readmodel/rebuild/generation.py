@@ -1,5 +1,6 @@
 """A generation: a second set of a projection's tables beside the live ones, from making to dropping."""
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -12,6 +13,11 @@ NEW: Final = "_g"
 """Before the number, in the names of tables that are being built."""
 OLD: Final = "_was"
 """Before the number, in the names of tables that were live until the switch."""
+
+DROP_WAIT_MS: Final = 5000
+"""How long to wait for those who read a table that is to go: workers that were just ended, a backup."""
+
+logger = logging.getLogger(__name__)
 
 _INDEX_HEAD: Final = re.compile(r"^CREATE (UNIQUE )?INDEX (\S+) ON (ONLY )?(\S+) USING ")
 
@@ -110,10 +116,19 @@ def _constraint_names(connection: psycopg.Connection[Any], table: str) -> dict[t
 def drop_leftovers(connection: psycopg.Connection[Any], tables: Sequence[str]) -> list[str]:
     """Drop every generation that is not live; returns the dropped tables.
 
-    Only for the holder of the rebuild lock: to everybody else a generation may be under work.
+    Only for the holder of the rebuild lock: to everybody else a generation may be under work. One that
+    somebody reads (a backup takes every table) is left to the next call.
     """
     pattern = f"^({'|'.join(tables)})({NEW}|{OLD})[0-9]+$"
     found = [row[0] for row in connection.execute(_TABLES_SQL, (pattern,)).fetchall()]
+    dropped = []
     for table in found:
-        connection.execute(f"DROP TABLE IF EXISTS {table}")
-    return found
+        try:
+            with connection.transaction():
+                connection.execute(f"SET LOCAL lock_timeout = {DROP_WAIT_MS}")
+                connection.execute(f"DROP TABLE IF EXISTS {table}")
+        except psycopg.errors.LockNotAvailable:
+            logger.warning("somebody reads %s, which is no longer of use; the next rebuild drops it", table)
+        else:
+            dropped.append(table)
+    return dropped

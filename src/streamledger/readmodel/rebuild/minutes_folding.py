@@ -1,27 +1,16 @@
 """The minutes projection in a rebuild: added up from the deliveries that the same rebuild has made."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
-import msgspec
 import psycopg
 
 from streamledger.domain.notification import Kind
 from streamledger.readmodel.facts import History
-from streamledger.readmodel.minutes_projection import MINUTE_MS
+from streamledger.readmodel.minutes_projection import MINUTE_MS, MinuteRow
 from streamledger.readmodel.row_tables import RowTables
 from streamledger.readmodel.rows import Lines, TableRow
 from streamledger.tencent.catalogue import KIND_BY_EVENT_TYPE
-
-
-class MinuteRow(msgspec.Struct, kw_only=True):
-    """A row of `minutes`."""
-
-    TABLE: ClassVar[str] = "minutes"
-
-    minute_ms: int
-    kind: str
-    deliveries: int
 
 
 class MinuteTables(RowTables):

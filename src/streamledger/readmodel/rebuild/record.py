@@ -88,6 +88,23 @@ class Record:
         """Whether somebody asked to cancel it, as of the last write."""
         return self._cancel_asked
 
+    def mark_switched(
+        self, connection: psycopg.Connection[Any], now_us: int, *, digests_equal: bool | None
+    ) -> None:
+        """Say in the switch's own transaction that it is done: whatever ends the process behind it."""
+        connection.execute(
+            "UPDATE rebuilds SET ended_at_us = %s, digests_equal = %s WHERE id = %s",
+            (now_us, digests_equal, self.number),
+        )
+
+    @property
+    def is_switched(self) -> bool:
+        """Whether the switch was committed."""
+        row = self._connection.execute(
+            "SELECT ended_at_us IS NOT NULL FROM rebuilds WHERE id = %s", (self.number,)
+        ).fetchone()
+        return row is not None and bool(row[0])
+
     def end(
         self,
         state: str,
@@ -121,12 +138,23 @@ def lock(connection: psycopg.Connection[Any], schema: str) -> None:
 
 
 def close_abandoned(connection: psycopg.Connection[Any], now_us: int) -> None:
-    """Close the rows of rebuilds whose process is gone; only for the holder of the lock."""
+    """Close the rows of rebuilds whose process is gone; only for the holder of the lock.
+
+    One that was gone only when it had switched is done.
+    """
+    connection.execute(
+        "UPDATE rebuilds SET state = 'done', phase = '' WHERE state = 'running' AND ended_at_us IS NOT NULL"
+    )
     connection.execute(
         "UPDATE rebuilds SET state = 'failed', phase = '', ended_at_us = %s,"
         " error = 'its process ended before it did' WHERE state = 'running'",
         (now_us,),
     )
+
+
+def is_any_running(connection: psycopg.Connection[Any]) -> bool:
+    """Whether any rebuild says that it is under way; its process may be gone."""
+    return connection.execute("SELECT FROM rebuilds WHERE state = 'running' LIMIT 1").fetchone() is not None
 
 
 def begin(
