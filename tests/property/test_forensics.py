@@ -13,7 +13,8 @@ from streamledger.domain.forensics import DeliveryClass, Judged, Known, Sighting
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel import projection
-from streamledger.readmodel.delivery_projection import DeliveriesProjection, schedules_for
+from streamledger.readmodel.delivery_judging import schedules_for
+from streamledger.readmodel.delivery_projection import DeliveriesProjection
 from streamledger.readmodel.delivery_rows import recount_deliveries
 from tests.received import BEGAN_S, STRANGER, TENCENT, keep, received, screenshot, started, stopped
 

@@ -7,12 +7,11 @@ from typing import Any
 import psycopg
 
 from streamledger.domain.events import LedgerEvent
-from streamledger.readmodel.delivery_projection import judge_in_order
+from streamledger.readmodel.delivery_judging import judge_in_order
 from streamledger.readmodel.delivery_rows import (
     MS_A_DAY,
     DayRow,
     DeliveryTables,
-    NotificationKey,
     NotificationRow,
 )
 from streamledger.readmodel.projection import Fact
@@ -28,8 +27,8 @@ class DeliveriesStreamwise:
 
     def fold(self, facts: Iterable[Fact]) -> Iterator[TableRow]:
         """All rows of some streams, from all their events in the order of their positions."""
-        known: dict[NotificationKey, NotificationRow] = {}
-        yield from judge_in_order(list(facts), known, _nothing_before)
+        known: dict[bytes, NotificationRow] = {}
+        yield from judge_in_order(facts, known, _nothing_before)
         yield from known.values()
 
     def fold_long(self, defining: Sequence[Bucket], media: Sequence[Bucket]) -> Iterator[TableRow]:
