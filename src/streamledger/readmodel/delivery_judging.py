@@ -1,7 +1,7 @@
 """Judging deliveries in their order, each beside what is known of its notification; without I/O."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -30,8 +30,15 @@ class _Conflict(msgspec.Struct, frozen=True):
     body: bytes
 
 
+def with_identities(facts: Iterable[Fact]) -> Iterator[tuple[bytes, Fact]]:
+    """The facts, each with the identity of its notification."""
+    for fact in facts:
+        notification = fact.notification
+        yield identity_of(notification.stream_id or "", notification.kind, notification.key), fact
+
+
 def judge_in_order(
-    facts: Iterable[Fact], known: dict[bytes, NotificationRow], read: ReadEvents
+    facts: Iterable[tuple[bytes, Fact]], known: dict[bytes, NotificationRow], read: ReadEvents
 ) -> list[DeliveryRow]:
     """The rows of these deliveries; `known`, by identity, gains the notifications that come again.
 
@@ -42,9 +49,7 @@ def judge_in_order(
     firsts: dict[bytes, Fact] = {}
     conflicts: list[_Conflict] = []
     bodies: dict[int, bytes] = {}
-    for fact in facts:
-        notification = fact.notification
-        identity = identity_of(notification.stream_id or "", notification.kind, notification.key)
+    for identity, fact in facts:
         before = known.get(identity)
         if before is None:
             first = firsts.get(identity)

@@ -7,7 +7,7 @@ import psycopg
 
 from streamledger.domain import forensics
 from streamledger.ledger import reader
-from streamledger.readmodel.delivery_judging import begun, judge_in_order, key_of
+from streamledger.readmodel.delivery_judging import begun, judge_in_order, key_of, with_identities
 from streamledger.readmodel.delivery_rows import (
     KEYS,
     MS_A_DAY,
@@ -16,10 +16,8 @@ from streamledger.readmodel.delivery_rows import (
     DayRow,
     DeliveryRow,
     DeliveryTables,
-    NotificationKey,
     NotificationRow,
 )
-from streamledger.readmodel.first_delivery import identity_of
 from streamledger.readmodel.projection import Fact, read_facts
 
 
@@ -33,10 +31,10 @@ class DeliveriesProjection:
     def take_in(self, connection: psycopg.Connection[Any], facts: Sequence[Fact], suffix: str = "") -> int:
         """Judge facts, in order, into one generation's tables; returns what they add to the digest."""
         tables = DeliveryTables(connection, suffix)
-        keys = {identity_of(*key): key for key in (key_of(fact.notification) for fact in facts)}
-        stored, known = _known_before(connection, tables, keys)
+        named = list(with_identities(facts))
+        stored, known = _known_before(connection, tables, dict(named))
         before = dict(known)
-        rows = judge_in_order(facts, known, lambda positions: reader.read_at(connection, positions))
+        rows = judge_in_order(named, known, lambda positions: reader.read_at(connection, positions))
         return tables.write(
             [
                 *(Change(None, row) for row in rows),
@@ -51,17 +49,18 @@ class DeliveriesProjection:
 
 
 def _known_before(
-    connection: psycopg.Connection[Any], tables: DeliveryTables, keys: dict[bytes, NotificationKey]
+    connection: psycopg.Connection[Any], tables: DeliveryTables, facts: dict[bytes, Fact]
 ) -> tuple[dict[bytes, NotificationRow], dict[bytes, NotificationRow]]:
     """Of these notifications those that have a row, and beside them those that came once so far.
 
     Of the latter everything is in the ledger, so that most notifications need no row at all.
     """
-    came = tables.first_positions(keys)
+    came = tables.first_positions(facts)
     if not came:
         return {}, {}
-    rows = tables.notifications(keys[identity] for identity in came)
-    stored = {identity: rows[keys[identity]] for identity in came if keys[identity] in rows}
+    keys = {identity: key_of(facts[identity].notification) for identity in came}
+    rows = tables.notifications(keys.values())
+    stored = {identity: rows[key] for identity, key in keys.items() if key in rows}
     once = {position: identity for identity, position in came.items() if identity not in stored}
     known = dict(stored)
     if once:

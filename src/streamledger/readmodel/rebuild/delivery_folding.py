@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from streamledger.domain.events import LedgerEvent
-from streamledger.readmodel.delivery_judging import judge_in_order
+from streamledger.readmodel.delivery_judging import judge_in_order, with_identities
 from streamledger.readmodel.delivery_rows import (
     MS_A_DAY,
     DayRow,
@@ -28,7 +28,7 @@ class DeliveriesStreamwise:
     def fold(self, facts: Iterable[Fact]) -> Iterator[TableRow]:
         """All rows of some streams, from all their events in the order of their positions."""
         known: dict[bytes, NotificationRow] = {}
-        yield from judge_in_order(facts, known, _nothing_before)
+        yield from judge_in_order(with_identities(facts), known, _nothing_before)
         yield from known.values()
 
     def fold_long(self, defining: Sequence[Bucket], media: Sequence[Bucket]) -> Iterator[TableRow]:
