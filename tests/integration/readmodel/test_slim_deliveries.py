@@ -181,7 +181,7 @@ def invented() -> list[Any]:
         *(screenshot("room", BEGAN_S + number) for number in range(20)),
         {"event_type": 999, "data": 1},
     ]
-    events = []
+    events = [received(started("once", str(number)), BEGAN_S, key=None) for number in range(9)]
     for _ in range(400):
         at_s = BEGAN_S + chance.choice([0, 1, 60, 61.5, 120, 185, 601, 3600, 86_400])
         events.append(
