@@ -20,7 +20,7 @@ from streamledger.domain.suspicion import SuspectLimits, recording_ended_ms
 from streamledger.readmodel import answering, batch
 from streamledger.readmodel import rows as row_types
 from streamledger.readmodel.answering import Found
-from streamledger.readmodel.facts import Event, read_event
+from streamledger.readmodel.facts import Event, as_fact, read_event
 from streamledger.readmodel.rows import SessionRow
 from streamledger.tencent.reader import notification_of
 from tests.oracle import expectation
@@ -191,7 +191,7 @@ def test_batches_may_be_cut_anywhere_and_equal_a_judgement_from_scratch(
     note(f"{history}")
     facts = deliveries(history, random, most_copies)
     with in_force(wanted):
-        tables, whole = projected(facts, random), projected(facts)
+        tables, whole = projected(facts, random), projected([as_fact(each) for each in facts])
         spans = succession.spans_of([row.fold for row in tables.session_rows.values()])
     assert sorted(map(repr, tables.all_rows())) == sorted(map(repr, whole.all_rows()))
     lines = [(row.TABLE, row_types.copy_line(row)) for row in tables.all_rows()]

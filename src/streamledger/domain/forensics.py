@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-FORENSICS_VERSION: Final = 1
+FORENSICS_VERSION: Final = 2
 """Raised whenever the same history would be judged otherwise: a rebuild of the deliveries is then due."""
 
 GRID_SLACK_MS: Final = 3000
@@ -185,11 +185,15 @@ def begin(sighting: Sighting) -> Known:
 
 def judge_first(sighting: Sighting, validity_s: int) -> Judged:
     """The first delivery of a notification in the ledger: first, or released when an operator let it in."""
-    released = sighting.was_released
     late_s, signed_after_s = _times_of_signature(sighting, validity_s)
-    because = ("operator_decision",) if released else ()
+    return first_by(late_s, signed_after_s, was_released=sighting.was_released)
+
+
+def first_by(late_s: float | None, signed_after_s: int | None, *, was_released: bool) -> Judged:
+    """The same from all that it depends on, as `times_of_signature` gives it."""
+    because = ("operator_decision",) if was_released else ()
     return Judged(
-        judged_as=DeliveryClass.RELEASED if released else DeliveryClass.FIRST,
+        judged_as=DeliveryClass.RELEASED if was_released else DeliveryClass.FIRST,
         try_number=None,
         evidence=Evidence(
             because=(*because, *_of_signature(late_s, signed_after_s)),
@@ -349,12 +353,18 @@ def _seconds_of(t: str | None) -> int | None:
 
 
 def _times_of_signature(sighting: Sighting, validity_s: int) -> tuple[float | None, int | None]:
+    return times_of_signature(sighting.t, sighting.received_ms, sighting.happened_ms, validity_s)
+
+
+def times_of_signature(
+    t: str | None, received_ms: int, happened_ms: int | None, validity_s: int
+) -> tuple[float | None, int | None]:
     """How long after its `t` a delivery came, if it did, and how long after the event it was signed."""
-    t_s = _seconds_of(sighting.t)
+    t_s = _seconds_of(t)
     if t_s is None:
         return None, None
-    late_s = _seconds(sighting.received_ms - t_s * 1000) if sighting.received_ms > t_s * 1000 else None
-    happened_ms = sighting.happened_ms
+    late_ms = received_ms - t_s * 1000
+    late_s = _seconds(late_ms) if late_ms > 0 else None
     return late_s, None if happened_ms is None else t_s - validity_s - happened_ms // 1000
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from streamledger.operations.rebuild import Order, Rebuilt, rebuild
+from streamledger.operations.rebuild import Order, rebuild
 from streamledger.postgres.connection import Database, connect
+from streamledger.readmodel.rebuild.building import Standing
 from streamledger.readmodel.rebuild.record import Progress
 from streamledger.readmodel.recount import RECOUNTS, kept_and_counted
 
@@ -47,15 +48,21 @@ def verify_projections(
         clock_us=clock_us,
         on_progress=on_progress,
     )
-    return [_verdict(made, place, counted) for place in range(len(made.standings))]
+    versions = {each.name: each.version for each in order.projections}
+    return [_verdict(standing, versions, counted) for standing in made.standings]
 
 
-def _verdict(made: Rebuilt, place: int, counted: dict[str, tuple[int, int]]) -> Verified:
-    standing = made.standings[place]
+def _verdict(standing: Standing, versions: dict[str, int], counted: dict[str, tuple[int, int]]) -> Verified:
+    version = versions[standing.projection]
     kept, rows = counted.get(standing.projection, (0, 0))
     detail = "rows, kept digest and history agree"
     sound = standing.equal is True and kept == rows
-    if kept != rows:
+    if standing.live_version != version:
+        sound = False
+        detail = (
+            f"the rows were made by version {standing.live_version} of the rules, this is {version}: rebuild"
+        )
+    elif kept != rows:
         detail = "the rows were changed by something other than the projection"
     elif standing.equal is None:
         detail = f"the live rows are at position {standing.live_position}: start serve, then verify again"

@@ -15,7 +15,7 @@ from streamledger.domain.instants import instant_ms
 from streamledger.readmodel import delivery_answering as answering
 from streamledger.readmodel.delivery_answering import QUARANTINE_COLUMNS, Quarantined
 from streamledger.readmodel.delivery_queries import first_rows, known_of
-from streamledger.readmodel.delivery_rows import MS_A_DAY, DeliveryRow, columns_of, delivery_row
+from streamledger.readmodel.delivery_rows import MS_A_DAY, DeliveryRow, columns_of, delivery_row, evidence_of
 from streamledger.readmodel.fetching import fetch
 from streamledger.readmodel.queries import LIMIT_DEFAULT
 
@@ -221,6 +221,7 @@ def aside_sql(in_stream: str = "") -> str:
 
 
 def _of_ledger(row: DeliveryRow, first: DeliveryRow | None) -> Suspicious:
+    evidence = evidence_of(row)
     return Suspicious(
         class_=row.judged_as,
         position=row.position,
@@ -229,10 +230,8 @@ def _of_ledger(row: DeliveryRow, first: DeliveryRow | None) -> Suspicious:
         sequence=row.sequence or None,
         event_type=row.event_type,
         source_ip=row.source_ip,
-        evidence=row.evidence,
-        in_words=in_words(
-            row.evidence, row.source_ip, row.first_position, first.source_ip if first else None
-        ),
+        evidence=evidence,
+        in_words=in_words(evidence, row.source_ip, row.first_position, first.source_ip if first else None),
         **_first(first),
     )
 

@@ -18,8 +18,8 @@ from streamledger.domain.forensic_words import in_words
 from streamledger.domain.forensics import Evidence
 from streamledger.domain.instants import instant_ms, instant_us
 from streamledger.domain.notification import Notification
-from streamledger.readmodel.delivery_projection import judge_repeated, key_of, sighting_of
-from streamledger.readmodel.delivery_rows import DeliveryRow, NotificationKey, NotificationRow
+from streamledger.readmodel.delivery_judging import judge_repeated, key_of, sighting_of
+from streamledger.readmodel.delivery_rows import DeliveryRow, NotificationKey, NotificationRow, evidence_of
 from streamledger.readmodel.facts import Fact
 from streamledger.tencent.differences import differences
 from streamledger.tencent.envelope import read_envelope
@@ -60,6 +60,7 @@ class Quarantined(msgspec.Struct, frozen=True):
 
 def delivery_answer(row: DeliveryRow, first_ip: str | None) -> DeliveryAnswer:
     """A delivery as it is shown."""
+    evidence = evidence_of(row)
     return DeliveryAnswer(
         position=row.position,
         class_=row.judged_as,
@@ -71,8 +72,8 @@ def delivery_answer(row: DeliveryRow, first_ip: str | None) -> DeliveryAnswer:
         received_at=instant_ms(row.received_ms),
         source_ip=row.source_ip,
         key=row.callback_key or None,
-        evidence=row.evidence,
-        in_words=in_words(row.evidence, row.source_ip, row.first_position, first_ip),
+        evidence=evidence,
+        in_words=in_words(evidence, row.source_ip, row.first_position, first_ip),
     )
 
 

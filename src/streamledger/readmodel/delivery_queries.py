@@ -15,8 +15,9 @@ from streamledger.domain.forensics import DeliveryClass
 from streamledger.ledger import reader
 from streamledger.readmodel import delivery_answering as answering
 from streamledger.readmodel.cursors import decode_cursor, encode_cursor
-from streamledger.readmodel.delivery_projection import key_of
+from streamledger.readmodel.delivery_judging import begun, key_of
 from streamledger.readmodel.delivery_rows import (
+    IDENTITY_SQL,
     DeliveryRow,
     NotificationKey,
     NotificationRow,
@@ -25,6 +26,8 @@ from streamledger.readmodel.delivery_rows import (
     notification_row,
 )
 from streamledger.readmodel.fetching import fetch
+from streamledger.readmodel.first_delivery import identity_of
+from streamledger.readmodel.projection import read_facts
 from streamledger.readmodel.queries import LIMIT_DEFAULT, Page
 from streamledger.tencent.reader import read_notification
 from streamledger.tencent.redaction import redact
@@ -36,7 +39,7 @@ SET_ASIDE_SEARCHED_MAX: Final = 200
 """Quarantined deliveries of the same stream and type that are searched for the same notification."""
 
 # A delivery is found by its notification in two steps, each with an index of its own: the first one
-# is named by the notification's row, the others, which are few, by the first.
+# by the notification's identity, the others, which are few, by the first.
 ALL_OF_NOTIFICATION: Final = """
     (SELECT * FROM deliveries WHERE position = {first}
      UNION ALL
@@ -57,6 +60,13 @@ class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
     to_ms: int | None = None
 
 
+# The expressions of two indexes: see their migration.
+_SECOND: Final = "(d.received_ms / 1000)"
+_IS_SENDER: Final = (
+    "hashtextextended(d.{column}, 0) = hashtextextended(%({name})s::text, 0) AND d.{column} = %({name})s"
+)
+
+
 def list_sql(wanted: DeliveryFilter, *, goes_on: bool) -> str:
     """The statement of a list, newest first; constants where a partial index must be recognised."""
     conditions = ["true"]
@@ -67,18 +77,26 @@ def list_sql(wanted: DeliveryFilter, *, goes_on: bool) -> str:
     if wanted.sequence is not None:
         conditions.append("d.sequence = %(sequence)s AND d.sequence <> ''")
     if wanted.key is not None:
-        conditions.append("d.callback_key = %(key)s")
+        conditions.append(_IS_SENDER.format(column="callback_key", name="key"))
     if wanted.source_ip is not None:
-        conditions.append("d.source_ip = %(source_ip)s")
+        conditions.append(_IS_SENDER.format(column="source_ip", name="source_ip"))
+    # A sender's deliveries are indexed by the second: within one they are sorted when they are read.
+    by_second = wanted.key is not None or wanted.source_ip is not None
     if wanted.from_ms is not None:
-        conditions.append("d.received_ms >= %(from_ms)s")
+        conditions.append("d.received_ms >= %(from_ms)s::int8")
+        conditions += [f"{_SECOND} >= %(from_ms)s::int8 / 1000"] * by_second
     if wanted.to_ms is not None:
-        conditions.append("d.received_ms < %(to_ms)s")
+        conditions.append("d.received_ms < %(to_ms)s::int8")
+        conditions += [f"{_SECOND} <= %(to_ms)s::int8 / 1000"] * by_second
     if goes_on:
         conditions.append("(d.received_ms, d.position) < (%(after_ms)s::int8, %(after_position)s::int8)")
+        conditions += [f"{_SECOND} <= %(after_ms)s::int8 / 1000"] * by_second
+    # Within a stream, or of one sequence, the order is that of their own indexes.
+    by_second = by_second and wanted.stream_id is None and wanted.sequence is None
+    order = f"{_SECOND} DESC, " if by_second else ""
     return (
         f"SELECT {columns_of('deliveries', 'd')} FROM deliveries AS d WHERE {' AND '.join(conditions)}"  # noqa: S608  # constant names, and an enum's value
-        " ORDER BY d.received_ms DESC, d.position DESC LIMIT %(limit)s"
+        f" ORDER BY {order}d.received_ms DESC, d.position DESC LIMIT %(limit)s"
     )
 
 
@@ -88,8 +106,9 @@ SESSION_SQL: Final = (
     "  WHERE stream_id = %(stream_id)s AND sequence = %(sequence)s"
     "  AND (at_ms, kind, key) >= (%(after_ms)s::int8, %(after_kind)s::text, %(after_key)s::text)"
     "  ORDER BY at_ms, kind, key LIMIT %(limit)s + 1) AS t"
-    " JOIN notifications AS n USING (stream_id, kind, key)"
-    f" CROSS JOIN LATERAL {ALL_OF_NOTIFICATION.format(first='n.first_position')} AS d"
+    " JOIN deliveries AS f ON f.position = f.first_position"
+    f" AND f.identity = {IDENTITY_SQL.format(row='t')}"
+    f" CROSS JOIN LATERAL {ALL_OF_NOTIFICATION.format(first='f.position')} AS d"
     " WHERE (t.at_ms, t.kind, t.key, d.position)"
     "  > (%(after_ms)s::int8, %(after_kind)s::text, %(after_key)s::text, %(after_position)s::int8)"
     " ORDER BY t.at_ms, t.kind, t.key, d.position LIMIT %(limit)s"
@@ -135,7 +154,8 @@ class DeliveryQueries:
             )
             facts = {"first": row.first_position, "limit": BESIDE_MAX}
             listed = [delivery_row(values) for values in await fetch(connection, sql, facts)]
-            events = await _events(connection, {each.position for each in (row, *listed)})
+            shown = {row.position, row.first_position, *(each.position for each in listed)}
+            events = await _events(connection, shown)
             body = events[row.position].delivery.body
             key = key_of(read_notification(body))
             notification = (await known_of(connection, [key]))[key]
@@ -222,7 +242,26 @@ async def first_rows(connection: AsyncConnection, positions: set[int]) -> dict[i
 async def known_of(
     connection: AsyncConnection, keys: Sequence[NotificationKey]
 ) -> dict[NotificationKey, NotificationRow]:
-    """What is known of these notifications."""
+    """What is known of these notifications; of those that came once, from the ledger."""
+    by_identity = {identity_of(*key): key for key in keys}
+    found = await fetch(
+        connection,
+        "SELECT d.identity, d.position FROM deliveries AS d WHERE d.position = d.first_position"
+        " AND d.identity = ANY(%(identities)s::text[]::uuid[])",
+        {"identities": [identity.hex() for identity in by_identity]},
+    )
+    came = {by_identity[identity.bytes]: position for identity, position in found}
+    known = await _repeated(connection, list(came))
+    once = {position for key, position in came.items() if key not in known}
+    if once:
+        firsts = read_facts((await _events(connection, once)).values())
+        known |= {(row.stream_id, row.kind, row.key): row for row in map(begun, firsts)}
+    return known
+
+
+async def _repeated(
+    connection: AsyncConnection, keys: Sequence[NotificationKey]
+) -> dict[NotificationKey, NotificationRow]:
     streams, kinds, names = ([key[column] for key in keys] for column in range(3))
     found = await fetch(
         connection,

@@ -19,7 +19,7 @@ MS_A_DAY: Final = 86_400_000
 RECOUNT_PAGE_ROWS: Final = 5000
 
 
-class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A row of `deliveries`: written once, never changed."""
 
     TABLE: ClassVar[str] = "deliveries"
@@ -35,11 +35,14 @@ class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
     source_ip: str
     callback_key: str
     signed_early: bool
-    evidence: Evidence
+    evidence: str
+    """Evidence as JSON."""
+    identity: str
+    """Of the notification, see first_delivery.identity_of: 32 hexadecimal digits."""
 
 
 class NotificationRow(Known, frozen=True, kw_only=True):
-    """A row of `notifications`: what is known of one."""
+    """A row of `notifications`: what is known of one that was delivered more than once."""
 
     TABLE: ClassVar[str] = "notifications"
 
@@ -68,7 +71,15 @@ KEYS: Final = {
     "notifications": ("stream_id", "kind", "key"),
     "delivery_days": ("day", "judged_as"),
 }
-JSON_COLUMNS: Final = frozenset({"evidence", "other_contents"})
+JSON_COLUMNS: Final = frozenset({"other_contents"})
+
+IDENTITY_SQL: Final = (
+    r"encode(substr(sha256(convert_to({row}.stream_id, 'UTF8') || '\x00'::bytea"
+    r" || convert_to({row}.kind, 'UTF8') || '\x00'::bytea || convert_to({row}.key, 'UTF8')), 1, 16), 'hex')"
+    "::uuid"
+)
+"""The identity of the notification that a row names, as first_delivery.identity_of gives it."""
+
 
 _decode_evidence = msgspec.json.Decoder(Evidence).decode
 _decode_contents = msgspec.json.Decoder(tuple[tuple[str, int], ...]).decode
@@ -92,7 +103,12 @@ def columns_of(table: str, alias: str) -> str:
 def delivery_row(values: Sequence[Any]) -> DeliveryRow:
     """A row as selected by `columns_of("deliveries")`."""
     given = dict(zip(DeliveryRow.__struct_fields__, values, strict=True))
-    return DeliveryRow(**{**given, "evidence": _decode_evidence(given["evidence"])})
+    return DeliveryRow(**{**given, "identity": given["identity"].hex})
+
+
+def evidence_of(row: DeliveryRow) -> Evidence:
+    """Why a delivery is classed as it is."""
+    return _decode_evidence(row.evidence)
 
 
 def notification_row(values: Sequence[Any]) -> NotificationRow:
@@ -133,8 +149,17 @@ class DeliveryTables(RowTables):
     keys = KEYS
     json_columns = JSON_COLUMNS
 
+    def first_positions(self, identities: Iterable[bytes]) -> dict[bytes, int]:
+        """Where these notifications were delivered first, of those that were."""
+        found = self._select(
+            f"SELECT identity, position FROM {self.name('deliveries')}"  # noqa: S608  # constant names
+            " WHERE position = first_position AND identity = ANY(%t::uuid[])",
+            ([identity.hex() for identity in identities],),
+        )
+        return {identity.bytes: position for identity, position in found}
+
     def notifications(self, keys: Iterable[NotificationKey]) -> dict[NotificationKey, NotificationRow]:
-        """What is known of these notifications, as far as they are known."""
+        """What is known of these notifications, of those that were delivered more than once."""
         found = self._select(
             f"SELECT {columns_of('notifications', 'n')}"  # noqa: S608  # constant names
             f" FROM unnest(%t::text[], %t::text[], %t::text[]) AS named(stream_id, kind, key)"

@@ -161,6 +161,14 @@ class Sorting:
             found.update((stream_id, _SCREENSHOT, key) for key in shots)
         return found
 
+    def facts(self) -> list[Fact]:
+        """What is beside the lane, in the order of positions."""
+        return sorted(self._facts, key=_position)
+
+    def shots(self) -> list[PlainScreenshot]:
+        """What is in the lane."""
+        return [shot for found in self._shots.values() for shot in found.values() if shot is not None]
+
     def sorted(self) -> History:
         """All that was put in."""
         shots = {}
@@ -168,4 +176,4 @@ class Sorting:
             alone = [shot for shot in found.values() if shot is not None]
             if alone:
                 shots[stream_id] = alone
-        return History(sorted(self._facts, key=_position), shots)
+        return History(self.facts(), shots)

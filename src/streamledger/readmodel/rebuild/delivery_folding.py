@@ -7,15 +7,16 @@ from typing import Any
 import psycopg
 
 from streamledger.domain.events import LedgerEvent
-from streamledger.readmodel.delivery_projection import judge_in_order
+from streamledger.domain.notification import Kind
+from streamledger.readmodel.delivery_judging import judge_in_order, with_identities
 from streamledger.readmodel.delivery_rows import (
     MS_A_DAY,
     DayRow,
     DeliveryTables,
-    NotificationKey,
     NotificationRow,
 )
 from streamledger.readmodel.facts import History
+from streamledger.readmodel.first_delivery import first_lines, identity_of
 from streamledger.readmodel.row_tables import RowTables
 from streamledger.readmodel.rows import Lines, TableRow
 
@@ -27,9 +28,12 @@ class DeliveriesStreamwise:
 
     def fold(self, history: History) -> Iterator[TableRow | Lines]:
         """All rows of some streams, from all their events."""
-        known: dict[NotificationKey, NotificationRow] = {}
-        yield from judge_in_order(list(history.without_lane().facts), known, _nothing_before)
+        known: dict[bytes, NotificationRow] = {}
+        yield from judge_in_order(with_identities(history.facts), known, _nothing_before)
         yield from known.values()
+        for stream_id, shots in history.shots.items():
+            named = ((identity_of(stream_id, Kind.SCREENSHOT, shot.key), shot) for shot in shots)
+            yield Lines("deliveries", first_lines(named))
 
     def fold_long(self, defining: Iterable[History], media: Iterable[History]) -> Iterator[TableRow | Lines]:
         """The same for one long stream: a bucket holds all deliveries of its identities."""

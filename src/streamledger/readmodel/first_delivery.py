@@ -1,0 +1,157 @@
+"""The row of a notification's first delivery, as nearly every delivery is, and how it is found again."""
+
+import hashlib
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from streamledger.domain import forensics
+from streamledger.domain.forensics import Evidence, Judged
+from streamledger.readmodel.delivery_rows import DeliveryRow
+from streamledger.readmodel.facts import PlainScreenshot
+from streamledger.readmodel.rows import copy_line
+from streamledger.tencent.expiry import SIGNATURE_VALIDITY_S
+
+EVIDENCE_KEPT_MAX: Final = 10_000
+"""Evidence of first deliveries whose text is remembered: there are some hundred, unless all are late."""
+
+_T_END: Final = 10**forensics.T_DIGITS_MAX
+"""From here on a `t` is no time."""
+_TABS: Final = len(DeliveryRow.__struct_fields__) - 1
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_sha256: Final = hashlib.sha256
+
+
+def identity_of(stream_id: str, kind: str, key: str) -> bytes:
+    """Sixteen bytes that stand for a notification; the stream is "" when it names none.
+
+    None of the three can hold a NUL. In `deliveries` they are a uuid, and its hexadecimal digits in a row;
+    `delivery_rows.IDENTITY_SQL` is the same in SQL.
+    """
+    return _sha256("\0".join((stream_id, kind, key)).encode()).digest()[:16]
+
+
+def first_row(
+    *,
+    position: int,
+    identity: bytes,
+    stream_id: str,
+    sequence: str,
+    event_type: int,
+    received_ms: int,
+    source_ip: str,
+    callback_key: str | None,
+    t: str | None,
+    happened_ms: int | None,
+    was_released: bool,
+) -> DeliveryRow:
+    """The row of a delivery before which none of its notification is in the ledger.
+
+    Neither its content nor its bytes matter: they are looked at when another delivery comes.
+    """
+    late_s, signed_after_s = forensics.times_of_signature(t, received_ms, happened_ms, SIGNATURE_VALIDITY_S)
+    judged_as, signed_early, evidence = _told(late_s, signed_after_s, was_released)
+    return DeliveryRow(
+        position=position,
+        first_position=position,
+        stream_id=stream_id,
+        sequence=sequence,
+        event_type=event_type,
+        received_ms=received_ms,
+        judged_as=judged_as,
+        try_number=None,
+        source_ip=source_ip,
+        callback_key=callback_key or "",
+        signed_early=signed_early,
+        evidence=evidence,
+        identity=identity.hex(),
+    )
+
+
+def first_line(  # as many as a row has
+    position: int,
+    identity: bytes,
+    stream_id: str,
+    sequence: str,
+    event_type: int,
+    received_ms: int,
+    source_ip: str,
+    callback_key: str,
+    t: str | None,
+    happened_ms: int | None,
+    was_released: bool,  # names cost time, and this is called for each delivery of a history
+) -> str:
+    """The same row as a line of COPY, as `rows.copy_line` has it, without making the row first."""
+    late_s, signed_after_s = forensics.times_of_signature(t, received_ms, happened_ms, SIGNATURE_VALIDITY_S)
+    judged_as, signed_early, evidence = _told(late_s, signed_after_s, was_released)
+    line = (
+        f"{position}\t{position}\t{stream_id}\t{sequence}\t{event_type}\t{received_ms}\t{judged_as}\t\\N"
+        f"\t{source_ip}\t{callback_key}\t{'t' if signed_early else 'f'}\t{evidence}\t{identity.hex()}"
+    )
+    # Hardly any text needs escaping: one look at the whole line tells.
+    if line.count("\\") == 1 and line.count("\t") == _TABS and "\n" not in line and "\r" not in line:
+        return line
+    return copy_line(
+        first_row(
+            position=position,
+            identity=identity,
+            stream_id=stream_id,
+            sequence=sequence,
+            event_type=event_type,
+            received_ms=received_ms,
+            source_ip=source_ip,
+            callback_key=callback_key,
+            t=t,
+            happened_ms=happened_ms,
+            was_released=was_released,
+        )
+    )
+
+
+def first_lines(shots: Iterable[tuple[bytes, PlainScreenshot]]) -> list[str]:
+    """The lines of plain screenshots, each with its identity, none of which was delivered before."""
+    lines = []
+    for identity, shot in shots:
+        delivery, t, at_ms = shot.delivery, shot.t, shot.at_ms
+        received_ms = delivery.received_at_us // 1000
+        source_ip, callback_key = delivery.source_ip, delivery.key or ""
+        if not t or t >= _T_END or received_ms > t * 1000 or not _is_simple(source_ip, callback_key):
+            t_sent = None if t is None else str(t)
+            lines.append(
+                first_line(
+                    shot.position, identity, shot.stream_id, "", 200, received_ms, source_ip, callback_key,
+                    t_sent, at_ms, False,
+                )
+            )  # fmt: skip
+            continue
+        judged_as, signed_early, evidence = _told(None, t - SIGNATURE_VALIDITY_S - at_ms // 1000, False)
+        lines.append(
+            f"{shot.position}\t{shot.position}\t{shot.stream_id}\t\t200\t{received_ms}\t{judged_as}\t\\N"
+            f"\t{source_ip}\t{callback_key}\t{'t' if signed_early else 'f'}\t{evidence}\t{identity.hex()}"
+        )
+    return lines
+
+
+def evidence_text(evidence: Evidence) -> str:
+    """Evidence as rows hold it."""
+    return _encode(evidence).decode()
+
+
+def is_signed_early(judged: Judged) -> bool:
+    """Whether the mark of a captured signature is on it."""
+    return "signed_early" in judged.evidence.because
+
+
+@lru_cache(EVIDENCE_KEPT_MAX)
+def _told(late_s: float | None, signed_after_s: int | None, was_released: bool) -> tuple[str, bool, str]:
+    judged = forensics.first_by(late_s, signed_after_s, was_released=was_released)
+    return judged.judged_as.value, is_signed_early(judged), evidence_text(judged.evidence)
+
+
+@lru_cache(1000)
+def _is_simple(source_ip: str, callback_key: str) -> bool:
+    together = source_ip + callback_key
+    return together.isprintable() and "\\" not in together

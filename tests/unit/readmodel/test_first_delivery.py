@@ -1,0 +1,122 @@
+"""The row of a first delivery is what forensics says of it, and its identity stands for it alone."""
+
+import msgspec
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from streamledger.domain import forensics
+from streamledger.domain.events import SCREENSHOT_CREATED, Delivery
+from streamledger.domain.forensics import Sighting
+from streamledger.readmodel.delivery_judging import first_of
+from streamledger.readmodel.delivery_rows import evidence_of
+from streamledger.readmodel.facts import PlainScreenshot, as_fact, read_event
+from streamledger.readmodel.first_delivery import first_line, first_lines, first_row, identity_of
+from streamledger.readmodel.rows import copy_line
+from streamledger.tencent.expiry import SIGNATURE_VALIDITY_S
+from tests.received import screenshot
+
+NOON_S = 1_764_000_000
+names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
+times_of_t = st.one_of(
+    st.none(),
+    st.integers(NOON_S - 100, NOON_S + 2000).map(str),
+    st.sampled_from(["", "0", "9" * 40, "0" * 30 + "5"]),
+)
+
+
+@given(
+    st.integers(1, 2**62),
+    st.integers(NOON_S * 1000, NOON_S * 1000 + 10**6),
+    st.sampled_from([None, "", "main"]),
+    times_of_t,
+    st.one_of(st.none(), st.integers(NOON_S * 1000 - 10**6, NOON_S * 1000 + 10**6)),
+    st.booleans(),
+)
+def test_the_row_is_what_forensics_says_of_a_first_delivery(
+    position: int, received_ms: int, key: str | None, t: str | None, happened_ms: int | None, released: bool
+) -> None:
+    sighting = Sighting(
+        position=position,
+        received_ms=received_ms,
+        source_ip="192.0.2.7",
+        content="never looked at",
+        bytes_digest=0,
+        t=t,
+        key=key,
+        happened_ms=happened_ms,
+        was_released=released,
+    )
+    judged = forensics.judge_first(sighting, SIGNATURE_VALIDITY_S)
+    row = first_row(
+        position=position,
+        identity=bytes(range(16)),
+        stream_id="room",
+        sequence="77",
+        event_type=1,
+        received_ms=received_ms,
+        source_ip="192.0.2.7",
+        callback_key=key,
+        t=t,
+        happened_ms=happened_ms,
+        was_released=released,
+    )
+    assert (row.position, row.first_position, row.received_ms) == (position, position, received_ms)
+    assert (row.judged_as, row.try_number) == (judged.judged_as.value, judged.try_number)
+    assert evidence_of(row) == judged.evidence
+    assert row.evidence == msgspec.json.encode(judged.evidence, order="deterministic").decode()
+    assert row.signed_early is ("signed_early" in judged.evidence.because)
+    assert row.callback_key == (key or "")
+    assert row.identity == "000102030405060708090a0b0c0d0e0f"
+
+
+@given(st.tuples(names, names, names), st.integers(NOON_S * 1000, NOON_S * 1000 + 10**6), times_of_t)
+@example(("a\tb", "c\\", "d\r\n"), NOON_S * 1000, None)
+def test_the_line_is_that_of_the_row(texts: tuple[str, str, str], received_ms: int, t: str | None) -> None:
+    stream_id, source_ip, key = texts
+    row = first_row(
+        position=7,
+        identity=identity_of(*texts),
+        stream_id=stream_id,
+        sequence="77",
+        event_type=200,
+        received_ms=received_ms,
+        source_ip=source_ip,
+        callback_key=key,
+        t=t,
+        happened_ms=NOON_S * 1000,
+        was_released=False,
+    )
+    line = first_line(
+        7, identity_of(*texts), stream_id, "77", 200, received_ms, source_ip, key, t, NOON_S * 1000, False
+    )
+    assert line == copy_line(row)
+
+
+@given(st.tuples(names, names, names), st.tuples(names, names, names))
+@example(("a", "b", "c"), ("ab", "", "c"))
+@example(("", "screenshot", "x"), ("screenshot", "", "x"))
+@example(("r\u00fcm", "k", "\U0001f600"), ("ru\u0308m", "k", "\U0001f600"))
+def test_two_notifications_have_one_identity_only_if_they_are_the_same(
+    one: tuple[str, str, str], other: tuple[str, str, str]
+) -> None:
+    assert (identity_of(*one) == identity_of(*other)) is (one == other)
+    assert len(identity_of(*one)) == 16
+
+
+@given(
+    st.one_of(st.none(), st.integers(0, 2**63 - 1), st.integers(NOON_S - 100, NOON_S + 2000)),
+    st.integers(NOON_S * 1000, NOON_S * 1000 + 10**6),
+    st.sampled_from(["192.0.2.7", "", "2001:db8::1", "a\\b"]),
+    st.sampled_from([None, "main", "k\te"]),
+)
+def test_the_lines_of_plain_screenshots_are_those_of_their_rows(
+    t: int | None, received_ms: int, source_ip: str, key: str | None
+) -> None:
+    body = screenshot("room", NOON_S) | ({} if t is None else {"t": t})
+    delivery = Delivery(
+        body=msgspec.json.encode(body), received_at_us=received_ms * 1000 + 7, source_ip=source_ip, key=key
+    )
+    shot = read_event(17, SCREENSHOT_CREATED, "room", delivery)
+    assert isinstance(shot, PlainScreenshot)
+    identity = identity_of("room", "screenshot", shot.key)
+    assert first_lines([(identity, shot)]) == [copy_line(first_of(as_fact(shot), identity))]
