@@ -21,7 +21,7 @@ from streamledger.operations.rebuild import Order, Rebuilt, rebuild
 from streamledger.postgres.connection import Database, connect, eventsourcing_env
 from streamledger.postgres.embedded import start_embedded
 from streamledger.postgres.schema import migrate
-from streamledger.readmodel.projection import Projection, facts_and_errors
+from streamledger.readmodel.projection import Projection, events_and_errors
 from streamledger.readmodel.rebuild.record import Progress
 from streamledger.readmodel.session_projection import PROJECTIONS
 from streamledger.tencent.reader import read_notification
@@ -130,5 +130,5 @@ def plain_read(database: Database, sample: int) -> None:
         after = 0
         while after < sample:
             rows = reader.read_rows_after(connection, after, 4000, sample)
-            facts_and_errors(rows)
+            events_and_errors(rows)
             after = rows[-1][0]
