@@ -131,7 +131,10 @@ class DeliveryQueries:
             facts |= {"after_ms": after_ms, "after_position": after_position}
         facts.pop("class_")
         async with self._pool.connection() as connection:
-            found = await fetch(connection, list_sql(wanted, goes_on=cursor is not None), facts)
+            # What is rare and what is not decides between the indexes of two conditions.
+            found = await fetch(
+                connection, list_sql(wanted, goes_on=cursor is not None), facts, prepare=False
+            )
             rows = [delivery_row(values) for values in found[:limit]]
             items = await self._answers(connection, rows)
         last = rows[-1] if len(found) > limit else None
