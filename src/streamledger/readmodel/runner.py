@@ -38,6 +38,10 @@ INDEXES_ONLY: Final = (
 )
 
 
+NOT_WAITING_FOR_DISK: Final = "SET synchronous_commit = off"
+"""Rows and checkpoint are lost together when the database crashes, and made again from the ledger."""
+
+
 def runner_lock_key(schema: str) -> int:
     """The session-level advisory lock of the active runner, as a signed 64-bit number."""
     digest = hashlib.blake2b(f"streamledger runner {schema}".encode(), digest_size=8).digest()
@@ -81,7 +85,7 @@ class Runner:
                 self._stopping.wait(STANDBY_S)
 
     def _follow(self, connection: psycopg.Connection[Any]) -> None:
-        for statement in INDEXES_ONLY:
+        for statement in (*INDEXES_ONLY, NOT_WAITING_FOR_DISK):
             connection.execute(statement)
         if not self._become_active(connection):
             return
