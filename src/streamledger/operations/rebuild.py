@@ -286,6 +286,9 @@ class _Work:
             self._do(connection, lambda: building.add_up(connection, streamwise))
             building.index(self._connect, late, self._check, workers)
         self._do(connection, lambda: building.take_strays(connection, streamwise))
+        self._progress.events_done += self._do(
+            connection, lambda: building.take_crowded(connection, streamwise)
+        )
 
     def _catch_up(self, connection: psycopg.Connection[Any], building: Building) -> None:
         while True:

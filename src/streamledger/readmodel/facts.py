@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from streamledger.domain.events import SCREENSHOT_CREATED, Delivery
+from streamledger.domain.events import SCREENSHOT_CREATED, Delivery, originator_of
 from streamledger.domain.notification import Kind, Notification
 from streamledger.tencent.fields import key_of
 from streamledger.tencent.reader import read_with_t
@@ -61,6 +61,17 @@ def kind_of(event: Event) -> Kind:
 def stream_of(event: Event) -> str | None:
     """The stream that its body names."""
     return event.notification.stream_id if isinstance(event, Fact) else event.stream_id
+
+
+def is_stray(event: Event, originator: str) -> bool:
+    """Whether its body names another stream than the one that it is stored under."""
+    if isinstance(event, PlainScreenshot):
+        return event.stream_id != originator
+    notification = event.notification
+    return (
+        notification.stream_id != originator
+        and originator_of(notification.stream_id, notification.event_type) != originator
+    )
 
 
 def read_event(position: int, name: str, originator: str, delivery: Delivery) -> Event:

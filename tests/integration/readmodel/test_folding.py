@@ -7,9 +7,10 @@ import psycopg
 import pytest
 
 from streamledger.domain.events import PUSH_STOPPED, SCREENSHOT_CREATED
+from streamledger.operations.rebuild import Order, rebuild
 from streamledger.postgres.connection import Database
 from streamledger.readmodel.facts import History
-from streamledger.readmodel.rebuild import generation, spill, units, worker
+from streamledger.readmodel.rebuild import building, generation, spill, units, worker
 from streamledger.readmodel.rebuild.building import Building
 from streamledger.readmodel.rebuild.folding import SessionsStreamwise
 from streamledger.readmodel.rebuild.registry import STREAMWISE
@@ -34,12 +35,12 @@ def task(database: Database, until: int = 2**62) -> Task:
 
 def folded(connection: psycopg.Connection[Any], task: Task) -> Building:
     """A generation with all of history in it, unit by unit, as a rebuild folds it."""
-    building = Building(PROJECTIONS, 1, task.until)
-    generation.make(connection, building.tables, building.suffix)
+    made = Building(PROJECTIONS, 1, task.until)
+    generation.make(connection, made.tables, made.suffix)
     for unit in units.units(connection):
-        building.note(fold_unit(connection, task, unit))
-    building.add_up(connection, task.streamwise)
-    return building
+        made.note(fold_unit(connection, task, unit))
+    made.add_up(connection, task.streamwise)
+    return made
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -48,11 +49,11 @@ def test_rows_and_digest_are_those_of_the_live_tables(database: Database, seed: 
         store(connection, database.schema, bodies(seed, SHAPE, shuffled=seed % 2 == 1))
         store(connection, database.schema, [b'{"event_type": 9}', b'{"event_type": 9, "t": 1}'])
         project(connection, database.schema, random.Random(seed).choice([7, 100, 2000]))
-        building = folded(connection, task(database))
+        fresh = folded(connection, task(database))
         live, made = rows_of(connection), rows_of(connection, "_g1")
         assert all(live.values())
         assert made == live
-        assert {name: str(digest) for name, digest in building.digests.items()} == {
+        assert {name: str(digest) for name, digest in fresh.digests.items()} == {
             name: digest for name, (_, digest) in digests(connection).items()
         }
 
@@ -123,3 +124,29 @@ def test_an_event_that_breaks_the_fold_is_parked_and_the_others_are_folded(
         assert done.parked == {"sessions": {poison: "ValueError: a fault of the fold"}}
         assert done.events == unit.events
         assert rows_of(connection, "_g1")["timeline"]
+
+
+def test_a_stream_of_too_many_sessions_for_memory_is_taken_in_page_by_page(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spill, "SESSIONS_MAX", 2)
+    monkeypatch.setattr(units, "EVENTS_PER_UNIT", 10)
+    monkeypatch.setattr(building, "CROWDED_PAGE_EVENTS", 50)
+    crowded: list[str] = []
+    take_crowded = Building.take_crowded
+
+    def noted(self: Building, *given: Any) -> int:
+        crowded.extend(self._crowded)
+        return take_crowded(self, *given)
+
+    monkeypatch.setattr(Building, "take_crowded", noted)
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(5, SHAPE))
+        project(connection, database.schema)
+        rows, before = rows_of(connection), digests(connection)
+        done = rebuild(database, Order(projections=PROJECTIONS), clock_us=lambda: 1)
+        assert len(crowded) == SHAPE.streams
+        assert all(each.equal for each in done.standings)
+        assert done.switched
+        assert rows_of(connection) == rows
+        assert digests(connection) == before

@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 
 from streamledger.ledger import reader
-from streamledger.readmodel.facts import Event
+from streamledger.readmodel.facts import Event, is_stray
 from streamledger.readmodel.pace import Pace
 from streamledger.readmodel.parking import park, take_in_or_park
 from streamledger.readmodel.projection import PROJECTED_CHANNEL, Projection, events_and_errors
@@ -24,6 +24,7 @@ from streamledger.readmodel.runner import INDEXES_ONLY
 LOCK_WAIT_MS: Final = 2000
 """How long the switch waits for readers before it lets those behind it pass and tries again."""
 INDEX_MEMORY: Final = "128MB"
+CROWDED_PAGE_EVENTS: Final = 4000
 POSITION_MAX: Final = 2**63 - 1
 
 
@@ -75,6 +76,8 @@ class Building:
         self.digests = {each.name: 0 for each in projections}
         self.parked: dict[str, dict[int, str]] = {each.name: {} for each in projections}
         self._strays: set[int] = set()
+        self._crowded: list[str] = []
+        self._folded_to = until
         self._last = until if is_final else POSITION_MAX
         self._pace = Pace()
 
@@ -85,6 +88,8 @@ class Building:
         for name, errors in done.parked.items():
             self.parked[name].update(errors)
         self._strays.update(done.strays)
+        if done.crowded:
+            self._crowded.append(done.crowded)
 
     def index(
         self,
@@ -130,6 +135,28 @@ class Building:
         for each in self.projections:
             if each.name in streamwise:
                 self._take(connection, each, events, {})
+
+    def take_crowded(self, connection: psycopg.Connection[Any], streamwise: Iterable[str]) -> int:
+        """Let the streamwise projections take in, in order, the streams of too many sessions to be folded.
+
+        Page by page a transaction; returns how many events that were.
+        """
+        count = 0
+        wanted = [each for each in self.projections if each.name in streamwise]
+        for originator in self._crowded:
+            version = 0
+            while rows := reader.read_rows_of(
+                connection, originator, version, self._folded_to, CROWDED_PAGE_EVENTS
+            ):
+                read, errors = events_and_errors(rows)
+                own = [event for event in read if not is_stray(event, originator)]
+                with self._unless_rolled_back(), connection.transaction():
+                    for each in wanted:
+                        self._take(connection, each, own, errors)
+                version = rows[-1][2]
+                count += len(rows)
+        self._crowded.clear()
+        return count
 
     def catch_up(self, connection: psycopg.Connection[Any], until: int | None = None) -> int:
         """Take in what has come since; returns how many events that were. Batch by batch a transaction."""

@@ -6,9 +6,9 @@ from typing import Any, Final
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
-from streamledger.domain.events import is_notification, originator_of
+from streamledger.domain.events import is_notification
 from streamledger.ledger import mapper
-from streamledger.readmodel.facts import Event, PlainScreenshot, read_event
+from streamledger.readmodel.facts import Event, is_stray, read_event
 from streamledger.readmodel.rebuild.units import Unit
 
 Row = tuple[int, str, str, bytes]
@@ -84,14 +84,7 @@ class UnitReader:
             except StreamledgerError as error:  # an event of a later version, or a damaged one
                 self.errors[position] = f"{type(error).__name__}: {error}"
                 continue
-            if isinstance(event, PlainScreenshot):  # under its own stream
-                yield event
-                continue
-            notification = event.notification
-            if (
-                notification.stream_id != originator
-                and originator_of(notification.stream_id, notification.event_type) != originator
-            ):
+            if is_stray(event, originator):
                 self.strays.append(position)
-                continue
-            yield event
+            else:
+                yield event

@@ -17,6 +17,9 @@ BUCKET_EVENTS: Final = 16_000
 BUCKETS_MAX: Final = 250
 """Of each sort; they are open files."""
 
+SESSIONS_MAX: Final = 20_000
+"""Of one stream, held in memory from bucket to bucket: they take some 60 MB."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, bool, Delivery]).decode
 
@@ -27,6 +30,7 @@ class Spill:
     def __init__(self, originator: str, events: int) -> None:
         self._originator = originator
         self._files = ExitStack()
+        self._sequences: set[str] = set()
         count = min(BUCKETS_MAX, events // BUCKET_EVENTS + 1)
         self._defining = [self._open() for _ in range(count)]
         self._media = [self._open() for _ in range(count)]
@@ -48,11 +52,18 @@ class Spill:
             files, kind, key = self._media, Kind.SCREENSHOT, each.key
         else:
             kind, key = each.notification.kind, each.notification.key
+            if each.notification.sequence is not None and not self.is_crowded:
+                self._sequences.add(each.notification.sequence)
             files = self._media if kind in ATTRIBUTED_KINDS else self._defining
         # hash() of a text differs from process to process, and a spill lives in one.
         place = hash((kind.value, key)) % len(files)
         encoded = _encode((each.position, isinstance(each, PlainScreenshot), each.delivery))
         files[place].write(len(encoded).to_bytes(4, "big") + encoded)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether the stream has more sessions than are to be held in memory."""
+        return len(self._sequences) > SESSIONS_MAX
 
     def defining(self) -> Iterator[History]:
         """Bucket by bucket what defines sessions."""

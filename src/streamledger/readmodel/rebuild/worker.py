@@ -55,12 +55,14 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker reports of work whose rows are in the generation's tables."""
 
     events: int
-    digests: dict[str, int]
+    digests: dict[str, int] = {}
     """By projection, what the rows add."""
-    parked: dict[str, dict[int, str]]
+    parked: dict[str, dict[int, str]] = {}
     """By projection, position to error of the events that could not be taken in."""
     strays: tuple[int, ...] = ()
     """Positions of events whose body names another stream than the one they are stored under."""
+    crowded: str = ""
+    """A stream with too many sessions to be folded in memory: it is taken in batch by batch, later."""
     reached: int = 0
     """Of a stretch: the last position."""
     memory_bytes_max: int = 0
@@ -141,6 +143,8 @@ def fold_unit(connection: psycopg.Connection[Any], task: Task, unit: Unit) -> Do
             spill = stack.enter_context(Spill(unit.first, unit.events))
             for each in source.read():
                 spill.put(each)
+            if spill.is_crowded:
+                return Done(events=0, strays=tuple(source.strays), crowded=unit.first)
             folding = partial(_long, spill)
         else:
             folding = partial(_short, Sorting(source.read()).sorted())
