@@ -99,8 +99,7 @@ def _position(fact: Fact) -> int:
 
 def read_plain(position: int, name: str, originator: str, delivery: Delivery) -> PlainScreenshot | None:
     """The screenshot in this delivery if it can go in the lane; whether it came once the caller sees."""
-    # A backslash would have to be escaped in a line, and in JSON it stands for what may have to be.
-    if name != SCREENSHOT_CREATED or delivery.release is not None or b"\\" in delivery.body:
+    if name != SCREENSHOT_CREATED or delivery.release is not None:
         return None
     usual = read_usual(delivery.body)
     if (
@@ -111,11 +110,14 @@ def read_plain(position: int, name: str, originator: str, delivery: Delivery) ->
         or not is_plain_screenshot(usual)
     ):
         return None
+    key = key_of(usual.pic_url)
+    if "\\" in originator or "\\" in key:  # it would have to be escaped in a line of COPY
+        return None
     return PlainScreenshot(
         position,
         delivery,
         originator,
-        key_of(usual.pic_url),
+        key,
         usual.create_time * 1000,
         usual.app,
         usual.appname,
@@ -139,9 +141,7 @@ class Sorting:
             shots = self._shots.get(event.stream_id)
             if shots is None:
                 shots = self._shots[event.stream_id] = {}
-            if event.key not in shots:
-                shots[event.key] = event
-            else:
+            if shots.setdefault(event.key, event) is not event:
                 self._out_of_lane(shots, event.key)
                 self._facts.append(as_fact(event))
         else:

@@ -1,6 +1,7 @@
 """The row of a first delivery is what forensics says of it, and its identity stands for it alone."""
 
 import msgspec
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -120,3 +121,21 @@ def test_the_lines_of_plain_screenshots_are_those_of_their_rows(
     assert isinstance(shot, PlainScreenshot)
     identity = identity_of("room", "screenshot", shot.key)
     assert first_lines([(identity, shot)]) == [copy_line(first_of(as_fact(shot), identity))]
+
+
+@pytest.mark.parametrize(("stream_id", "pic_url"), [("a\\b", "/pic.jpg"), ("room", "/a\\b.jpg")])
+def test_what_a_line_would_have_to_escape_is_not_for_the_lane(stream_id: str, pic_url: str) -> None:
+    body = msgspec.json.encode(screenshot(stream_id, NOON_S, pic_url=pic_url))
+    event = read_event(17, SCREENSHOT_CREATED, stream_id, Delivery(body=body, received_at_us=1))
+    assert not isinstance(event, PlainScreenshot)
+
+
+def test_slashes_that_the_sender_escapes_change_nothing() -> None:
+    body = msgspec.json.encode(screenshot("room", NOON_S))
+    event = read_event(
+        17, SCREENSHOT_CREATED, "room", Delivery(body=body.replace(b"/", b"\\/"), received_at_us=1)
+    )
+    plain = read_event(17, SCREENSHOT_CREATED, "room", Delivery(body=body, received_at_us=1))
+    assert isinstance(event, PlainScreenshot)
+    assert isinstance(plain, PlainScreenshot)
+    assert event.key == plain.key
