@@ -113,13 +113,13 @@ class Building:
                 for statement in statements:
                     connection.execute(statement)
 
-        def finish() -> None:
+        def finish(table: str) -> None:
             with connect() as connection:
                 connections.append(connection)
-                generation.finish(connection, tables, self.suffix)
+                generation.finish(connection, [table], self.suffix)
 
         interruptible([partial(run, statements) for statements in work], connections, check, threads)
-        interruptible([finish], connections, check)
+        interruptible([partial(finish, table) for table in tables], connections, check, threads)
 
     def add_up(self, connection: psycopg.Connection[Any], streamwise: Mapping[str, Streamwise]) -> None:
         """Make the rows that count over all streams, once those of the streams are there."""
