@@ -37,6 +37,7 @@ from tests.integration.readmodel.histories import (
 
 SHAPE = Shape(streams=4, sessions_per_stream=3, duration_s=900, recording_interval_s=120)
 INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1"
+BACKENDS = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'streamledger rebuild%'"
 CONSTRAINTS = (
     "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
     " WHERE connamespace = current_schema()::regnamespace ORDER BY 1, 2"
@@ -283,8 +284,7 @@ def test_killed_on_the_spot_the_live_tables_stand_and_the_next_rebuild_clears_up
         process.send_signal(signal.SIGKILL)
         process.wait()
         reader.execute("ROLLBACK")
-        backends = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'streamledger rebuild%'"
-        until(lambda: not connection.execute(backends).fetchall(), "the killed rebuild's sessions remain")
+        until(lambda: not connection.execute(BACKENDS).fetchall(), "the killed rebuild's sessions remain")
         assert (rows_of(connection), digests(connection)) == (rows, marks)
         assert run(database).digests_equal is True
         assert (rows_of(connection), digests(connection)) == (rows, marks)
@@ -326,8 +326,7 @@ def test_killed_as_any_phase_begins_nothing_has_changed_and_the_next_one_is_whol
                 check=False,
             )
             assert ended.returncode == -signal.SIGKILL
-            backends = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'streamledger rebuild%'"
-            until(lambda: not connection.execute(backends).fetchall(), "the killed rebuild's sessions remain")
+            until(lambda: not connection.execute(BACKENDS).fetchall(), "the killed rebuild's sessions remain")
             assert (rows_of(connection), digests(connection)) == (rows, marks)
         assert run(database).digests_equal is True
         assert (rows_of(connection), digests(connection)) == (rows, marks)
@@ -376,8 +375,7 @@ def test_killed_at_the_switch_one_generation_is_live_and_whole(
             check=False,
         )
         assert ended.returncode == -signal.SIGKILL
-        backends = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'streamledger rebuild%'"
-        until(lambda: not connection.execute(backends).fetchall(), "the killed rebuild's sessions remain")
+        until(lambda: not connection.execute(BACKENDS).fetchall(), "the killed rebuild's sessions remain")
         assert rows_of(connection) == (old if moment == "in its transaction" else rows)
         assert digests(connection) == marks
         assert leftovers(connection)
