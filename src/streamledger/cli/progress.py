@@ -79,8 +79,8 @@ class _Lines:
         self._phase, self._said_s = progress.phase, now_s
         done, total = _counts(progress)
         unit = "indexes" if progress.phase == "indexing" else "events"
-        count = f"{done} of {total} {unit}" if total is not None else f"{done} {unit}"
-        click.echo(f"{PHASES[progress.phase]}: {count} {_pace(progress)}".rstrip(), err=True)
+        count = f"{done} of {total} {unit}" if total is not None else f"{done} {unit}" if done else ""
+        click.echo(f"{PHASES[progress.phase]}: {count} {_pace(progress)}".rstrip(" :"), err=True)
 
 
 def _counts(progress: Progress) -> tuple[int, int | None]:

@@ -30,7 +30,7 @@ def test_a_pipe_gets_a_line_for_each_phase_and_the_time_left(
         for each in PHASES:
             show(each)
     assert capsys.readouterr().err.splitlines() == [
-        "preparing: 0 events",
+        "preparing",
         "folding events: 0 of 1000 events",
         "folding events: 400 of 1000 events 100/s, 6 s left",
         "making indexes: 0 of 9 indexes",
