@@ -30,6 +30,13 @@ class ProjectionsApart(StreamledgerError):
     repair again"""
 
 
+class DigestsNotCounted(StreamledgerError):
+    """the rows of {stream_id} are repaired, but the kept digests were not counted anew to the end: repair it
+    once more, or rebuild"""
+
+    exit_code = 130
+
+
 class Repaired(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a stream's rows."""
 
@@ -56,8 +63,8 @@ def repair_stream(
 
     Of tables that count over all streams, the counts of the days and minutes of its events are put right.
     `on_row` is given every row that was wrong. The runner waits only while the rows are exchanged.
-    Raises StreamUnknown, RebuildUnderWay, ProjectionsApart, or ParameterInvalid for a projection without
-    the one that it is added up from.
+    Raises StreamUnknown, RebuildUnderWay, ProjectionsApart, DigestsNotCounted, or ParameterInvalid for
+    a projection without the one that it is added up from.
     """
     names = {each.name for each in projections}
     for name in names:
@@ -87,11 +94,14 @@ def repair_stream(
             generation.drop_leftovers(connection, tables)
         corrected = {}
         if not dry_run:
-            corrected = {
-                each.name: bool(correct(connection, each.name))
-                for each in projections
-                if each.name in RECOUNTS
-            }
+            try:
+                corrected = {
+                    each.name: bool(correct(connection, each.name))
+                    for each in projections
+                    if each.name in RECOUNTS
+                }
+            except KeyboardInterrupt as error:
+                raise DigestsNotCounted(stream_id=stream_id) from error
         return Repaired(
             stream_id=stream_id,
             events=work.events,
