@@ -1,14 +1,16 @@
 """The same service on a PostgreSQL of the user's own, with rights on its own schema and nothing else."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.acceptance.serving import Service, run, serving, signed_now
+from tests.acceptance.serving import Service, data_directory, run, serving, signed_now
 from tests.deliveries import push_started, push_stopped, screenshot
 
 NOW_S = int(time.time())
@@ -67,6 +69,58 @@ def test_a_role_with_one_schema_is_enough_for_the_whole_way(external: Service, n
         with pytest.raises(psycopg.errors.RestrictViolation):
             connection.execute("DELETE FROM tenant.ledger_events")
     assert schemas == [("tenant",)]
+
+
+def test_rebuild_repair_verify_export_and_import_need_no_more_rights(
+    external: Service, narrow_dsn: str, tmp_path: Path
+) -> None:
+    sequence = "2210464508206756999"
+    external.deliver(push_started("rebuilt", sequence, NOW_S - 60))
+    external.deliver(push_stopped("rebuilt", sequence, NOW_S))
+    external.read(f"/v1/sessions/{sequence}")
+
+    def command(*arguments: str) -> dict[str, Any] | list[dict[str, Any]]:
+        done = run(*arguments, "--json", database_url=narrow_dsn, database_schema="tenant")
+        assert done.returncode == 0, done
+        found: dict[str, Any] | list[dict[str, Any]] = json.loads(done.stdout)
+        return found
+
+    def rebuilt(*arguments: str) -> dict[str, Any]:
+        found = command("rebuild", *arguments)
+        assert isinstance(found, dict)
+        return found
+
+    assert [
+        each["live_digest"] == each["rebuilt_digest"] for each in rebuilt("--workers", "2")["standings"]
+    ] == [
+        True,
+        True,
+        True,
+    ]
+    with psycopg.connect(narrow_dsn, autocommit=True) as connection:
+        connection.execute("DELETE FROM tenant.sessions WHERE stream_id = 'rebuilt'")
+        connection.execute("UPDATE tenant.deliveries SET received_ms = 1 WHERE stream_id = 'rebuilt'")
+    found = {each["table"]: each for each in rebuilt("--dry-run")["differences"]}
+    assert (found["sessions"]["added"], found["deliveries"]["changed"]) == (1, 2)
+    found = {each["table"]: each for each in rebuilt("--stream", "rebuilt")["differences"]}
+    assert (found["sessions"]["added"], found["deliveries"]["changed"]) == (1, 2)
+    verified = command("verify", "projections")
+    assert [each["sound"] for each in verified if isinstance(each, dict)] == [True, True, True]
+    assert external.read(f"/v1/sessions/{sequence}")["state"] == "ended"
+
+    path = tmp_path / "events.ndjson.gz"
+    done = run("export", str(path), database_url=narrow_dsn, database_schema="tenant")
+    assert done.returncode == 0, done
+    imported = command("import", str(path))
+    assert isinstance(imported, dict)
+    assert imported[str(path)]["stored"] == 0
+    assert imported[str(path)]["known"] == external.last_position
+    with data_directory() as elsewhere:  # and from PostgreSQL 15 to the embedded one
+        done = run("import", str(path), "--data-dir", str(elsewhere))
+        assert f"{external.last_position} events stored" in done.stdout, done
+        done = run("rebuild", "--json", "--data-dir", str(elsewhere))
+        digests = [each["rebuilt_digest"] for each in json.loads(done.stdout)["standings"]]
+    assert digests == [each["rebuilt_digest"] for each in rebuilt()["standings"]]
 
 
 def test_the_password_of_the_database_is_in_no_log_and_no_answer(external: Service) -> None:

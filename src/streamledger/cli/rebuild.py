@@ -9,30 +9,24 @@ from pathlib import Path
 from typing import Final
 
 import click
-import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from streamledger import bootstrap
+from streamledger.cli.all_rows import AllRows
 from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.cli.progress import shown
 from streamledger.domain.errors import ParameterInvalid
-from streamledger.operations.rebuild import Order, Rebuilt, rebuild
+from streamledger.operations.rebuild import EXAMPLES_KEPT_MAX, Order, Rebuilt, rebuild
 from streamledger.operations.repair_stream import Repaired, repair_stream
 from streamledger.readmodel.projection import Projection
+from streamledger.readmodel.rebuild.building import POSITION_MAX
 from streamledger.readmodel.rebuild.comparison import Difference
 from streamledger.readmodel.rebuild.crew import RebuildCancelled
-from streamledger.readmodel.rebuild.record import Progress as RebuildProgress
 from streamledger.readmodel.session_projection import PROJECTIONS
 
-LINE_EVERY_S: Final = 2.0
-PHASES: Final = {
-    "": "preparing",
-    "folding": "folding events",
-    "indexing": "making indexes",
-    "catching_up": "catching up",
-    "switching": "switching",
-}
+PATIENCE_S: Final = 10.0
+"""How long the first signal is given before another is heard."""
 
 
 def named_projections(names: tuple[str, ...]) -> tuple[Projection, ...]:
@@ -49,12 +43,16 @@ def named_projections(names: tuple[str, ...]) -> tuple[Projection, ...]:
 @click.option("--workers", type=click.IntRange(1, 16), help="Processes; as many as processors by default.")
 @click.option("--stream", "stream_id", help="Put only this stream's rows right.")
 @click.option(
-    "--to", "to_position", type=click.IntRange(1),
+    "--to", "to_position", type=click.IntRange(1, POSITION_MAX),
     help="Fold history up to this position only; what follows live goes on from there.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option(
-    "--examples", type=click.IntRange(0), default=10, show_default=True, help="Rows a dry run shows in full."
+    "--examples",
+    type=click.IntRange(0, 10_000),
+    default=10,
+    show_default=True,
+    help="Rows a dry run shows in full.",
 )
 @json_option
 @store_options
@@ -75,7 +73,7 @@ def rebuild_command(
     """
     settings = load_settings(config, **store)
     wanted = named_projections(projections)
-    examples_max = None if as_json else examples
+    all_rows = AllRows()
     if stream_id is not None:
         if to_position is not None:
             raise click.UsageError("--to is not for --stream: its rows must stand where the others stand")
@@ -86,41 +84,56 @@ def rebuild_command(
                 stream_id,
                 clock_us=bootstrap.now_us,
                 dry_run=dry_run,
-                examples_max=examples_max,
+                examples_max=examples,
+                on_row=all_rows.take if as_json else lambda *_: None,
             )
-        click.echo(msgspec.json.encode(repaired)) if as_json else show_repaired(repaired)
+        all_rows.write(repaired, sys.stdout.buffer) if as_json else show_repaired(repaired)
         return
     order = Order(
         projections=wanted,
         purpose="dry_run" if dry_run else "rebuild",
         workers=workers or 0,
-        examples_max=examples_max,
+        examples_max=max(examples, EXAMPLES_KEPT_MAX),
         to_position=to_position,
     )
-    with ended_by_signals(), bootstrap.open_store(settings) as database, shown() as on_progress:
-        done = rebuild(database, order, clock_us=bootstrap.now_us, on_progress=on_progress)
+    with (
+        ended_by_signals() as is_cancelled,
+        bootstrap.open_store(settings) as database,
+        shown() as on_progress,
+    ):
+        done = rebuild(
+            database,
+            order,
+            clock_us=bootstrap.now_us,
+            on_progress=on_progress,
+            is_cancelled=is_cancelled,
+            on_row=all_rows.take if as_json else lambda *_: None,
+        )
     if as_json:
-        click.echo(msgspec.json.encode(done))
+        all_rows.write(done, sys.stdout.buffer)
     else:
-        show(done)
+        show(done, examples)
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
+def ended_by_signals() -> Iterator[Callable[[], bool]]:
     """SIGTERM and SIGHUP end the work as Ctrl-C does: what was begun is cleared away, and it is said.
 
-    The first of them does; the others, of one who does not like to wait, do not disturb the clearing away.
+    Gives what tells whether one has come. Those that follow at once, of one who does not like to wait, do
+    not disturb the clearing away.
     """
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    came_s = 0.0
 
     def end(*_: object) -> None:
-        for name in names:
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal came_s
+        if not came_s or time.monotonic() - came_s > PATIENCE_S:
+            came_s = time.monotonic()
+            raise KeyboardInterrupt
 
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), end) for name in names}
     try:
-        yield
+        yield lambda: bool(came_s)
     except KeyboardInterrupt as error:
         raise RebuildCancelled from error
     finally:
@@ -128,60 +141,8 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(getattr(signal, name), handler)
 
 
-@contextmanager
-def shown() -> Iterator[Callable[[RebuildProgress], None]]:
-    """Shows progress on stderr: a bar on a terminal, a line every two seconds elsewhere."""
-    if not sys.stderr.isatty():
-        yield _Lines()
-        return
-    columns = (
-        TextColumn("{task.description:<14}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[pace]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(PHASES[""], total=None, pace="")
-
-        def take(progress: RebuildProgress) -> None:
-            bar.update(
-                task,
-                description=PHASES[progress.phase],
-                completed=progress.events_done,
-                total=max(progress.events_total, progress.events_done) or None,
-                pace=_pace(progress),
-            )
-
-        yield take
-
-
-class _Lines:
-    def __init__(self) -> None:
-        self._phase = ""
-        self._said_s = time.monotonic()
-
-    def __call__(self, progress: RebuildProgress) -> None:
-        now_s = time.monotonic()
-        if progress.phase == self._phase and now_s - self._said_s < LINE_EVERY_S:
-            return
-        self._phase, self._said_s = progress.phase, now_s
-        click.echo(
-            f"{PHASES[progress.phase]}: {progress.events_done} of {progress.events_total} events"
-            f" {_pace(progress)}".rstrip(),
-            err=True,
-        )
-
-
-def _pace(progress: RebuildProgress) -> str:
-    if not progress.events_per_s:
-        return ""
-    eta = f", {progress.eta_s:.0f} s left" if progress.phase == "folding" and progress.eta_s else ""
-    return f"{progress.events_per_s:,.0f}/s{eta}"
-
-
-def show(done: Rebuilt) -> None:
-    """The outcome in words."""
+def show(done: Rebuilt, examples: int = 0) -> None:
+    """The outcome in words, with so many rows of each table."""
     words = {"rebuild": "Rebuilt", "dry_run": "Tried", "verify": "Verified"}
     click.echo(
         f"{words[done.purpose]} {', '.join(each.projection for each in done.standings)}:"
@@ -192,18 +153,22 @@ def show(done: Rebuilt) -> None:
         if standing.equal is None:
             verdict = f"live rows were at position {standing.live_position}, not comparable"
         elif standing.equal:
-            verdict = f"digest {standing.rebuilt_digest}, equal to the live one"
+            verdict = f"digest {standing.rebuilt_digest}, equal to the kept one"
         else:
-            verdict = f"digest {standing.rebuilt_digest}, the live one was {standing.live_digest}: DIFFERENT"
+            verdict = f"digest {standing.rebuilt_digest}, kept was {standing.live_digest}: DIFFERENT"
         click.echo(f"  {standing.projection}: {verdict}")
     for name, count in done.parked.items():
         if count:
             click.echo(
                 f"  {name}: {count} events cannot be taken in and are parked (streamledger parked list)"
             )
-    show_differences(done.differences)
+    show_differences(done.differences, examples)
     if done.purpose == "dry_run" and not any(map(is_different, done.differences)):
         click.echo("A rebuild would change nothing.")
+    elif done.purpose == "dry_run" and done.digests_equal:
+        click.echo(
+            "The kept digests are those of history: something else has changed the rows behind their back."
+        )
 
 
 def show_repaired(done: Repaired) -> None:
@@ -223,12 +188,12 @@ def is_different(each: Difference) -> bool:
     return bool(each.added or each.removed or each.changed)
 
 
-def show_differences(differences: Sequence[Difference]) -> None:
-    """Counts by table and the examples field by field."""
+def show_differences(differences: Sequence[Difference], examples: int | None = None) -> None:
+    """Counts by table and so many rows, all that are there without a number, field by field."""
     console = Console(width=None if sys.stdout.isatty() else 140, markup=False, emoji=False)
     for each in differences:
         click.echo(f"  {each.table}: {each.changed} changed, {each.added} added, {each.removed} removed")
-        for row in each.examples:
+        for row in each.examples[:examples]:
             key = " ".join(str(value) for value in row.key.values() if value != "")
             table = Table("field", "live", "from history", title=f"{row.kind}: {key}", title_justify="left")
             for field, (live, made) in row.fields.items():

@@ -20,6 +20,7 @@ from streamledger.operations.export_events import Wanted, export_events, resumed
 from streamledger.operations.export_table import TABLE_KEYS, export_csv, export_parquet
 from streamledger.operations.import_events import Imported, import_events
 from streamledger.postgres.connection import connect
+from streamledger.readmodel.rebuild.building import POSITION_MAX
 
 SAY_EVERY_S: Final = 2.0
 
@@ -65,7 +66,11 @@ class _Says:
 @click.option("--from", "received_from", help="Only what was received at this time or later.")
 @click.option("--to", "received_to", help="Only what was received before this time.")
 @click.option(
-    "--after", type=click.IntRange(0), default=0, show_default=True, help="Begin after this position."
+    "--after",
+    type=click.IntRange(0, POSITION_MAX),
+    default=0,
+    show_default=True,
+    help="Begin after this position.",
 )
 @click.option("--resume", is_flag=True, help="Go on where OUTPUT ends.")
 @click.option("--redact", "redacted", is_flag=True,

@@ -7,7 +7,8 @@ import msgspec
 
 from streamledger import bootstrap
 from streamledger.cli.options import json_option, load_settings, store_options
-from streamledger.cli.rebuild import ended_by_signals, named_projections, shown
+from streamledger.cli.progress import shown
+from streamledger.cli.rebuild import ended_by_signals, named_projections
 from streamledger.operations.rebuild import Order
 from streamledger.operations.verify_projections import verify_projections
 
@@ -31,8 +32,14 @@ def projections_command(
     """
     settings = load_settings(config, **store)
     order = Order(projections=named_projections(projections), workers=workers or 0)
-    with ended_by_signals(), bootstrap.open_store(settings) as database, shown() as on_progress:
-        found = verify_projections(database, order, clock_us=bootstrap.now_us, on_progress=on_progress)
+    with (
+        ended_by_signals() as is_cancelled,
+        bootstrap.open_store(settings) as database,
+        shown() as on_progress,
+    ):
+        found = verify_projections(
+            database, order, clock_us=bootstrap.now_us, on_progress=on_progress, is_cancelled=is_cancelled
+        )
     if as_json:
         click.echo(msgspec.json.encode(found))
     else:

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
-from streamledger.domain.errors import StreamledgerError
-from streamledger.domain.events import Delivery, Release
+from streamledger.domain.errors import MalformedBody, StreamledgerError
+from streamledger.domain.events import Delivery, Release, is_notification, originator_of
 from streamledger.ledger import mapper
 from streamledger.ledger.append import NewEvent
 from streamledger.ledger.reader import Row
+from streamledger.tencent.envelope import read_envelope
 from streamledger.tencent.redaction import redact
 from streamledger.tencent.tolerant import parse_object
 
@@ -124,7 +125,12 @@ def line_of(row: Row, *, redacted: bool = False) -> bytes:
         # What cannot be read cannot be redacted either.
         encoded = None if redacted else base64.b64encode(state).decode()
         return _encode(Line(**given, name=name, state_base64=encoded)) + b"\n"
-    body = _redacted(delivery.body) if redacted else delivery.body
+    body = delivery.body
+    if redacted:
+        try:
+            body = _redacted(body)
+        except MalformedBody:  # what cannot be read cannot be redacted: the line goes without it
+            return _encode(Line(**given, name=name, received_at_us=delivery.received_at_us)) + b"\n"
     try:
         given["body"] = body.decode()
     except UnicodeDecodeError:
@@ -185,7 +191,20 @@ def event_of(line: bytes, number: int = 1) -> NewEvent:
         raise LineInvalid(cause="the originator cannot be one")
     if not 0 < len(read.name) <= NAME_CHARACTERS_MAX or "\0" in read.name:
         raise LineInvalid(cause="the name cannot be one")
-    return NewEvent(read.originator, read.name, state, read.delivery_id)
+    return NewEvent(_originator_of(read), read.name, state, read.delivery_id)
+
+
+def _originator_of(read: Line) -> str:
+    """The stream that the body names, as at receipt: a rebuild and a repair look for events there."""
+    if read.body is None or not is_notification(read.name):
+        return read.originator
+    if read.body.count('"stream_id"') == 1 and f'"stream_id":"{read.originator}"' in read.body:
+        return read.originator  # nearly always, and much quicker to see than to read
+    try:
+        envelope = read_envelope(read.body.encode())
+    except MalformedBody:
+        return read.originator
+    return originator_of(envelope.stream_id, envelope.event_type)
 
 
 def _body_of(read: Line) -> bytes:

@@ -77,8 +77,10 @@ def import_events(
 
 def _id_of(digest: bytes) -> uuid.UUID:
     """A version 8 UUID (RFC 9562: of the application's own making) of a 16-byte digest."""
-    value = int.from_bytes(digest, "big") & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62
-    return uuid.UUID(int=value)
+    octets = bytearray(digest)
+    octets[6] = octets[6] & 0x0F | 0x80
+    octets[8] = octets[8] & 0x3F | 0x80
+    return uuid.UUID(bytes=bytes(octets))
 
 
 def _store(connection: psycopg.Connection[Any], schema: str, chunk: list[NewEvent], done: Imported) -> None:

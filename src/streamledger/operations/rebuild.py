@@ -18,7 +18,7 @@ from streamledger.readmodel import runner
 from streamledger.readmodel.projection import Projection
 from streamledger.readmodel.rebuild import generation, record
 from streamledger.readmodel.rebuild.building import Building, Standing, all_equal, prepare_session
-from streamledger.readmodel.rebuild.comparison import Difference, compare
+from streamledger.readmodel.rebuild.comparison import Difference, OnRow, compare
 from streamledger.readmodel.rebuild.crew import Alone, Crew, RebuildCancelled
 from streamledger.readmodel.rebuild.interrupting import interruptible
 from streamledger.readmodel.rebuild.record import Progress, Record, SwitchBlocked
@@ -40,6 +40,9 @@ EXAMPLES_KEPT_MAX: Final = 20
 ALONE_EVENTS_MAX: Final = 20_000
 """A history up to here is folded without worker processes, unless their number is given."""
 
+PACE_AFTER_S: Final = 0.2
+"""For how long to have seen events done before a pace, and the time left, are told from them."""
+
 T = TypeVar("T")
 
 
@@ -54,8 +57,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     asked_by: str = "command line"
     asked: int | None = None
     """Id of the row in `rebuilds` that asked for it."""
-    examples_max: int | None = 20
-    """Rows that a dry run shows field by field; None for all."""
+    examples_max: int = EXAMPLES_KEPT_MAX
+    """Rows of each table that a dry run returns field by field; `on_row` is given all of them."""
     to_position: int | None = None
     """Up to which history is folded; None for all of it. What follows live goes on from there."""
 
@@ -90,6 +93,7 @@ def rebuild(
     clock_us: Callable[[], int],
     on_progress: Callable[[Progress], None] = lambda _: None,
     is_cancelled: Callable[[], bool] = lambda: False,
+    on_row: OnRow = lambda *_: None,
 ) -> Rebuilt:
     """Build a generation from history and, unless it is only to be compared, make it live.
 
@@ -108,7 +112,7 @@ def rebuild(
             asked=order.asked,
             to_position=order.to_position,
         )
-        work = _Work(database, order, row, clock_us, on_progress, is_cancelled)
+        work = _Work(database, order, row, clock_us, on_progress, is_cancelled, on_row)
         try:
             done = work.run(guard)
         except (RebuildCancelled, KeyboardInterrupt):
@@ -146,6 +150,7 @@ class _Work:
         clock_us: Callable[[], int],
         on_progress: Callable[[Progress], None],
         is_cancelled: Callable[[], bool],
+        on_row: OnRow,
     ) -> None:
         self._database = database
         self._order = order
@@ -153,6 +158,7 @@ class _Work:
         self._clock_us = clock_us
         self._on_progress = on_progress
         self._is_cancelled = is_cancelled
+        self._on_row = on_row
         self._progress = Progress()
         self._memory_bytes_max = 0
         self._standings: list[Standing] = []
@@ -216,7 +222,8 @@ class _Work:
             is_near = followed is not None and head - followed <= LIVE_LAG_EVENTS_MAX
             return followed if followed is not None and (is_near or self._order.purpose == "verify") else head
         if not 0 < wanted <= head:
-            raise ParameterInvalid(name="to", expected=f"a position from 1 to {head}", got=wanted)
+            expected = f"a position from 1 to {head}" if head else "no position: the ledger is empty"
+            raise ParameterInvalid(name="to", expected=expected, got=wanted)
         return wanted
 
     def _followed_to(self) -> int | None:
@@ -259,7 +266,7 @@ class _Work:
         late = generation.tables_of(each for each in order.projections if each.name in streamwise)
         early = generation.tables_of(sequential.values())
         if early:
-            building.index(self._connect, early, self._check, workers)
+            building.index(self._connect, early, self._check, workers, self._progress)
         task = Task(
             database=self._database,
             suffix=building.suffix,
@@ -267,7 +274,7 @@ class _Work:
             streamwise=streamwise,
             sequential=sequential,
         )
-        began_s = time.monotonic()
+        began_s, before = 0.0, 0
         alone = not order.workers and until <= ALONE_EVENTS_MAX
         with (
             self._connect() as listing,
@@ -278,13 +285,17 @@ class _Work:
             for done in crew.work(found if streamwise else iter(()), dict.fromkeys(sequential, 0), until):
                 building.note(done)
                 self._memory_bytes_max = max(self._memory_bytes_max, done.memory_bytes_max)
+                if not began_s:  # workers take a second to start, which says nothing about their pace
+                    began_s, before = time.monotonic(), self._progress.events_done + done.events
                 self._progress.events_done += done.events
-                self._progress.events_per_s = self._progress.events_done / (time.monotonic() - began_s)
+                lasted_s = time.monotonic() - began_s
+                if lasted_s >= PACE_AFTER_S:
+                    self._progress.events_per_s = (self._progress.events_done - before) / lasted_s
                 self._check()
         if late:
             self._enter("indexing")
             self._do(connection, lambda: building.add_up(connection, streamwise))
-            building.index(self._connect, late, self._check, workers)
+            building.index(self._connect, late, self._check, workers, self._progress)
         self._do(connection, lambda: building.take_strays(connection, streamwise))
         self._progress.events_done += self._do(
             connection, lambda: building.take_crowded(connection, streamwise)
@@ -360,5 +371,11 @@ class _Work:
                 return standings, []
             return standings, self._do(
                 snapshot,
-                lambda: compare(snapshot, building.tables, building.suffix, self._order.examples_max),
+                lambda: compare(
+                    snapshot,
+                    building.tables,
+                    building.suffix,
+                    self._order.examples_max,
+                    on_row=self._on_row,
+                ),
             )

@@ -16,7 +16,7 @@ from streamledger.readmodel.parking import park, take_in_or_park
 from streamledger.readmodel.projection import Projection, events_and_errors
 from streamledger.readmodel.rebuild import generation, record
 from streamledger.readmodel.rebuild.building import prepare_session
-from streamledger.readmodel.rebuild.comparison import Difference, compare
+from streamledger.readmodel.rebuild.comparison import Difference, OnRow, compare
 from streamledger.readmodel.rebuild.registry import ADDED_UP_FROM
 from streamledger.readmodel.rebuild.sums import Sum, sums_of
 from streamledger.readmodel.recount import RECOUNTS, correct
@@ -29,6 +29,13 @@ NUMBER: Final = 0
 class ProjectionsApart(StreamledgerError):
     """the projections stand at different positions, from {lowest} to {highest}: let serve catch up, then
     repair again"""
+
+
+class DigestsNotCounted(StreamledgerError):
+    """the rows of {stream_id} are repaired, but the kept digests were not counted anew to the end: repair it
+    once more, or rebuild"""
+
+    exit_code = 130
 
 
 class Repaired(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,13 +57,15 @@ def repair_stream(
     *,
     clock_us: Callable[[], int],
     dry_run: bool = False,
-    examples_max: int | None = 20,
+    examples_max: int = 20,
+    on_row: OnRow = lambda *_: None,
 ) -> Repaired:
     """Fold the stream's events beside the live tables, and put its rows in the place of those there.
 
     Of tables that count over all streams, the counts of the days and minutes of its events are put right.
-    The runner waits only while the rows are exchanged. Raises StreamUnknown, RebuildUnderWay,
-    ProjectionsApart, or ParameterInvalid for a projection without the one that it is added up from.
+    `on_row` is given every row that was wrong. The runner waits only while the rows are exchanged.
+    Raises StreamUnknown, RebuildUnderWay, ProjectionsApart, DigestsNotCounted, or ParameterInvalid for
+    a projection without the one that it is added up from.
     """
     names = {each.name for each in projections}
     for name in names:
@@ -81,16 +90,19 @@ def repair_stream(
                 if min(positions) != max(positions):
                     raise ProjectionsApart(lowest=min(positions), highest=max(positions))
                 work.fold(until=max(positions))
-                differences = work.exchange(clock_us(), examples_max)
+                differences = work.exchange(clock_us(), examples_max, on_row)
         finally:
             generation.drop_leftovers(connection, tables)
         corrected = {}
         if not dry_run:
-            corrected = {
-                each.name: bool(correct(connection, each.name))
-                for each in projections
-                if each.name in RECOUNTS
-            }
+            try:
+                corrected = {
+                    each.name: bool(correct(connection, each.name))
+                    for each in projections
+                    if each.name in RECOUNTS
+                }
+            except KeyboardInterrupt as error:
+                raise DigestsNotCounted(stream_id=stream_id) from error
         return Repaired(
             stream_id=stream_id,
             events=work.events,
@@ -163,10 +175,15 @@ class _Repair:
             self._version = rows[-1][2]
             self.events += len(rows)
 
-    def exchange(self, now_us: int, examples_max: int | None) -> list[Difference]:
+    def exchange(self, now_us: int, examples_max: int, on_row: OnRow) -> list[Difference]:
         """Put the rows that were made in the place of the live ones; within a transaction."""
         differences = compare(
-            self._connection, self._tables, self.suffix, examples_max, ("stream_id", [self._stream_id])
+            self._connection,
+            self._tables,
+            self.suffix,
+            examples_max,
+            ("stream_id", [self._stream_id]),
+            on_row,
         )
         for table in self._tables:
             self._connection.execute(
@@ -177,7 +194,7 @@ class _Repair:
                 f"INSERT INTO {table} SELECT * FROM {table}{self.suffix}"  # noqa: S608  # constant names
             )
         for each in self._sums:
-            differences.append(each.put_right(self._connection, self.suffix, examples_max))
+            differences.append(each.put_right(self._connection, self.suffix, examples_max, on_row))
         for projection in self._projections:
             # What is taken in now is parked no longer, or trying it again would count it twice.
             self._connection.execute(

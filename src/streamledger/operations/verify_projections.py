@@ -32,6 +32,7 @@ def verify_projections(
     *,
     clock_us: Callable[[], int],
     on_progress: Callable[[Progress], None] = lambda _: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
 ) -> list[Verified]:
     """Each projection's digests three ways: kept, of the rows, and from history. Changes nothing.
 
@@ -47,6 +48,7 @@ def verify_projections(
         msgspec.structs.replace(order, purpose="verify"),
         clock_us=clock_us,
         on_progress=on_progress,
+        is_cancelled=is_cancelled,
     )
     versions = {each.name: each.version for each in order.projections}
     return [_verdict(standing, versions, counted) for standing in made.standings]

@@ -99,7 +99,8 @@ class RebuildQueries:
             await _refuse_a_second(connection)
             head = int((await fetch(connection, HEAD_SQL, {}))[0][0])
             if to_position is not None and not 0 < to_position <= head:
-                raise ParameterInvalid(name="to", expected=f"a position from 1 to {head}", got=to_position)
+                expected = f"a position from 1 to {head}" if head else "no position: the ledger is empty"
+                raise ParameterInvalid(name="to", expected=expected, got=to_position)
             number = (await fetch(connection, _ASK_SQL, facts))[0][0]
             await connection.execute("SELECT pg_notify(%s || current_schema(), '')", (f"{CHANNEL}_",))
             return await _one(connection, number)

@@ -16,8 +16,8 @@ from streamledger.web.auth import may_administer
 Projection = Annotated[str | None, Parameter(max_length=64, description="Only of this projection")]
 
 
-class RebuildRequest(msgspec.Struct, frozen=True):
-    """What is to be rebuilt."""
+class RebuildRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be rebuilt; all of it without a body."""
 
     projections: list[str] = []
     """Names of projections; all without any."""
@@ -38,7 +38,7 @@ class RebuildsController(Controller):
         self,
         request: Request[Any, Any, Any],
         rebuilds: NamedDependency[RebuildQueries],
-        data: JSONBody[RebuildRequest],
+        data: JSONBody[RebuildRequest | None] = None,
     ) -> RebuildAnswer:
         """The projector begins within a second; `GET /v1/rebuilds/{id}` shows how far it is.
 
@@ -46,7 +46,8 @@ class RebuildsController(Controller):
         """
         caller = getattr(request.state, "caller", None)
         by = caller.name if caller is not None else "http"
-        return await rebuilds.ask(data.projections, by, data.to, dry_run=data.dry_run)
+        wanted = data or RebuildRequest()
+        return await rebuilds.ask(wanted.projections, by, wanted.to, dry_run=wanted.dry_run)
 
     @get("/rebuilds", summary="Rebuilds, latest first")
     async def list_rebuilds(

@@ -37,6 +37,7 @@ from tests.integration.readmodel.histories import (
 
 SHAPE = Shape(streams=4, sessions_per_stream=3, duration_s=900, recording_interval_s=120)
 INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1"
+BACKENDS = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'streamledger rebuild%'"
 CONSTRAINTS = (
     "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
     " WHERE connamespace = current_schema()::regnamespace ORDER BY 1, 2"
@@ -283,13 +284,54 @@ def test_killed_on_the_spot_the_live_tables_stand_and_the_next_rebuild_clears_up
         process.send_signal(signal.SIGKILL)
         process.wait()
         reader.execute("ROLLBACK")
-        backends = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'streamledger rebuild%'"
-        until(lambda: not connection.execute(backends).fetchall(), "the killed rebuild's sessions remain")
+        until(lambda: not connection.execute(BACKENDS).fetchall(), "the killed rebuild's sessions remain")
         assert (rows_of(connection), digests(connection)) == (rows, marks)
         assert run(database).digests_equal is True
         assert (rows_of(connection), digests(connection)) == (rows, marks)
         assert leftovers(connection) == []
         assert states(connection) == ["failed", "done"]
+
+
+KILLED_IN_A_PHASE = """
+import os, signal, sys
+from streamledger.operations.rebuild import Order, rebuild
+from streamledger.postgres.connection import Database
+from streamledger.readmodel.session_projection import PROJECTIONS
+
+def die(progress):
+    if progress.phase == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    order = Order(projections=PROJECTIONS, workers=2, purpose=sys.argv[3])
+    rebuild(Database(sys.argv[1]), order, clock_us=lambda: 1, on_progress=die)
+"""
+
+
+@pytest.mark.parametrize("purpose", ["rebuild", "dry_run"])
+def test_killed_as_any_phase_begins_nothing_has_changed_and_the_next_one_is_whole(
+    database: Database, tmp_path: Any, purpose: str
+) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED_IN_A_PHASE)
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE)[:200])
+        project(connection, database.schema)
+        rows, marks = rows_of(connection), digests(connection)
+        phases = ["folding", "indexing", "catching_up", *(["switching"] if purpose == "rebuild" else [])]
+        for phase in phases:
+            ended = subprocess.run(
+                [sys.executable, str(script), database.dsn, phase, purpose],
+                env={**os.environ, "PYTHONPATH": "src"},
+                check=False,
+            )
+            assert ended.returncode == -signal.SIGKILL
+            until(lambda: not connection.execute(BACKENDS).fetchall(), "the killed rebuild's sessions remain")
+            assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert run(database).digests_equal is True
+        assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert leftovers(connection) == []
+        assert states(connection) == ["failed"] * len(phases) + ["done"]
 
 
 KILLED_AT_THE_SWITCH = """
@@ -333,14 +375,15 @@ def test_killed_at_the_switch_one_generation_is_live_and_whole(
             check=False,
         )
         assert ended.returncode == -signal.SIGKILL
-        backends = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'streamledger rebuild%'"
-        until(lambda: not connection.execute(backends).fetchall(), "the killed rebuild's sessions remain")
+        until(lambda: not connection.execute(BACKENDS).fetchall(), "the killed rebuild's sessions remain")
         assert rows_of(connection) == (old if moment == "in its transaction" else rows)
         assert digests(connection) == marks
         assert leftovers(connection)
         run(database)
         assert (rows_of(connection), digests(connection)) == (rows, marks)
         assert leftovers(connection) == []
+        # Of the killed one it is told what became of its switch.
+        assert states(connection) == ["failed" if moment == "in its transaction" else "done", "done"]
 
 
 def test_a_reader_that_never_goes_makes_the_switch_give_up_with_a_sentence(

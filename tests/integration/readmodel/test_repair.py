@@ -11,7 +11,7 @@ from streamledger.ledger import transaction
 from streamledger.ledger.transaction import Batch
 from streamledger.operations.export_table import TABLE_KEYS
 from streamledger.operations.rebuild import Order
-from streamledger.operations.repair_stream import ProjectionsApart, repair_stream
+from streamledger.operations.repair_stream import DigestsNotCounted, ProjectionsApart, repair_stream
 from streamledger.operations.verify_projections import verify_projections
 from streamledger.postgres.connection import Database
 from streamledger.readmodel.facts import Fact
@@ -211,6 +211,25 @@ def test_projections_that_stand_apart_are_not_repaired(database: Database) -> No
         repair_stream(database, PROJECTIONS, stream_id, clock_us=lambda: 1)
         assert rows != rows_of(connection)
         assert unsound(database) == []
+
+
+def test_a_repair_interrupted_behind_its_exchange_says_that_the_rows_are_repaired(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE)[:100])
+        project(connection, database.schema)
+        rows = rows_of(connection)
+        stream_id = connection.execute("SELECT min(stream_id) FROM streams").fetchall()[0][0]
+        connection.execute("DELETE FROM sessions WHERE stream_id = %s", (stream_id,))
+        monkeypatch.setattr("streamledger.operations.repair_stream.correct", interrupt)
+        with pytest.raises(DigestsNotCounted, match="are repaired"):
+            repair_stream(database, PROJECTIONS, stream_id, clock_us=lambda: 1)
+        assert rows_of(connection) == rows
+        assert connection.execute("SELECT FROM pg_tables WHERE tablename LIKE '%%\\_g0'").fetchall() == []
 
 
 def test_a_parked_event_that_a_repair_takes_in_is_parked_no_longer(database: Database) -> None:

@@ -17,6 +17,7 @@ from streamledger.readmodel.projection import PROJECTED_CHANNEL, Projection, eve
 from streamledger.readmodel.rebuild import generation
 from streamledger.readmodel.rebuild.folding import Streamwise
 from streamledger.readmodel.rebuild.interrupting import interruptible
+from streamledger.readmodel.rebuild.record import Progress
 from streamledger.readmodel.rebuild.worker import Done, copy_rows
 from streamledger.readmodel.rows import DIGEST_MODULUS
 from streamledger.readmodel.runner import INDEXES_ONLY
@@ -97,6 +98,7 @@ class Building:
         tables: Sequence[str],
         check: Callable[[], None],
         threads: int,
+        progress: Progress,
     ) -> None:
         """Make the indexes of these tables, several at once, then gather statistics.
 
@@ -104,6 +106,7 @@ class Building:
         """
         with connect() as connection:
             work = generation.index_statements(connection, tables, self.suffix)
+        progress.indexes_done, progress.indexes_total = 0, len(work)
         connections: list[psycopg.Connection[Any]] = []
 
         def run(statements: Sequence[str]) -> None:
@@ -112,6 +115,7 @@ class Building:
                 connection.execute(f"SET maintenance_work_mem = '{INDEX_MEMORY}'")
                 for statement in statements:
                     connection.execute(statement)
+            progress.indexes_done += 1
 
         def finish(table: str) -> None:
             with connect() as connection:

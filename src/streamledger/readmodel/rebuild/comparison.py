@@ -1,6 +1,6 @@
 """What a rebuild would change: the rows of two generations held against each other by their keys."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -36,26 +36,32 @@ class Difference(msgspec.Struct, frozen=True):
     examples: list[RowDifference]
 
 
+OnRow = Callable[[str, RowDifference], None]
+
+
 def compare(
     connection: psycopg.Connection[Any],
     tables: Sequence[str],
     suffix: str,
-    examples_max: int | None,
+    examples_max: int,
     where: tuple[str, Sequence[Any]] | None = None,
+    on_row: OnRow = lambda *_: None,
 ) -> list[Difference]:
     """Table by table, counts by kind of change and the first rows in the order of their keys.
 
-    `where` is a column and its values: only rows that have one of them are looked at.
+    `where` is a column and its values: only rows that have one of them are looked at. `on_row` is given
+    every row that differs, with its table's name; they may be more than fit in memory.
     """
-    return [_compare(connection, table, suffix, examples_max, where) for table in tables]
+    return [_compare(connection, table, suffix, examples_max, where, on_row) for table in tables]
 
 
 def _compare(
     connection: psycopg.Connection[Any],
     table: str,
     suffix: str,
-    examples_max: int | None,
+    examples_max: int,
     where: tuple[str, Sequence[Any]] | None,
+    on_row: OnRow,
 ) -> Difference:
     key = [row[0] for row in connection.execute(_KEY_SQL, (table,)).fetchall()]
     using = ", ".join(key)
@@ -79,7 +85,9 @@ def _compare(
                 differing = {name: [value, made[name]] for name, value in live.items() if made[name] != value}
                 for name in differing:
                     fields[name] = fields.get(name, 0) + 1
-            if examples_max is None or len(examples) < examples_max:
-                found = live or made
-                examples.append(RowDifference(kind, {name: found[name] for name in key}, differing))
+            found = live or made
+            row = RowDifference(kind, {name: found[name] for name in key}, differing)
+            on_row(table, row)
+            if len(examples) < examples_max:
+                examples.append(row)
     return Difference(table, **counts, fields=fields, examples=examples)

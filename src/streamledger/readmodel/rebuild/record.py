@@ -44,7 +44,10 @@ class Progress(msgspec.Struct, kw_only=True):
     events_done: int = 0
     events_total: int = 0
     events_per_s: float = 0.0
-    """Of the fold, since it began."""
+    """Of the fold, since its first events were done."""
+    indexes_done: int = 0
+    indexes_total: int = 0
+    """Of the phase `indexing`."""
 
     @property
     def eta_s(self) -> float | None:

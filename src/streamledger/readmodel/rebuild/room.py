@@ -34,7 +34,8 @@ def needed_bytes(connection: psycopg.Connection[Any], tables: Sequence[str]) -> 
 def refuse_without_room(connection: psycopg.Connection[Any], tables: Sequence[str]) -> None:
     """Raises NoRoom when the database is on this machine and its disk has too little free."""
     row = connection.execute(
-        "SELECT current_setting('data_directory', true), inet_server_addr() IS NULL"
+        # Of the view a role without the right to see it gets no row; current_setting would raise.
+        "SELECT (SELECT setting FROM pg_settings WHERE name = 'data_directory'), inet_server_addr() IS NULL"
     ).fetchone()
     if row is None or not row[0] or not row[1] or not hasattr(os, "statvfs"):
         return  # a database elsewhere: its disk cannot be seen from here

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 
-from streamledger.readmodel.rebuild.comparison import Difference, compare
+from streamledger.readmodel.rebuild.comparison import Difference, OnRow, compare
 from streamledger.readmodel.rebuild.folding import Streamwise
 from streamledger.readmodel.rebuild.registry import STREAMWISE
 from streamledger.readmodel.rebuild.worker import copy_rows
@@ -20,7 +20,7 @@ class Sum:
         self._stretch = streamwise.row_tables.keys[table][0]
 
     def put_right(
-        self, connection: psycopg.Connection[Any], suffix: str, examples_max: int | None
+        self, connection: psycopg.Connection[Any], suffix: str, examples_max: int, on_row: OnRow
     ) -> Difference:
         """Count anew from the live rows of the streams in the stretches that the generation has rows of.
 
@@ -36,7 +36,7 @@ class Sum:
             if table == row.TABLE and getattr(row, stretch) in stretches
         )
         copy_rows(self._streamwise.row_tables(connection, suffix), rows)
-        (difference,) = compare(connection, [table], suffix, examples_max, (stretch, list(stretches)))
+        (difference,) = compare(connection, [table], suffix, examples_max, (stretch, list(stretches)), on_row)
         connection.execute(
             f"DELETE FROM {table} AS live WHERE {stretch} = ANY(%s) AND NOT EXISTS"  # noqa: S608  # constant names
             f" (SELECT FROM {made} AS made WHERE ROW(made.*) IS NOT DISTINCT FROM ROW(live.*))",
