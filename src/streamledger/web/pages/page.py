@@ -21,7 +21,7 @@ from streamledger.domain.errors import DeliveryUnknown, SessionUnknown, Streamle
 from streamledger.version import __version__
 from streamledger.web import signed_cookie
 from streamledger.web.auth import ApiToken, Caller, Tokens, anonymous_caller
-from streamledger.web.pages import formats
+from streamledger.web.pages import formats, saying
 from streamledger.web.pages.words import CATALOGUES, LANGUAGES, Words, language_of
 from streamledger.web.problems import STATUS_OF
 
@@ -91,6 +91,11 @@ def _environment() -> jinja2.Environment:
         formats.query_of,
         formats.short,
         formats.shown,
+        saying.abnormal,
+        saying.anomaly_detail,
+        saying.evidence,
+        saying.set_aside_detail,
+        saying.stop_meaning,
         static_path,
     ):
         environment.globals[function.__name__] = function
@@ -133,7 +138,7 @@ def caller_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
 def may_act(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Guard of what changes something, beside `may_look` and `from_our_pages`."""
     if caller_of(connection).scope != "admin":
-        raise PermissionDeniedException("expected to be signed in with a token of scope admin")
+        raise PermissionDeniedException("admin_needed")
 
 
 def from_our_pages(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -149,7 +154,7 @@ def from_our_pages(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteH
     else:
         is_ours = origin is None or urlsplit(origin).netloc == connection.headers.get("host")
     if not is_ours:
-        raise PermissionDeniedException("the request comes from a page of another site")
+        raise PermissionDeniedException("foreign_form")
 
 
 def here(request: AnyRequest) -> str:
@@ -201,7 +206,8 @@ def known_error(request: AnyRequest, error: StreamledgerError) -> Response[bytes
     """An error of ours, as a page."""
     status = STATUS_OF.get(type(error), 500)
     unknown = isinstance(error, SessionUnknown | StreamUnknown | DeliveryUnknown)
-    return render(request, "error.html", status=status, detail=str(error), unknown=unknown, feed=None)
+    detail = saying.problem(visitor_of(request).words, error)
+    return render(request, "error.html", status=status, detail=detail, unknown=unknown, feed=None)
 
 
 def http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
@@ -212,7 +218,7 @@ def http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
         request,
         "error.html",
         status=error.status_code,
-        detail=error.detail,
+        detail=saying.http_problem(visitor_of(request).words, request, error),
         unknown=error.status_code == 404,
         feed=None,
     )
