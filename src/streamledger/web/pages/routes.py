@@ -15,7 +15,12 @@ from streamledger.web.pages.quarantine import quarantine_page, quarantined_page,
 from streamledger.web.pages.sessions import search, session_page, sessions_page
 from streamledger.web.pages.sign_in import choose_language, sign_in, sign_in_page, sign_out, static_file
 from streamledger.web.pages.streams import stream_page, streams_page
-from streamledger.web.pages.system import cancel_rebuild_from_page, rebuild_from_page, system_page
+from streamledger.web.pages.system import (
+    cancel_rebuild_from_page,
+    follow_rebuild_on_page,
+    rebuild_from_page,
+    system_page,
+)
 
 _ERRORS: Final[dict[int | type[Exception], Any]] = {
     StreamledgerError: page.known_error,
@@ -43,6 +48,7 @@ def page_routes() -> list[Router]:
                 system_page,
                 rebuild_from_page,
                 cancel_rebuild_from_page,
+                follow_rebuild_on_page,
                 follow_changes,
             ],
             dependencies={"audit": Provide(audit_of), "deliveries": Provide(deliveries_of)},
