@@ -14,6 +14,7 @@ from streamledger.domain.suspicion import RULES
 from streamledger.readmodel.audit_queries import SUSPICIOUS_CLASSES
 from streamledger.tencent.abnormal import ABNORMAL_NAMES
 from streamledger.tencent.errcodes import ERRCODES, ErrcodeClass, meaning_of
+from streamledger.web.pages.quarantine import REASONS as REASONS_ASIDE
 from streamledger.web.pages.session import FIELDS
 from streamledger.web.pages.words import CATALOGUES, LANGUAGES, Words, language_of
 from streamledger.web.problems import STATUS_OF
@@ -55,6 +56,7 @@ def test_every_sentence_that_an_answer_can_say_has_its_words(language: str) -> N
     assert {f"evidence.{key}" for key in WORDS} <= set(catalogue)
     assert {f"errcode.{code}" for code in (*ERRCODES, "unknown", "absent")} <= set(catalogue)
     assert {f"abnormal.{number}" for number in ABNORMAL_NAMES} <= set(catalogue)
+    assert {f"set_aside.{reason}" for reason in REASONS_ASIDE} <= set(catalogue)
     assert {f"problem.{error.__name__}" for error in STATUS_OF} <= set(catalogue)
 
 

@@ -28,7 +28,7 @@ from streamledger.web.problems import STATUS_OF
 AnyRequest = Request[Any, Any, Any]
 
 LANGUAGE_COOKIE: Final = "streamledger_language"
-HTML: Final = "text/html; charset=utf-8"
+HTML: Final = "text/html"
 HEADERS: Final = {
     # Screenshots lie on hosts of the user's own; nothing else may come from anywhere but here.
     "Content-Security-Policy": (
@@ -42,10 +42,10 @@ HEADERS: Final = {
     "Vary": "Accept-Language, Cookie, Accept-Encoding",
 }
 STATIC_TYPES: Final = {
-    "css": "text/css; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
+    "css": "text/css",
+    "js": "text/javascript",
     "svg": "image/svg+xml",
-    "txt": "text/plain; charset=utf-8",
+    "txt": "text/plain",
 }
 GZIP_BYTES_MIN: Final = 1000
 GZIP_LEVEL: Final = 5

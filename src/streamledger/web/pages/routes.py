@@ -2,11 +2,12 @@
 
 from typing import Any, Final
 
-from litestar import Router
+from litestar import Request, Response, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
 from streamledger.domain.errors import StreamledgerError
+from streamledger.web import problems
 from streamledger.web.pages import page
 from streamledger.web.pages.audit import audit_of, audit_page, deliveries_of, delivery_page
 from streamledger.web.pages.changes import follow_changes
@@ -26,6 +27,18 @@ _ERRORS: Final[dict[int | type[Exception], Any]] = {
     StreamledgerError: page.known_error,
     HTTPException: page.http_error,
 }
+
+
+NO_PAGES: Final = ("/v1", "/callbacks", "/schema", "/health", "/metrics")
+"""What lies below these paths answers programs."""
+
+
+def unknown_path_or_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """A path that is none: a page for who looks for pages, a problem document for all others."""
+    path, accepted = request.scope["path"], request.headers.get("accept", "")
+    if error.status_code == 404 and "text/html" in accepted and not path.startswith(NO_PAGES):
+        return page.http_error(request, error)
+    return problems.http_error(request, error)
 
 
 def page_routes() -> list[Router]:
