@@ -15,8 +15,9 @@
     }
   };
   const changed = () => document.body.dispatchEvent(new CustomEvent("changed"));
+  let ready = false;
   const follow = () => {
-    if (!address || events) return;
+    if (!ready || !address || events) return;
     events = new EventSource(address);
     events.addEventListener("open", () => say("open"));
     events.addEventListener("changed", changed);
@@ -44,7 +45,15 @@
   });
   window.addEventListener("pagehide", rest);
   window.addEventListener("pageshow", (event) => event.persisted && follow());
-  follow();
+  // htmx comes after the first paint, which it would hold up. Until it is there links and forms work without
+  // it, and nothing is followed: it is what answers a change.
+  const htmx = document.createElement("script");
+  htmx.src = document.currentScript.dataset.htmx;
+  htmx.addEventListener("load", () => {
+    ready = true;
+    follow();
+  });
+  requestAnimationFrame(() => setTimeout(() => document.head.append(htmx)));
   // Presence changes by time alone, too: silence makes a session suspect.
   if (address) setInterval(() => document.hidden || changed(), 60000);
 
