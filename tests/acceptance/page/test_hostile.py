@@ -102,6 +102,17 @@ def test_an_unknown_path_is_a_page_for_a_browser_and_a_problem_for_a_program(cli
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
+def test_a_sequence_of_several_streams_leads_to_each_of_them(client: httpx.Client) -> None:
+    names = ("room-1", "<b>room 2</b>")
+    position = max(deliver(client, push(name, "7", int(time.time()))) for name in names)
+    client.get("/v1/sessions", params={"min_position": position})
+    answer = client.get("/sessions/7")
+    assert answer.status_code == 409
+    assert '<a class="name" href="/sessions/7?stream_id=room-1">room-1</a>' in answer.text
+    assert "&lt;b&gt;room 2&lt;/b&gt;</a>" in answer.text
+    assert client.get("/sessions/7", params={"stream_id": names[1]}).status_code == 200
+
+
 def test_errors_are_told_in_the_visitors_language(client: httpx.Client) -> None:
     def told(path: str) -> str:
         return client.get(path, headers={"Accept-Language": "zh-CN"}).text

@@ -17,7 +17,13 @@ from litestar.exceptions import HTTPException, NotAuthorizedException, Permissio
 from litestar.handlers import BaseRouteHandler
 from litestar.response import Redirect
 
-from streamledger.domain.errors import DeliveryUnknown, SessionUnknown, StreamledgerError, StreamUnknown
+from streamledger.domain.errors import (
+    DeliveryUnknown,
+    SessionAmbiguous,
+    SessionUnknown,
+    StreamledgerError,
+    StreamUnknown,
+)
 from streamledger.version import __version__
 from streamledger.web import signed_cookie
 from streamledger.web.auth import ApiToken, Caller, Tokens, anonymous_caller
@@ -207,7 +213,23 @@ def known_error(request: AnyRequest, error: StreamledgerError) -> Response[bytes
     status = STATUS_OF.get(type(error), 500)
     unknown = isinstance(error, SessionUnknown | StreamUnknown | DeliveryUnknown)
     detail = saying.problem(visitor_of(request).words, error)
-    return render(request, "error.html", status=status, detail=detail, unknown=unknown, feed=None)
+    return render(
+        request,
+        "error.html",
+        status=status,
+        detail=detail,
+        unknown=unknown,
+        choices=_choices(error),
+        feed=None,
+    )
+
+
+def _choices(error: StreamledgerError) -> list[tuple[str, str]]:
+    """The sessions that may be meant, by stream: name and address."""
+    if not isinstance(error, SessionAmbiguous):
+        return []
+    sequence, streams = str(error.facts["sequence"]), str(error.facts["streams"]).split(", ")
+    return [(stream_id, formats.session_path(sequence, stream_id)) for stream_id in streams]
 
 
 def http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
@@ -220,5 +242,6 @@ def http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
         status=error.status_code,
         detail=saying.http_problem(visitor_of(request).words, request, error),
         unknown=error.status_code == 404,
+        choices=[],
         feed=None,
     )
