@@ -76,27 +76,43 @@ EXPLANATIONS: Final[dict[AnomalyCode, Explained]] = {
 }
 
 
+DETAILS: Final[dict[AnomalyCode, str]] = {
+    AnomalyCode.DURATION_MISMATCH: (
+        "push_duration says {reported_ms} ms, start and stop lie {measured_ms} ms apart"
+    ),
+    AnomalyCode.PLACE_CONFLICT: "{field} of the start and of the stop differ",
+    AnomalyCode.PUSH_ERRORS_ONLY: "neither a start nor a stop was delivered",
+    AnomalyCode.SEQUENCE_SHARED: "another stream has a session with this sequence",
+    AnomalyCode.SEQUENCE_ZERO: "the sequence consists of zeros",
+    AnomalyCode.START_CONFLICT: "{count} different starts were delivered",
+    AnomalyCode.START_MISSING: "no start was delivered",
+    AnomalyCode.STOP_BEFORE_START: "the stop lies {before_ms} ms before the start",
+    AnomalyCode.STOP_CONFLICT: "{count} different stops were delivered",
+    AnomalyCode.UNREADABLE_FIELD: "{field} cannot be read",
+}
+"""What an anomaly says of its session, the facts to be set in; the pages have it in other languages."""
+
+
 def anomalies_of(state: SessionState, *, shared: bool = False) -> list[Anomaly]:
     """What is not as it should be, in the order of the codes' names.
 
     `shared` says that sessions of other streams have the sequence too.
     """
     found: list[tuple[AnomalyCode, str]] = []
+
+    def note(code: AnomalyCode, **facts: object) -> None:
+        found.append((code, DETAILS[code].format(**facts)))
+
     reported_ms = state.stops[0].push.push_duration_ms if state.stops else None
     measured_ms = fold.measured_ms(state)
     if measured_ms is not None and measured_ms < 0:
-        found.append((AnomalyCode.STOP_BEFORE_START, f"the stop lies {-measured_ms} ms before the start"))
+        note(AnomalyCode.STOP_BEFORE_START, before_ms=-measured_ms)
     elif (
         measured_ms is not None
         and reported_ms is not None
         and abs(measured_ms - reported_ms) > fold.DURATION_TOLERANCE_MS
     ):
-        found.append(
-            (
-                AnomalyCode.DURATION_MISMATCH,
-                f"push_duration says {reported_ms} ms, start and stop lie {measured_ms} ms apart",
-            )
-        )
+        note(AnomalyCode.DURATION_MISMATCH, reported_ms=reported_ms, measured_ms=measured_ms)
     if state.starts and state.stops:
         start, stop = state.starts[0], state.stops[0]
         for name, one, other in (
@@ -104,20 +120,21 @@ def anomalies_of(state: SessionState, *, shared: bool = False) -> list[Anomaly]:
             ("appname", start.appname, stop.appname),
         ):
             if one is not None and other is not None and one != other:
-                found.append((AnomalyCode.PLACE_CONFLICT, f"{name} of the start and of the stop differ"))
+                note(AnomalyCode.PLACE_CONFLICT, field=name)
     if not state.starts and not state.stops:
-        found.append((AnomalyCode.PUSH_ERRORS_ONLY, "neither a start nor a stop was delivered"))
+        note(AnomalyCode.PUSH_ERRORS_ONLY)
     elif not state.starts:
-        found.append((AnomalyCode.START_MISSING, "no start was delivered"))
+        note(AnomalyCode.START_MISSING)
     if len(state.starts) > 1:
-        found.append((AnomalyCode.START_CONFLICT, f"{len(state.starts)} different starts were delivered"))
+        note(AnomalyCode.START_CONFLICT, count=len(state.starts))
     if len(state.stops) > 1:
-        found.append((AnomalyCode.STOP_CONFLICT, f"{len(state.stops)} different stops were delivered"))
+        note(AnomalyCode.STOP_CONFLICT, count=len(state.stops))
     if not state.sequence.strip("0"):
-        found.append((AnomalyCode.SEQUENCE_ZERO, "the sequence consists of zeros"))
+        note(AnomalyCode.SEQUENCE_ZERO)
     if shared:
-        found.append((AnomalyCode.SEQUENCE_SHARED, "another stream has a session with this sequence"))
+        note(AnomalyCode.SEQUENCE_SHARED)
     unreadable = {field for claim in (*state.starts, *state.stops) for field in claim.unreadable}
     unreadable.update(state.health.unreadable)
-    found += [(AnomalyCode.UNREADABLE_FIELD, f"{field} cannot be read") for field in unreadable]
+    for field in unreadable:
+        note(AnomalyCode.UNREADABLE_FIELD, field=field)
     return [Anomaly(code=code.value, detail=detail) for code, detail in sorted(found)]

@@ -1,34 +1,71 @@
 """Evidence in words: one line that a person can read, for the audit and the page."""
 
+from collections.abc import Callable
+from typing import Final
+
 from streamledger.domain.forensics import REASONS, Evidence, Grid
 
+WORDS: Final = {
+    **{f"because_{code}": words for code, words in REASONS.items()},
+    "separator": "; ",
+    "comma": ", ",
+    "after_first": "{since} after the first, position {position}",
+    "before_first": "{since} before the first, position {position}",
+    "differs": "differs in {fields}",
+    "same_as": "as position {position} said before",
+    "same_bytes": "the same bytes",
+    "t_same": "with the t of the first",
+    "t_renewed": "with a new t",
+    "t_older": "with an older t",
+    "t_absent": "without t",
+    "other_key": "signed with the key {key}, not the first's",
+    "signed_before": "signed {span} before what it reports",
+    "other_address": "from {address}, the first came from {first}",
+    "address_unknown": "an unknown address",
+    "address_another": "another one",
+    "t_passed": "its t had passed {span} before",
+    "retry": "retry {number} of {schedule}",
+    "nearest": "{because}; the nearest is {schedule}",
+    "schedule_early": "the {interval} s schedule ({era}), {off} early",
+    "schedule_late": "the {interval} s schedule ({era}), {off} late",
+}
+"""Every phrase that a line is made of, in English; the pages have them in other languages."""
 
-def in_words(evidence: Evidence, source_ip: str, first_position: int | None, first_ip: str | None) -> str:
+Say = Callable[..., str]
+"""From a key of WORDS and the facts in it to the phrase."""
+
+
+def english(key: str, /, **facts: object) -> str:
+    """The phrase as the JSON interface and the command line have it."""
+    return WORDS[key].format(**facts)
+
+
+def in_words(
+    evidence: Evidence, source_ip: str, first_position: int | None, first_ip: str | None, say: Say = english
+) -> str:
     """One line on why a delivery is classed as it is; the codes alone are in the evidence itself."""
     parts = []
     if evidence.since_first_s is not None and first_position is not None:
-        since = span(abs(evidence.since_first_s))
-        direction = "after" if evidence.since_first_s >= 0 else "before"
-        parts.append(f"{since} {direction} the first, position {first_position}")
+        key = "after_first" if evidence.since_first_s >= 0 else "before_first"
+        parts.append(say(key, since=span(abs(evidence.since_first_s)), position=first_position))
     parts += [
-        _reason(code, evidence, source_ip, first_ip)
+        _reason(code, evidence, source_ip, first_ip, say)
         for code in evidence.because
         if code != "signed_early"  # told below, with how long
     ]
     if evidence.differs:
-        parts.append(f"differs in {', '.join(evidence.differs)}")
+        parts.append(say("differs", fields=say("comma").join(evidence.differs)))
     if evidence.same_as is not None:
-        parts.append(f"as position {evidence.same_as} said before")
+        parts.append(say("same_as", position=evidence.same_as))
     if evidence.bytes == "same":
-        parts.append("the same bytes")
+        parts.append(say("same_bytes"))
     elif evidence.t is not None:
-        words = {"same": "with the t of the first", "renewed": "with a new t", "older": "with an older t"}
-        parts.append(words.get(evidence.t, "without t"))
+        parts.append(say(f"t_{evidence.t}" if evidence.t in ("same", "renewed", "older") else "t_absent"))
     if evidence.key is not None:
-        parts.append(f"signed with the key {evidence.key}, not the first's")
+        parts.append(say("other_key", key=evidence.key))
     if evidence.signed_after_s is not None and evidence.signed_after_s < 0:
-        parts.append(f"signed {span(-evidence.signed_after_s)} before what it reports")
-    return "; ".join(parts)
+        parts.append(say("signed_before", span=span(-evidence.signed_after_s)))
+    return say("separator").join(parts)
 
 
 def span(seconds: float) -> str:
@@ -47,19 +84,24 @@ def span(seconds: float) -> str:
     return " ".join(f"{count} {name}" for count, name in counted[begin : begin + 2] if count)
 
 
-def _reason(code: str, evidence: Evidence, source_ip: str, first_ip: str | None) -> str:
+def _reason(code: str, evidence: Evidence, source_ip: str, first_ip: str | None, say: Say) -> str:
     if code == "other_address":
-        return f"from {source_ip or 'an unknown address'}, the first came from {first_ip or 'another one'}"
+        return say(
+            "other_address",
+            address=source_ip or say("address_unknown"),
+            first=first_ip or say("address_another"),
+        )
     if code == "after_t" and evidence.late_s is not None:
-        return f"its t had passed {span(evidence.late_s)} before"
+        return say("t_passed", span=span(evidence.late_s))
     grid = evidence.grid
     if grid is not None and code == "on_schedule":
-        return f"retry {grid.retry} of {_schedule(grid)}"
+        return say("retry", number=grid.retry, schedule=_schedule(grid, say))
+    because = say(f"because_{code}") if code in REASONS else code
     if grid is not None and code == "off_schedule":
-        return f"{REASONS[code]}; the nearest is {_schedule(grid)}"
-    return REASONS.get(code, code)
+        return say("nearest", because=because, schedule=_schedule(grid, say))
+    return because
 
 
-def _schedule(grid: Grid) -> str:
-    off = f"{span(abs(grid.distance_s))} {'early' if grid.distance_s < 0 else 'late'}"
-    return f"the {grid.interval_s} s schedule ({grid.era}), {off}"
+def _schedule(grid: Grid, say: Say) -> str:
+    key = "schedule_early" if grid.distance_s < 0 else "schedule_late"
+    return say(key, interval=grid.interval_s, era=grid.era, off=span(abs(grid.distance_s)))

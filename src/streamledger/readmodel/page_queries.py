@@ -184,8 +184,8 @@ class PageQueries:
             )
         return [stream_id for (stream_id,) in rows]
 
-    async def picture(self, stream_id: str, sequence: str) -> Picture:
-        """The entries that a session's picture shows, in order of time."""
+    async def picture(self, stream_id: str, sequence: str, *, details: bool = True) -> Picture:
+        """The entries that a session's picture shows, in order of time; without details, the rows alone."""
         facts = {
             "stream_id": stream_id,
             "sequence": sequence,
@@ -195,7 +195,11 @@ class PageQueries:
         async with self._pool.connection() as connection:
             rows = await _fetch(connection, PICTURE_SQL, facts)
             found = sorted((timeline_row(row[:-2]) for row in rows), key=_order)
-            entries = await self._entries(connection, found)
+            entries = (
+                await self._entries(connection, found)
+                if details
+                else [answering.timeline_entry(row, None) for row in found]
+            )
         return Picture(
             entries=entries,
             screenshots=next((row[-2] for row in rows if row[-1]), 0),

@@ -13,7 +13,7 @@ from streamledger.readmodel.moment import Asked
 from streamledger.readmodel.page_queries import PICTURE_ENTRIES_MAX, PICTURE_SCREENSHOTS_MAX, Picture
 from streamledger.readmodel.past import PastSession
 from streamledger.readmodel.past_kept import Counted
-from streamledger.readmodel.past_queries import PastQueries, after_of, entries_of, timeline_page
+from streamledger.readmodel.past_queries import PastQueries, after_of, cursor_after, entries_of
 from streamledger.readmodel.queries import Page
 from streamledger.readmodel.rows import TimelineRow
 
@@ -45,15 +45,17 @@ async def look_back(
     async with queries.found(sequence, asked, stream_id) as (found, shared):
         sums = await past_kept.kept_sums(found.tables, found.key, found.judged)
         session = await queries.answer(found, asked, shared=shared, sums=sums)
-        rows, others = await _drawn(found, sums[Kind.SCREENSHOT.value])
+        listed, more = await past.page_of(found, None, after, limit)
+        table = await entries_of(found, listed)
+        if after is None and not more:  # the table's page is all there is
+            entries, others = table, sum(row.kind != Kind.SCREENSHOT for row in listed)
+        else:
+            rows, others = await _drawn(found, sums[Kind.SCREENSHOT.value])
+            entries = await entries_of(found, rows, answering.picture_entry)
         return PastPage(
             session=session,
-            picture=Picture(
-                entries=await entries_of(found, rows, answering.picture_entry),
-                screenshots=session.screenshots.count,
-                others=others,
-            ),
-            table=await timeline_page(found, None, after, limit),
+            picture=Picture(entries=entries, screenshots=session.screenshots.count, others=others),
+            table=Page(table, cursor_after(None, listed) if more else None),
             fields=fields_of(found, session) if explained else [],
             position=found.tables.moment.position,
         )

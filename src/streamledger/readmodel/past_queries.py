@@ -32,7 +32,8 @@ _PLANNING: Final = (
     "LOCK TABLE sessions, timeline, streams IN ACCESS SHARE MODE;"
     # One stream may hold most of all rows, another a few: a plan for all of them would be wrong for each.
     " SELECT set_config('plan_cache_mode', 'force_custom_plan', true),"
-    " set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
+    " set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),"
+    " (SELECT position FROM projections WHERE name = 'sessions')"
 )
 
 
@@ -86,7 +87,7 @@ class PastQueries:
         """The session's timeline at a moment, of one kind or of all. Raises as `session` does."""
         after = after_of(kind, cursor)
         async with self.found(sequence, asked, stream_id) as (found, _):
-            return await timeline_page(found, kind, after, limit)
+            return await _timeline_page(found, kind, after, limit)
 
     async def defined_by(self, stream_id: str, sequence: str) -> tuple[SessionRow, list[Fact]]:
         """A session's row and the deliveries that define it, all that are known. Raises SessionUnknown."""
@@ -119,16 +120,19 @@ class PastQueries:
     @asynccontextmanager
     async def _tables(self, asked: Asked) -> AsyncIterator[PastTables]:
         """What the read model and the ledger hold for a moment, in one snapshot of both."""
-        position = None
-        if asked.known_at is not None:
+        known_at, position = asked.known_at, None
+        if known_at is not None and (
+            known_at.position is None or known_at.position > await self._queries.position()
+        ):
             async with self._queries.pool.connection() as connection:
-                position = await _position_of(connection, asked.known_at)
+                position = await _position_of(connection, known_at)
             await self._queries.wait_for(position)
+        elif known_at is not None:
+            position = known_at.position
         async with self._queries.pool.connection() as connection:
             await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             try:
                 async with connection.transaction():
-                    await connection.execute(_PLANNING)
                     taken_in = await _taken_in(connection)
                     known = taken_in if position is None else min(position, taken_in)
                     as_of_ms = NO_TIME_MS if asked.as_of_ms is None else asked.as_of_ms
@@ -145,9 +149,11 @@ class PastQueries:
 
 
 async def _taken_in(connection: AsyncConnection) -> int:
-    cursor = await connection.execute("SELECT position FROM projections WHERE name = 'sessions'")
+    """The position of the sessions projection; and how the transaction's statements shall be planned."""
+    cursor = await connection.execute(_PLANNING)
+    cursor.nextset()  # the first is that of the lock
     row = await cursor.fetchone()
-    return int(row[0]) if row else 0
+    return int(row[3]) if row and row[3] is not None else 0
 
 
 async def _position_of(connection: AsyncConnection, known_at: KnownAt) -> int:
@@ -215,13 +221,17 @@ async def entries_of(
     return [entry(row, events.get(row.position)) for row in rows]
 
 
-async def timeline_page(
+async def _timeline_page(
     found: PastSession, kind: Kind | None, after: past.EntryKey | None, limit: int
 ) -> Page[TimelineEntry]:
     """A page of the session's timeline at the moment."""
     rows, more = await past.page_of(found, kind, after, limit)
-    items = await entries_of(found, rows)
-    return Page(items, encode_cursor(_listing(kind), list(past.entry_key(rows[-1]))) if more else None)
+    return Page(await entries_of(found, rows), cursor_after(kind, rows) if more else None)
+
+
+def cursor_after(kind: Kind | None, rows: Sequence[TimelineRow]) -> str:
+    """The cursor of the page that follows these rows."""
+    return encode_cursor(_listing(kind), list(past.entry_key(rows[-1])))
 
 
 async def _read(tables: PastTables, positions: Sequence[int]) -> dict[int, LedgerEvent]:

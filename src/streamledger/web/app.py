@@ -32,7 +32,7 @@ from streamledger.web.description import DescriptionPlugin
 from streamledger.web.events import follow_events
 from streamledger.web.metrics import metrics
 from streamledger.web.moments import ExplanationController
-from streamledger.web.pages.routes import page_routes
+from streamledger.web.pages.routes import page_routes, unknown_path_or_problem
 from streamledger.web.quarantine import QuarantineController
 from streamledger.web.rebuild_feed import follow_rebuild
 from streamledger.web.rebuilds import RebuildsController
@@ -177,7 +177,7 @@ def create_app(
         },
         exception_handlers={
             StreamledgerError: problems.streamledger_error,
-            HTTPException: problems.http_error,
+            HTTPException: unknown_path_or_problem,
             Exception: problems.unexpected_error,
         },
         openapi_config=OpenAPIConfig(

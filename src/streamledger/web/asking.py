@@ -46,7 +46,7 @@ def fault_in_words(request: Request[Any, Any, Any], fault: dict[str, str]) -> di
     elsewhere: dict[str, Mapping[str, Any]] = {"path": request.path_params, "header": request.headers}
     got = elsewhere.get(where, request.query_params).get(name)
     expected = message.partition(", got ")[0].removeprefix("Expected ").removesuffix(" | null")
-    if choices := _choices(request.route_handler, variable):
+    if choices := [each for each in _choices(request.route_handler, variable) if each]:
         expected = f"one of {', '.join(choices)}"
     return {
         "name": name,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import msgspec
@@ -24,14 +24,27 @@ READERS_MAX: Final = 100
 """Per web process; each costs a query at every look."""
 
 
+def in_json(answer: RebuildAnswer) -> bytes:
+    """What `GET /v1/rebuilds/{id}` answers."""
+    return msgspec.json.encode(answer)
+
+
 async def progress_stream(
-    rebuilds: RebuildQueries, first: RebuildAnswer, tail: Tail, state: State, look_s: float = LOOK_S
+    rebuilds: RebuildQueries,
+    first: RebuildAnswer,
+    tail: Tail,
+    state: State,
+    look_s: float = LOOK_S,
+    content: Callable[[RebuildAnswer], bytes] = in_json,
 ) -> AsyncIterator[bytes]:
-    """An event `progress` for each change, `ended` for the last; a comment where nothing changes for long."""
+    """An event `progress` for each change, `ended` for the last; a comment where nothing changes for long.
+
+    `content` is one line.
+    """
     state.rebuild_readers = state.get("rebuild_readers", 0) + 1
     try:
         shown, said_s = first, time.monotonic()
-        yield _text(first)
+        yield _text(first, content)
         while shown.state in OPEN_STATES and not tail.closing:
             await asyncio.sleep(look_s)
             try:
@@ -40,7 +53,7 @@ async def progress_stream(
                 continue  # the store is away; the reader need not know
             if found != shown:
                 shown, said_s = found, time.monotonic()
-                yield _text(found)
+                yield _text(found, content)
             elif time.monotonic() - said_s >= HEARTBEAT_S:
                 said_s = time.monotonic()
                 yield b": heartbeat\n\n"
@@ -48,9 +61,9 @@ async def progress_stream(
         state.rebuild_readers -= 1
 
 
-def _text(answer: RebuildAnswer) -> bytes:
+def _text(answer: RebuildAnswer, content: Callable[[RebuildAnswer], bytes]) -> bytes:
     name = b"progress" if answer.state in OPEN_STATES else b"ended"
-    return b"event: %b\ndata: %b\n\n" % (name, msgspec.json.encode(answer))
+    return b"event: %b\ndata: %b\n\n" % (name, content(answer))
 
 
 @get("/v1/rebuilds/{rebuild_id:int}/live", tags=["rebuilds"], summary="A rebuild's progress, as it goes")
@@ -61,10 +74,22 @@ async def follow_rebuild(
     rebuild_id: FromPath[int],
 ) -> Stream:
     """Server-sent events `progress` with what `GET /v1/rebuilds/{id}` answers; the last is called `ended`."""
-    state = request.app.state
+    return await followed(request.app.state, rebuilds, tail, rebuild_id)
+
+
+async def followed(
+    state: State,
+    rebuilds: RebuildQueries,
+    tail: Tail,
+    rebuild_id: int,
+    content: Callable[[RebuildAnswer], bytes] = in_json,
+) -> Stream:
+    """The response that follows a rebuild. Raises RebuildUnknown or TooManyReaders."""
     if state.get("rebuild_readers", 0) >= READERS_MAX:
         raise TooManyReaders(readers=READERS_MAX)
     first = await rebuilds.one(rebuild_id)
     return Stream(
-        progress_stream(rebuilds, first, tail, state), media_type="text/event-stream", headers=HEADERS
+        progress_stream(rebuilds, first, tail, state, content=content),
+        media_type="text/event-stream",
+        headers=HEADERS,
     )

@@ -71,7 +71,9 @@ def test_every_page_forbids_scripts_and_styles_of_its_own(path: str, client: htt
 
 
 def test_pages_and_files_are_pressed_for_those_who_take_it(client: httpx.Client) -> None:
-    for path in ("/", "/static/htmx.min.js", "/static/page.css"):
+    types = {"/": "html", "/static/htmx.min.js": "javascript", "/static/page.css": "css"}
+    for path, name in types.items():
+        assert client.get(path).headers["content-type"] == f"text/{name}; charset=utf-8"
         plain = client.get(path, headers={"Accept-Encoding": "identity"})
         pressed = client.get(path, headers={"Accept-Encoding": "br, gzip;q=0.8"})
         assert "content-encoding" not in plain.headers
@@ -88,6 +90,38 @@ def test_an_unknown_session_is_a_page_with_the_right_status(client: httpx.Client
     assert answer.status_code == 404
     assert "no session has the sequence 404404404" in answer.text
     assert client.get("/v1/sessions/404404404").headers["content-type"] == "application/problem+json"
+
+
+def test_an_unknown_path_is_a_page_for_a_browser_and_a_problem_for_a_program(client: httpx.Client) -> None:
+    browser = {"Accept": "text/html,*/*;q=0.8", "Accept-Language": "zh-CN"}
+    answer = client.get("/nowhere", headers=browser)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "没有这个页面。" in answer.text
+    for path, headers in (("/nowhere", {}), ("/v1/nowhere", browser), ("/callbacks/x/y", browser)):
+        answer = client.get(path, headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_a_sequence_of_several_streams_leads_to_each_of_them(client: httpx.Client) -> None:
+    names = ("room-1", "<b>room 2</b>")
+    position = max(deliver(client, push(name, "7", int(time.time()))) for name in names)
+    client.get("/v1/sessions", params={"min_position": position})
+    answer = client.get("/sessions/7")
+    assert answer.status_code == 409
+    assert '<a class="name" href="/sessions/7?stream_id=room-1">room-1</a>' in answer.text
+    assert "&lt;b&gt;room 2&lt;/b&gt;</a>" in answer.text
+    assert client.get("/sessions/7", params={"stream_id": names[1]}).status_code == 200
+
+
+def test_errors_are_told_in_the_visitors_language(client: httpx.Client) -> None:
+    def told(path: str) -> str:
+        return client.get(path, headers={"Accept-Language": "zh-CN"}).text
+
+    assert "没有序列号为 404404404 的会话" in told("/sessions/404404404")
+    assert "state：应为 one of live, suspect, ended，实为 &#39;x&#39;" in told("/sessions?state=x")
+    foreign = {"Sec-Fetch-Site": "cross-site", "Accept-Language": "zh-CN"}
+    answer = client.post("/system/rebuild", headers=foreign)
+    assert (answer.status_code, "该表单来自其他网站的页面。" in answer.text) == (403, True)
 
 
 def test_a_parameter_that_does_not_fit_is_a_page_too(client: httpx.Client) -> None:

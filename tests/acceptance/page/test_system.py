@@ -35,6 +35,10 @@ def deliver_some(client: httpx.Client) -> None:
     client.get("/v1/sessions", params={"min_position": position}).raise_for_status()
 
 
+def digests_of(client: httpx.Client) -> dict[str, str]:
+    return {each["name"]: each["digest"] for each in client.get("/v1/projections").json()["items"]}
+
+
 def test_a_rebuild_is_started_and_its_end_appears_by_itself(
     desk: None, client: httpx.Client, visiting: Visiting
 ) -> None:
@@ -71,6 +75,54 @@ def test_one_that_waits_is_cancelled_on_the_page(client: httpx.Client, visiting:
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("tr#rebuild-1")).to_contain_text("cancelled")
     assert client.get("/v1/rebuilds/1").json()["state"] == "cancelled"
+
+
+def test_one_that_runs_is_followed_by_events_and_cancelled_on_the_page(
+    desk: None, database: Database, client: httpx.Client, visiting: Visiting
+) -> None:
+    deliver_some(client)
+    digests = digests_of(client)
+    page = visiting("zh-CN").go("/system")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(str(client.base_url))))
+    with connect(database, application_name="test") as reading:
+        reading.execute("BEGIN")
+        reading.execute("SELECT FROM sessions")  # the switch waits for this reader
+        page.get_by_role("button", name="立即重建").click()
+        row = page.locator("tr#rebuild-1")
+        expect(row.locator("[data-part=state]")).to_contain_text("切换", timeout=20_000)
+        expect(row.get_by_role("progressbar")).to_be_visible()
+        assert [url for url in asked if url.endswith("/live")] == ["/system/rebuild/1/live"]
+        page.evaluate("window.notReloaded = true")
+        row.get_by_role("button", name="取消").click()
+        expect(row).to_contain_text("已取消", timeout=20_000)
+        expect(row.get_by_role("button")).to_have_count(0)
+        reading.execute("ROLLBACK")
+    assert client.get("/v1/rebuilds/1").json()["state"] == "cancelled"
+    assert digests_of(client) == digests
+
+
+def test_a_row_changes_while_its_rebuild_runs_without_asking_for_the_page(
+    database: Database, client: httpx.Client, visiting: Visiting
+) -> None:
+    deliver_some(client)
+    client.post("/v1/projections/rebuild", json={}).raise_for_status()
+    page = visiting().go("/system")
+    row = page.locator("tr#rebuild-1")
+    expect(row).to_contain_text("waiting")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    with connect(database, application_name="test") as connection:
+        connection.execute(
+            "UPDATE rebuilds SET state = 'running', phase = 'folding', started_at_us = asked_at_us,"
+            " events_done = 250, events_total = 1000, events_per_s = 50"
+        )
+        expect(row).to_contain_text("folding history")
+        expect(row.get_by_role("progressbar")).to_have_attribute("value", "250")
+        expect(row).to_contain_text("50 events/s · about 15 s left")
+        connection.execute("UPDATE rebuilds SET events_done = 900")
+        expect(row.get_by_role("progressbar")).to_have_attribute("value", "900")
+    assert asked == []
 
 
 def test_scope_read_has_no_form_and_no_way_around_it_and_foreign_forms_do_nothing(database: Database) -> None:

@@ -4,16 +4,20 @@ import string
 
 import pytest
 
-from streamledger.domain.anomalies import AnomalyCode
+from streamledger.domain.anomalies import DETAILS, AnomalyCode
 from streamledger.domain.attribution import REASONS
 from streamledger.domain.explanation import FIELD_RULES
+from streamledger.domain.forensic_words import WORDS
 from streamledger.domain.forensics import DeliveryClass
 from streamledger.domain.notification import Kind
 from streamledger.domain.suspicion import RULES
 from streamledger.readmodel.audit_queries import SUSPICIOUS_CLASSES
-from streamledger.tencent.errcodes import ErrcodeClass
+from streamledger.tencent.abnormal import ABNORMAL_NAMES
+from streamledger.tencent.errcodes import ERRCODES, ErrcodeClass, meaning_of
+from streamledger.web.pages.quarantine import REASONS as REASONS_ASIDE
 from streamledger.web.pages.session import FIELDS
 from streamledger.web.pages.words import CATALOGUES, LANGUAGES, Words, language_of
+from streamledger.web.problems import STATUS_OF
 
 
 def facts_of(words: str) -> set[str]:
@@ -43,6 +47,30 @@ def test_every_value_that_a_page_can_show_has_a_word(language: str) -> None:
     assert {f"kind.{kind}" for kind in Kind} | {f"stop_class.{each}" for each in ErrcodeClass} <= set(
         catalogue
     )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_sentence_that_an_answer_can_say_has_its_words(language: str) -> None:
+    catalogue = CATALOGUES[language]
+    assert {f"anomaly_detail.{code}" for code in AnomalyCode} <= set(catalogue)
+    assert {f"evidence.{key}" for key in WORDS} <= set(catalogue)
+    assert {f"errcode.{code}" for code in (*ERRCODES, "unknown", "absent")} <= set(catalogue)
+    assert {f"abnormal.{number}" for number in ABNORMAL_NAMES} <= set(catalogue)
+    assert {f"set_aside.{reason}" for reason in REASONS_ASIDE} <= set(catalogue)
+    assert {f"problem.{error.__name__}" for error in STATUS_OF} <= set(catalogue)
+
+
+def test_in_english_the_pages_say_what_the_json_interface_says() -> None:
+    english = CATALOGUES["en"]
+    assert {code: english[f"anomaly_detail.{code}"] for code in DETAILS} == DETAILS
+    assert {key: english[f"evidence.{key}"] for key in WORDS} == WORDS
+    assert {code: english[f"errcode.{code}"] for code in ERRCODES} == {
+        code: meaning_of(code) for code in ERRCODES
+    }
+    assert (english["errcode.unknown"], english["errcode.absent"]) == (meaning_of(-1), meaning_of(None))
+    assert {n: english[f"abnormal.{n}"] for n in ABNORMAL_NAMES} == ABNORMAL_NAMES
+    for error in STATUS_OF:
+        assert english[f"problem.{error.__name__}"] == " ".join((error.__doc__ or "").split())
 
 
 def test_a_value_without_a_word_is_shown_itself() -> None:

@@ -17,18 +17,24 @@ from litestar.exceptions import HTTPException, NotAuthorizedException, Permissio
 from litestar.handlers import BaseRouteHandler
 from litestar.response import Redirect
 
-from streamledger.domain.errors import DeliveryUnknown, SessionUnknown, StreamledgerError, StreamUnknown
+from streamledger.domain.errors import (
+    DeliveryUnknown,
+    SessionAmbiguous,
+    SessionUnknown,
+    StreamledgerError,
+    StreamUnknown,
+)
 from streamledger.version import __version__
 from streamledger.web import signed_cookie
 from streamledger.web.auth import ApiToken, Caller, Tokens, anonymous_caller
-from streamledger.web.pages import formats
+from streamledger.web.pages import formats, saying
 from streamledger.web.pages.words import CATALOGUES, LANGUAGES, Words, language_of
 from streamledger.web.problems import STATUS_OF
 
 AnyRequest = Request[Any, Any, Any]
 
 LANGUAGE_COOKIE: Final = "streamledger_language"
-HTML: Final = "text/html; charset=utf-8"
+HTML: Final = "text/html"
 HEADERS: Final = {
     # Screenshots lie on hosts of the user's own; nothing else may come from anywhere but here.
     "Content-Security-Policy": (
@@ -42,10 +48,10 @@ HEADERS: Final = {
     "Vary": "Accept-Language, Cookie, Accept-Encoding",
 }
 STATIC_TYPES: Final = {
-    "css": "text/css; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
+    "css": "text/css",
+    "js": "text/javascript",
     "svg": "image/svg+xml",
-    "txt": "text/plain; charset=utf-8",
+    "txt": "text/plain",
 }
 GZIP_BYTES_MIN: Final = 1000
 GZIP_LEVEL: Final = 5
@@ -91,6 +97,11 @@ def _environment() -> jinja2.Environment:
         formats.query_of,
         formats.short,
         formats.shown,
+        saying.abnormal,
+        saying.anomaly_detail,
+        saying.evidence,
+        saying.set_aside_detail,
+        saying.stop_meaning,
         static_path,
     ):
         environment.globals[function.__name__] = function
@@ -133,7 +144,7 @@ def caller_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
 def may_act(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Guard of what changes something, beside `may_look` and `from_our_pages`."""
     if caller_of(connection).scope != "admin":
-        raise PermissionDeniedException("expected to be signed in with a token of scope admin")
+        raise PermissionDeniedException("admin_needed")
 
 
 def from_our_pages(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -149,7 +160,7 @@ def from_our_pages(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteH
     else:
         is_ours = origin is None or urlsplit(origin).netloc == connection.headers.get("host")
     if not is_ours:
-        raise PermissionDeniedException("the request comes from a page of another site")
+        raise PermissionDeniedException("foreign_form")
 
 
 def here(request: AnyRequest) -> str:
@@ -201,7 +212,24 @@ def known_error(request: AnyRequest, error: StreamledgerError) -> Response[bytes
     """An error of ours, as a page."""
     status = STATUS_OF.get(type(error), 500)
     unknown = isinstance(error, SessionUnknown | StreamUnknown | DeliveryUnknown)
-    return render(request, "error.html", status=status, detail=str(error), unknown=unknown, feed=None)
+    detail = saying.problem(visitor_of(request).words, error)
+    return render(
+        request,
+        "error.html",
+        status=status,
+        detail=detail,
+        unknown=unknown,
+        choices=_choices(error),
+        feed=None,
+    )
+
+
+def _choices(error: StreamledgerError) -> list[tuple[str, str]]:
+    """The sessions that may be meant, by stream: name and address."""
+    if not isinstance(error, SessionAmbiguous):
+        return []
+    sequence, streams = str(error.facts["sequence"]), str(error.facts["streams"]).split(", ")
+    return [(stream_id, formats.session_path(sequence, stream_id)) for stream_id in streams]
 
 
 def http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
@@ -212,7 +240,8 @@ def http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
         request,
         "error.html",
         status=error.status_code,
-        detail=error.detail,
+        detail=saying.http_problem(visitor_of(request).words, request, error),
         unknown=error.status_code == 404,
+        choices=[],
         feed=None,
     )

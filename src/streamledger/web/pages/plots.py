@@ -39,6 +39,11 @@ class Plot(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     most: int
 
+    @property
+    def path(self) -> str:
+        """All bars as one shape: four plots of sixty elements would be half of the first page's."""
+        return "".join(f"M{bar.x} {HEIGHT}v{-bar.height:g}h{BAR_WIDTH}v{bar.height:g}z" for bar in self.bars)
+
 
 def plots_of(minutes: Mapping[str, Sequence[int]], length: int) -> list[Plot]:
     """One plot a group, each to its own scale; `length` is how many minutes there are."""

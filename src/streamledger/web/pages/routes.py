@@ -2,11 +2,12 @@
 
 from typing import Any, Final
 
-from litestar import Router
+from litestar import Request, Response, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
 from streamledger.domain.errors import StreamledgerError
+from streamledger.web import problems
 from streamledger.web.pages import page
 from streamledger.web.pages.audit import audit_of, audit_page, deliveries_of, delivery_page
 from streamledger.web.pages.changes import follow_changes
@@ -15,12 +16,29 @@ from streamledger.web.pages.quarantine import quarantine_page, quarantined_page,
 from streamledger.web.pages.sessions import search, session_page, sessions_page
 from streamledger.web.pages.sign_in import choose_language, sign_in, sign_in_page, sign_out, static_file
 from streamledger.web.pages.streams import stream_page, streams_page
-from streamledger.web.pages.system import cancel_rebuild_from_page, rebuild_from_page, system_page
+from streamledger.web.pages.system import (
+    cancel_rebuild_from_page,
+    follow_rebuild_on_page,
+    rebuild_from_page,
+    system_page,
+)
 
 _ERRORS: Final[dict[int | type[Exception], Any]] = {
     StreamledgerError: page.known_error,
     HTTPException: page.http_error,
 }
+
+
+NO_PAGES: Final = ("/v1", "/callbacks", "/schema", "/health", "/metrics")
+"""What lies below these paths answers programs."""
+
+
+def unknown_path_or_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """A path that is none: a page for who looks for pages, a problem document for all others."""
+    path, accepted = request.scope["path"], request.headers.get("accept", "")
+    if error.status_code == 404 and "text/html" in accepted and not path.startswith(NO_PAGES):
+        return page.http_error(request, error)
+    return problems.http_error(request, error)
 
 
 def page_routes() -> list[Router]:
@@ -43,6 +61,7 @@ def page_routes() -> list[Router]:
                 system_page,
                 rebuild_from_page,
                 cancel_rebuild_from_page,
+                follow_rebuild_on_page,
                 follow_changes,
             ],
             dependencies={"audit": Provide(audit_of), "deliveries": Provide(deliveries_of)},

@@ -69,13 +69,16 @@ async def session_response(
     if wish.why and wish.why not in FIELDS:
         raise ParameterInvalid(name="why", expected=f"one of {', '.join(FIELDS)}", got=repr(wish.why))
     today = await queries.session(sequence, stream_id)
-    drawn = await pages.picture(today.stream_id, sequence)
+    looks_back = wish.step is not None or bool(wish.known_at)
+    drawn = await pages.picture(today.stream_id, sequence, details=not looks_back)
     delivered = await deliveries_of(queries.pool, [entry.position for entry in drawn.entries])
     growth = growth_of(drawn, delivered, _size(today))
     past = _past_of(wish, growth)
     reasons: Sequence[FieldExplanation] = ()
     if past is None:
         session, now_ms, frame = today, pages.clock_ms(), None
+        if looks_back:  # to the last step, which is now
+            drawn = await pages.picture(today.stream_id, sequence)
         page = await queries.timeline(sequence, session.stream_id, None, ENTRIES_A_PAGE, wish.cursor)
         if wish.why:
             reasons = await explain_now(PastQueries(queries), session)

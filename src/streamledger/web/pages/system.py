@@ -1,19 +1,23 @@
 """`/system`: the read model's progress, conservation, storage, the names of keys, the version."""
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from litestar import Response, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromPath
-from litestar.response import Redirect
+from litestar.response import Redirect, Stream
 
+from streamledger.domain.rebuild_answers import RebuildAnswer
+from streamledger.readmodel.feed import Tail
 from streamledger.readmodel.page_queries import PageQueries
 from streamledger.readmodel.queries import Queries
-from streamledger.readmodel.rebuild_queries import OPEN_STATES, RebuildQueries
+from streamledger.readmodel.rebuild_queries import RebuildQueries
 from streamledger.web.pages.changes import changes_path
 from streamledger.web.pages.page import (
+    ENVIRONMENT,
     HEADERS,
     AnyRequest,
     caller_of,
@@ -21,7 +25,9 @@ from streamledger.web.pages.page import (
     may_act,
     render,
     tokens_in_force,
+    visitor_of,
 )
+from streamledger.web.rebuild_feed import followed
 
 REBUILDS_SHOWN: Final = 6
 PARKED_SHOWN: Final = 10
@@ -62,7 +68,6 @@ async def system_page(
         kept=kept,
         adds_up=received == sum(kept.values()),
         rebuilds=latest.items,
-        under_way=any(each.state in OPEN_STATES for each in latest.items),
         tried=tried[0] if tried else None,
         parked=parked,
         may_rebuild=caller_of(request).scope == "admin",
@@ -79,6 +84,26 @@ async def rebuild_from_page(request: AnyRequest, rebuilds: NamedDependency[Rebui
     names = [name] if isinstance(name, str) and name else []
     await rebuilds.ask(names, caller_of(request).name, dry_run=bool(dry_run))
     return Redirect("/system#rebuild", status_code=303, headers=HEADERS)
+
+
+@get("/system/rebuild/{rebuild_id:int}/live", include_in_schema=False)
+async def follow_rebuild_on_page(
+    request: AnyRequest,
+    rebuilds: NamedDependency[RebuildQueries],
+    tail: NamedDependency[Tail],
+    rebuild_id: FromPath[int],
+) -> Stream:
+    """The events of `/v1/rebuilds/{id}/live` for who has signed in, with the cells of its row in the
+    visitor's language: the page puts them in as they come."""
+    words = visitor_of(request).words
+    parts: Any = ENVIRONMENT.get_template("rebuild_parts.html").module
+
+    def cells(answer: RebuildAnswer) -> bytes:
+        return msgspec.json.encode(
+            {"state": str(parts.state(words, answer)), "progress": str(parts.progress(words, answer))}
+        )
+
+    return await followed(request.app.state, rebuilds, tail, rebuild_id, cells)
 
 
 @post("/system/rebuild/{rebuild_id:int}/cancel", include_in_schema=False, guards=[from_our_pages, may_act])

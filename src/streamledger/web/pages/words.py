@@ -28,10 +28,14 @@ class Words:
         self.language = language
         self._catalogue = CATALOGUES[language]
 
-    def __call__(self, key: str, **facts: object) -> str:
+    def __call__(self, key: str, /, **facts: object) -> str:
         """The words of a key. Raises KeyError: a key that is missing is a mistake of ours."""
         words = self._catalogue[key]
         return words.format(**facts) if facts else words
+
+    def has(self, key: str) -> bool:
+        """Whether there are words of this key."""
+        return key in self._catalogue
 
     def named(self, section: str, name: str | None) -> str:
         """What a value, such as a kind, is called; the value itself where there is no word for it."""

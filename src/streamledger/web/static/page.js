@@ -7,6 +7,7 @@
   const address = document.body.dataset.changes;
   const feed = document.querySelector(".feed");
   let events = null;
+  const followed = new Map();
   const say = (state) => {
     if (feed && feed.dataset.state !== state) {
       feed.dataset.state = state;
@@ -14,8 +15,9 @@
     }
   };
   const changed = () => document.body.dispatchEvent(new CustomEvent("changed"));
+  let ready = false;
   const follow = () => {
-    if (!address || events) return;
+    if (!ready || !address || events) return;
     events = new EventSource(address);
     events.addEventListener("open", () => say("open"));
     events.addEventListener("changed", changed);
@@ -30,19 +32,54 @@
   const rest = () => {
     if (events) events.close();
     events = null;
+    for (const source of followed.values()) source.close();
+    followed.clear();
   };
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) rest();
     else {
       follow();
       changed();
+      watch();
     }
   });
   window.addEventListener("pagehide", rest);
   window.addEventListener("pageshow", (event) => event.persisted && follow());
-  follow();
+  // htmx comes after the first paint, which it would hold up. Until it is there links and forms work without
+  // it, and nothing is followed: it is what answers a change.
+  const htmx = document.createElement("script");
+  htmx.src = document.currentScript.dataset.htmx;
+  htmx.addEventListener("load", () => {
+    ready = true;
+    follow();
+  });
+  requestAnimationFrame(() => setTimeout(() => document.head.append(htmx)));
   // Presence changes by time alone, too: silence makes a session suspect.
   if (address) setInterval(() => document.hidden || changed(), 60000);
+
+  // A rebuild under way: its row follows the server's events until it has ended.
+  const watch = () => {
+    for (const [row, source] of followed) {
+      if (row.isConnected && row.dataset.follow) continue;
+      source.close();
+      followed.delete(row);
+    }
+    for (const row of document.querySelectorAll("[data-follow]")) {
+      if (followed.has(row)) continue;
+      const source = new EventSource(row.dataset.follow);
+      followed.set(row, source);
+      source.addEventListener("progress", (event) => {
+        const cells = JSON.parse(event.data);
+        for (const cell of row.querySelectorAll("[data-part]")) cell.innerHTML = cells[cell.dataset.part];
+      });
+      source.addEventListener("ended", () => {
+        source.close();
+        changed();
+      });
+    }
+  };
+  document.addEventListener("htmx:after:swap", watch);
+  watch();
 
   // A refresh that is answered by an error or by the sign-in page leaves what is shown.
   document.addEventListener("htmx:before:response", (event) => {
