@@ -451,7 +451,7 @@ LONG_STATEMENTS = {
 def test_cancelling_breaks_off_a_statement_that_would_last_an_hour(
     database: Database, monkeypatch: pytest.MonkeyPatch, moment: str, way: str
 ) -> None:
-    def last_an_hour(*given: Any) -> None:
+    def last_an_hour(*given: Any, **_: Any) -> None:
         for each in given:
             if isinstance(each, psycopg.Connection):
                 each.execute("SELECT pg_sleep(3600)")
