@@ -18,7 +18,9 @@ MINUTES_SHOWN: Final = 60
 PICTURE_ENTRIES_MAX: Final = 200
 """Recordings and others that a session's picture shows, or about as many."""
 PICTURE_SCREENSHOTS_MAX: Final = 60
-"""Screenshots that a session's picture shows; of more, those at even steps of time."""
+"""Screenshots that a session's picture shows of many, those at even steps of time."""
+PICTURE_SCREENSHOTS_ALL_MAX: Final = 100
+"""Up to so many are all shown: of few more than are shown, each that is left out would look like a gap."""
 STREAMS_MATCHING_MAX: Final = 50
 
 _OF_SESSION: Final = "stream_id = %(stream_id)s AND sequence = %(sequence)s"
@@ -58,12 +60,12 @@ PICTURE_SQL: Final = (
     f" (SELECT at_ms {_SHOTS} ORDER BY at_ms DESC LIMIT 1) AS until_ms,"
     f" (SELECT screenshots FROM sessions WHERE {_OF_SESSION})::int8 AS total),"
     f" last AS (SELECT key, at_ms {_SHOTS} ORDER BY at_ms DESC, key DESC LIMIT 1),"
-    f" few AS (SELECT key, at_ms {_SHOTS} AND (SELECT total FROM edge) <= %(screenshots)s"
-    " ORDER BY at_ms, key LIMIT %(screenshots)s),"
+    f" few AS (SELECT key, at_ms {_SHOTS} AND (SELECT total FROM edge) <= %(all)s"
+    " ORDER BY at_ms, key LIMIT %(all)s),"
     " thinned AS (SELECT found.key, found.at_ms FROM edge, generate_series(0, %(screenshots)s - 2) AS number"
     f" CROSS JOIN LATERAL (SELECT key, at_ms {_SHOTS} AND at_ms >="
     " edge.from_ms + (edge.until_ms - edge.from_ms) * number / (%(screenshots)s - 1)"
-    " ORDER BY at_ms, key LIMIT 1) AS found WHERE edge.total > %(screenshots)s),"
+    " ORDER BY at_ms, key LIMIT 1) AS found WHERE edge.total > %(all)s),"
     " shots AS (TABLE few UNION TABLE thinned UNION TABLE last)"
     f" SELECT {columns_of('timeline', 't')}, total, is_screenshot FROM ("
     "SELECT kind, key, at_ms, total, false AS is_screenshot FROM others"
@@ -191,6 +193,7 @@ class PageQueries:
             "sequence": sequence,
             "others": PICTURE_ENTRIES_MAX,
             "screenshots": PICTURE_SCREENSHOTS_MAX,
+            "all": PICTURE_SCREENSHOTS_ALL_MAX,
         }
         async with self._pool.connection() as connection:
             rows = await _fetch(connection, PICTURE_SQL, facts)

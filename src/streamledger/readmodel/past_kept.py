@@ -10,7 +10,7 @@ import msgspec
 
 from streamledger.domain.notification import Kind
 from streamledger.readmodel.moment import NO_TIME_MS
-from streamledger.readmodel.page_queries import EVENLY
+from streamledger.readmodel.page_queries import EVENLY, PICTURE_SCREENSHOTS_ALL_MAX
 from streamledger.readmodel.past_tables import MOMENTS, WINDOWS_INLINE_MAX, PastTables, Stretch
 from streamledger.readmodel.rows import TimelineRow
 from streamledger.readmodel.tables import columns_of, timeline_row
@@ -134,8 +134,9 @@ async def kept_screenshots(
     with_rivals: int,
 ) -> list[TimelineRow]:
     """The session's screenshots among those that stand as they did; of many, about `limit` at even steps."""
-    if sums.count <= limit:
-        return await kept_page(tables, key, judged, Kind.SCREENSHOT, None, limit, with_rivals)
+    if sums.count <= PICTURE_SCREENSHOTS_ALL_MAX:
+        all_max = PICTURE_SCREENSHOTS_ALL_MAX
+        return await kept_page(tables, key, judged, Kind.SCREENSHOT, None, all_max, with_rivals)
     shots = _kept(tables, judged, "t.kind = 'screenshot'")
     begin = "%(first_ms)s::int8 + (%(last_ms)s::int8 - %(first_ms)s::int8)"
     chosen = (

@@ -10,7 +10,12 @@ from streamledger.domain.notification import Kind
 from streamledger.readmodel import answering, past, past_kept
 from streamledger.readmodel.explaining import fields_of
 from streamledger.readmodel.moment import Asked
-from streamledger.readmodel.page_queries import PICTURE_ENTRIES_MAX, PICTURE_SCREENSHOTS_MAX, Picture
+from streamledger.readmodel.page_queries import (
+    PICTURE_ENTRIES_MAX,
+    PICTURE_SCREENSHOTS_ALL_MAX,
+    PICTURE_SCREENSHOTS_MAX,
+    Picture,
+)
 from streamledger.readmodel.past import PastSession
 from streamledger.readmodel.past_kept import Counted
 from streamledger.readmodel.past_queries import PastQueries, after_of, cursor_after, entries_of
@@ -69,23 +74,30 @@ async def _drawn(found: PastSession, screenshots: Counted) -> tuple[list[Timelin
     )
     others, total = await past_kept.kept_others(*read, PICTURE_ENTRIES_MAX)
     kept = await past.counted_then(found, [*shots, *others])
-    anew = [row for row in found.entries if row.kind != Kind.SCREENSHOT]
+    rows = [*kept, *found.entries]
+    anew = sum(row.kind != Kind.SCREENSHOT for row in found.entries)
     drawn = [
         *thinned(
-            [row for row in (*kept, *found.entries) if row.kind == Kind.SCREENSHOT], PICTURE_SCREENSHOTS_MAX
+            [row for row in rows if row.kind == Kind.SCREENSHOT],
+            PICTURE_SCREENSHOTS_MAX,
+            PICTURE_SCREENSHOTS_ALL_MAX,
         ),
-        *thinned([row for row in (*kept, *anew) if row.kind != Kind.SCREENSHOT], PICTURE_ENTRIES_MAX),
+        *thinned(
+            [row for row in rows if row.kind != Kind.SCREENSHOT],
+            PICTURE_ENTRIES_MAX,
+            2 * PICTURE_ENTRIES_MAX,  # those that are kept are thinned already
+        ),
     ]
-    return sorted(drawn, key=past.entry_key), total + len(anew)
+    return sorted(drawn, key=past.entry_key), total + anew
 
 
-def thinned(rows: Sequence[TimelineRow], most: int) -> list[TimelineRow]:
+def thinned(rows: Sequence[TimelineRow], most: int, all_max: int = 0) -> list[TimelineRow]:
     """About as many rows as may be shown, the first of each of so many equal stretches of time; pure.
 
-    The start, the stop, the first and the last row stay.
+    The start, the stop, the first and the last row stay. Up to `all_max` all do.
     """
     rows = sorted(rows, key=past.entry_key)
-    if len(rows) <= most:
+    if len(rows) <= max(most, all_max):
         return rows
     from_ms, span_ms = rows[0].at_ms, max(1, rows[-1].at_ms - rows[0].at_ms)
     kept: list[TimelineRow] = []

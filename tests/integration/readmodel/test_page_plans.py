@@ -16,6 +16,7 @@ from streamledger.readmodel import past_kept
 from streamledger.readmodel.moment import Moment
 from streamledger.readmodel.page_queries import (
     PICTURE_ENTRIES_MAX,
+    PICTURE_SCREENSHOTS_ALL_MAX,
     PICTURE_SCREENSHOTS_MAX,
     PICTURE_SQL,
 )
@@ -45,6 +46,7 @@ FACTS = {
     "sequence": "1",
     "others": PICTURE_ENTRIES_MAX,
     "screenshots": PICTURE_SCREENSHOTS_MAX,
+    "all": PICTURE_SCREENSHOTS_ALL_MAX,
 }
 
 
