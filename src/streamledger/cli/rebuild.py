@@ -119,21 +119,30 @@ def rebuild_command(
 def ended_by_signals() -> Iterator[Callable[[], bool]]:
     """SIGTERM and SIGHUP end the work as Ctrl-C does: what was begun is cleared away, and it is said.
 
-    Gives what tells whether one has come. Those that follow at once, of one who does not like to wait, do
-    not disturb the clearing away.
+    Gives what tells whether one has come. Once that is asked, whoever asks ends the work: an exception in
+    the midst of a statement would leave its connection in disorder. Signals that follow at once, of one who
+    does not like to wait, do not disturb the clearing away.
     """
     came_s = 0.0
+    is_asked = False
 
     def end(*_: object) -> None:
         nonlocal came_s
-        if not came_s or time.monotonic() - came_s > PATIENCE_S:
+        is_first = not came_s
+        if is_first or time.monotonic() - came_s > PATIENCE_S:
             came_s = time.monotonic()
-            raise KeyboardInterrupt
+            if not (is_first and is_asked):
+                raise KeyboardInterrupt
+
+    def has_come() -> bool:
+        nonlocal is_asked
+        is_asked = True
+        return bool(came_s)
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), end) for name in names}
     try:
-        yield lambda: bool(came_s)
+        yield has_come
     except KeyboardInterrupt as error:
         raise RebuildCancelled from error
     finally:
