@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ from streamledger.settings import Settings
 from streamledger.telemetry import configure_logging
 from streamledger.web.app import end_streams
 from streamledger.web.callbacks import HotPath
+from streamledger.web.pages.page import compile_templates
 from streamledger.web.protocol import OneWriteProtocol
 
 logger = logging.getLogger(__name__)
@@ -67,6 +69,11 @@ def run_web(settings: Settings, database: Database, listener: socket.socket) -> 
         timeout_graceful_shutdown=DRAIN_S_MAX,
         backlog=BACKLOG,
     )
+    # What is loaded stays: without this the collector goes through all of it now and then, which stops
+    # whatever is being answered for tens of milliseconds.
+    gc.collect()
+    gc.freeze()
+    threading.Thread(target=compile_templates, name="templates", daemon=True).start()
     asyncio_run(config, listener)
 
 

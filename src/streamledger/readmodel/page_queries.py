@@ -35,8 +35,8 @@ COUNTS_SQL: Final = (
     " greatest(s.few, c.reltuples, pg_stat_get_live_tuples(c.oid))::int8 END FROM"
     " (SELECT count(*) AS few FROM (SELECT FROM sessions WHERE NOT ended LIMIT %(open)s) AS first) AS o,"
     " (SELECT count(*) AS few FROM (SELECT FROM streams LIMIT %(few)s) AS first) AS s,"
-    " pg_class AS c, pg_class AS i"
-    " WHERE c.oid = 'streams'::regclass AND i.oid = 'sessions_open_sort_idx'::regclass"
+    " pg_class AS c LEFT JOIN pg_class AS i ON i.oid = to_regclass('sessions_open_sort_idx')"
+    " WHERE c.oid = 'streams'::regclass"
 )
 EVENLY: Final = (
     "kind IN ('push_started', 'push_stopped') OR number = 1 OR number = total"

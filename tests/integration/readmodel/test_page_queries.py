@@ -13,7 +13,7 @@ from streamledger.postgres.connection import Database, connect, open_pool_async
 from streamledger.readmodel import projection
 from streamledger.readmodel.feed_source import LedgerSource
 from streamledger.readmodel.minutes_projection import MinutesProjection
-from streamledger.readmodel.page_queries import PICTURE_SCREENSHOTS_MAX, PageQueries
+from streamledger.readmodel.page_queries import COUNTS_SQL, PICTURE_SCREENSHOTS_MAX, PageQueries
 from streamledger.readmodel.runner import catch_up
 from streamledger.readmodel.session_projection import PROJECTIONS
 from tests.received import BEGAN_S, SCHEMA, keep, received, screenshot, started, stopped
@@ -54,6 +54,20 @@ def test_deliveries_are_counted_by_the_minute_of_their_receipt(database: Databas
         "push_stopped": 1,
         "screenshot": len(within) + 1,
     }
+
+
+def test_beyond_a_limit_open_sessions_and_streams_are_estimated_and_not_counted(database: Database) -> None:
+    with filled(database) as connection:
+        catch_up(connection, SCHEMA, PROJECTIONS)
+        for _ in range(2):
+            counted = connection.execute(COUNTS_SQL, {"open": 1, "few": 2}).fetchone()
+            assert counted == (1, 2)
+            connection.execute("ANALYZE")
+        plan = connection.execute(
+            "EXPLAIN (ANALYZE, FORMAT json) " + COUNTS_SQL, {"open": 1, "few": 1}
+        ).fetchone()
+    assert plan is not None
+    assert "'Actual Rows': 2" not in str(plan[0])
 
 
 @pytest.mark.parametrize("seed", range(3))

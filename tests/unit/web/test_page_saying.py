@@ -66,10 +66,10 @@ def test_the_meaning_of_a_stop_is_told_by_its_errcode(errcode: int | None, meani
 
 def test_what_could_not_be_read_is_told_with_its_facts() -> None:
     detail = str(MalformedBody(field="body", expected="a JSON object", got="a list"))
-    assert (
-        saying.set_aside_detail(CHINESE, detail) == "内容无法读作通知：body 应为 a JSON object，实为 a list"
-    )
+    assert saying.set_aside_detail(CHINESE, detail) == "内容无法读作通知：body 应为 JSON 对象，实为 a list"
     assert saying.set_aside_detail(ENGLISH, detail) == detail
+    number = str(MalformedBody(field="event_type", expected="an integer from 0 to 99", got="'x'"))
+    assert "event_type 应为 0 至 99 的整数" in saying.set_aside_detail(CHINESE, number)
     assert saying.set_aside_detail(CHINESE, "as it was found") == "as it was found"
 
 

@@ -113,6 +113,12 @@ def _environment() -> jinja2.Environment:
 ENVIRONMENT: Final = _environment()
 
 
+def compile_templates() -> None:
+    """Compile all templates, which else the first visitors would wait for: a tenth of a second each."""
+    for name in ENVIRONMENT.list_templates():
+        ENVIRONMENT.get_template(name)
+
+
 async def tokens_in_force(connection: ASGIConnection[Any, Any, Any, Any]) -> Sequence[ApiToken]:
     """The tokens that a visitor may sign in with; without any, nobody needs to."""
     tokens: Tokens = connection.app.state.tokens

@@ -23,6 +23,7 @@ from streamledger.tencent.errcodes import ERRCODES
 from streamledger.web.asking import fault_in_words
 from streamledger.web.pages.words import Words
 
+_EXPECTED: Final = {"json_object": "a JSON object", "integer": "an integer from {least} to {most}"}
 _MALFORMED: Final = " ".join((MalformedBody.__doc__ or "").split())
 
 
@@ -73,7 +74,17 @@ def set_aside_detail(t: Words, detail: str | None) -> str:
     if detail is None:
         return "–"
     facts = facts_in(_MALFORMED, detail)
-    return detail if facts is None else t("problem.MalformedBody", **facts)
+    if facts is None:
+        return detail
+    return t("problem.MalformedBody", **{**facts, "expected": _expected(t, facts["expected"])})
+
+
+def _expected(t: Words, text: str) -> str:
+    """What a body that cannot be read should have been: one of the forms that the readers name."""
+    for key, template in _EXPECTED.items():
+        if (facts := facts_in(template, text)) is not None:
+            return t(f"expected.{key}", **facts)
+    return text
 
 
 def problem(t: Words, error: StreamledgerError) -> str:
