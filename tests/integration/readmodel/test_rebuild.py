@@ -463,18 +463,23 @@ def test_cancelling_breaks_off_a_statement_that_would_last_an_hour(
         monkeypatch.setattr(LONG_STATEMENTS[moment], last_an_hour)
         asleep = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
 
+        signalled = threading.Event()
+
         def cancel() -> None:
-            until(lambda: other.execute(asleep).fetchall(), "it never came to the statement")
-            if way == "its row":
-                other.execute("UPDATE rebuilds SET cancel_asked = true")
-            else:
-                os.kill(os.getpid(), signal.SIGINT)
+            try:
+                until(lambda: other.execute(asleep).fetchall(), "it never came to the statement")
+                if way == "its row":
+                    other.execute("UPDATE rebuilds SET cancel_asked = true")
+                    return
+            finally:
+                if way == "a signal" or sys.exc_info()[0]:
+                    signalled.set()
 
         cancelling = threading.Thread(target=cancel)
         cancelling.start()
         purpose = "dry_run" if moment == "comparing" else "rebuild"
-        with pytest.raises((RebuildCancelled, KeyboardInterrupt)):
-            run(database, purpose=purpose)
+        with pytest.raises(RebuildCancelled):
+            run(database, purpose=purpose, is_cancelled=signalled.is_set)
         cancelling.join()
         assert not connection.execute(asleep).fetchall()
         assert (rows_of(connection), digests(connection)) == (rows, marks)
@@ -492,19 +497,20 @@ def test_a_switch_that_is_committed_is_done_whoever_cancels_meanwhile(
         rows = rows_of(connection)
         connection.execute("UPDATE sessions SET screenshots = screenshots + 1")  # tells old from new
         switch = Building.switch
+        signalled = threading.Event()
 
         def switch_and_lose(self: Building, own: psycopg.Connection[Any], *given: Any) -> None:
             switch(self, own, *given)
             if way == "its row":
                 other.execute("UPDATE rebuilds SET cancel_asked = true")
             elif way == "a signal":
-                os.kill(os.getpid(), signal.SIGINT)
+                signalled.set()
             else:
                 raise psycopg.OperationalError("the connection is lost")
             own.execute("SELECT pg_sleep(3600)")
 
         monkeypatch.setattr(Building, "switch", switch_and_lose)
-        done = run(database)
+        done = run(database, is_cancelled=signalled.is_set)
         assert done.switched
         assert [each.projection for each in done.standings] == [each.name for each in PROJECTIONS]
         assert rows_of(connection) == rows
