@@ -2,7 +2,7 @@
 
 from typing import Final
 
-BATCH_S: Final = 0.5
+BATCH_S: Final = 0.35
 """Taking a batch in should last so long: readers see new rows, and a second runner waits, no later.
 
 Rows of sessions and streams are written once a batch, so twice the time takes in a third more a second.

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 POLL_S: Final = 0.25
 """How long to sleep without a notification: LISTEN shortens the sleep, it is never relied on."""
 STANDBY_S: Final = 1.0
-GATHER_S: Final = 0.25
+GATHER_S: Final = 0.15
 """How long to let events gather while many come: a batch costs some milliseconds however small it is."""
 BUSY_EVENTS_MIN: Final = 50
 """A batch of so many that was not full says that many events come, and that the runner keeps up with them."""
