@@ -4,7 +4,7 @@ They carry no sequence, so this is a judgement, and says how sure it is and why.
 function of the item, of the spans near it, and, when none comes near, of the latest open one before it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -95,6 +95,17 @@ def decide(item: Item, spans: Sequence[Span], slack_ms: int = SLACK_MS) -> tuple
 
 
 PLAIN: Final = ("inside", "only_candidate")
+
+
+def still_of_use(spans: Iterable[Span], gone_ms: int) -> list[Span]:
+    """Those that end at `gone_ms` or later, and the latest open ones before: what later items ask for."""
+    found, before = [], []
+    for span in spans:
+        if span.until_ms >= gone_ms:
+            found.append(span)
+        elif span.open:
+            before.append(span)
+    return sorted(before, key=_order)[-LAST_OPEN_MAX:] + found
 
 
 def _only_near(item: Item, spans: Sequence[Span], slack_ms: int) -> Span | None:

@@ -56,7 +56,8 @@ def timeline_lines(
     counts: dict[str, int] = {}
     lines: list[str] = []
     append = lines.append
-    near: list[_Reach] = []
+    near: list[Span] = []
+    reaches: list[_Reach] = []
     place = 0
     comes_ms = spans[0].from_ms if spans else OPEN_END_MS
     gone_ms = OPEN_END_MS
@@ -64,18 +65,15 @@ def timeline_lines(
     for shot in ordered:
         at_ms = shot.at_ms
         if comes_ms <= at_ms + batch.WINDOW_MARGIN_MS or gone_ms < at_ms - batch.WINDOW_MARGIN_MS:
-            near = [
-                each
-                for each in near
-                if each.span.until_ms >= at_ms - batch.WINDOW_MARGIN_MS or each.span.open
-            ]
             while place < len(spans) and spans[place].from_ms <= at_ms + batch.WINDOW_MARGIN_MS:
-                near.append(_reach_of(spans[place]))
+                near.append(spans[place])
                 place += 1
+            near = attribution.still_of_use(near, at_ms - batch.WINDOW_MARGIN_MS)
+            reaches = [_reach_of(span) for span in near]
             comes_ms = spans[place].from_ms if place < len(spans) else OPEN_END_MS
-            gone_ms = min((each.span.until_ms for each in near if not each.span.open), default=OPEN_END_MS)
+            gone_ms = min((span.until_ms for span in near if not span.open), default=OPEN_END_MS)
         only = None
-        for each in near:
+        for each in reaches:
             if each.from_ms <= at_ms <= each.until_ms:
                 if only is not None:
                     only = None
@@ -90,7 +88,7 @@ def timeline_lines(
             sequence = only.span.sequence
             append(line_of % (stream_id, shot.key, sequence, at_ms, at_ms, shot.position, received_ms))
         else:
-            row = _judged(shot, [each.span for each in near])
+            row = _judged(shot, near)
             sequence = row.sequence
             append(copy_line(row))
         counts[sequence] = counts.get(sequence, 0) + 1

@@ -3,12 +3,22 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamledger.domain import attribution
 from streamledger.domain import session as fold
-from streamledger.domain.attribution import REASONS, Attribution, Item
+from streamledger.domain.attribution import (
+    LAST_OPEN_MAX,
+    REASONS,
+    SLACK_MS,
+    Attribution,
+    Item,
+    decide,
+    still_of_use,
+)
 from streamledger.domain.notification import Kind, Notification, Push, PushError
-from streamledger.domain.session import OPEN_BESIDE_NEWER_MS, OPEN_END_MS, SessionState
+from streamledger.domain.session import OPEN_BESIDE_NEWER_MS, OPEN_END_MS, SessionState, Span
 from streamledger.domain.succession import newer_ms, spans_of
 
 HOUR_S = 3600
@@ -187,3 +197,36 @@ def test_the_limit_beside_a_newer_push_counts_from_the_latest_sign() -> None:
 @pytest.mark.parametrize("code", sorted(REASONS))
 def test_every_reason_is_explained_in_a_sentence(code: str) -> None:
     assert len(REASONS[code].split()) > 3
+
+
+spans_of_a_stream = st.lists(
+    st.builds(
+        lambda number, from_ms, lasts_ms, is_open, certain, app: Span(
+            sequence=str(number),
+            from_ms=from_ms,
+            until_ms=from_ms + lasts_ms,
+            from_certain=certain,
+            open=is_open,
+            app=app,
+        ),
+        st.integers(1, 10**6),
+        st.integers(0, 200_000),
+        st.integers(0, 40_000),
+        st.booleans(),
+        st.booleans(),
+        st.sampled_from([None, "a", "b"]),
+    ),
+    max_size=30,
+    unique_by=lambda span: span.sequence,
+)
+
+
+@given(spans_of_a_stream, st.integers(0, 250_000), st.integers(0, 30_000), st.sampled_from([None, "a", "b"]))
+def test_what_is_no_longer_of_use_changes_no_decision(
+    spans: list[Span], at_ms: int, lasts_ms: int, app: str | None
+) -> None:
+    item = Item(at_ms=at_ms, until_ms=at_ms + lasts_ms, app=app)
+    begun = [span for span in spans if span.from_ms <= item.until_ms + 2 * SLACK_MS]
+    kept = still_of_use(begun, at_ms - 2 * SLACK_MS)
+    assert decide(item, kept) == decide(item, spans)
+    assert sum(span.until_ms < at_ms - 2 * SLACK_MS for span in kept) <= LAST_OPEN_MAX

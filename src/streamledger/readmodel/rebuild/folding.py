@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import psycopg
 
+from streamledger.domain import attribution
 from streamledger.domain import session as fold
 from streamledger.domain.attribution import Item
 from streamledger.domain.session import Span
@@ -111,7 +112,7 @@ def _spans_by_stream(workspace: Workspace) -> dict[str, list[Span]]:
 def _attribute(workspace: Workspace, items: dict[FactKey, Item], spans: dict[str, list[Span]]) -> None:
     """Judge each item against the spans near it: along the time axis, both in order, spans come and go.
 
-    An open one does not go: media that no other push is near fall to the latest of them.
+    The latest open ones do not go: media that no other push is near fall to one of them.
     """
     by_stream: dict[str, list[tuple[FactKey, Item]]] = {}
     for key, item in items.items():
@@ -129,9 +130,9 @@ def _attribute(workspace: Workspace, items: dict[FactKey, Item], spans: dict[str
             if comes or any(span.until_ms < gone_ms and not span.open for span in near):
                 batch.attribute(workspace, together, {stream_id: near})
                 together = {}
-                near = [span for span in near if span.until_ms >= gone_ms or span.open]
                 while place < len(coming) and coming[place].from_ms <= reach_ms:
                     near.append(coming[place])
                     place += 1
+                near = attribution.still_of_use(near, gone_ms)
             together[key] = item
         batch.attribute(workspace, together, {stream_id: near})
