@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from streamledger.postgres.connection import Database
 from tests.acceptance.page.browsing import CHROMIUM, Visit
 from tests.acceptance.page.server import serving
 
 Visiting = Callable[..., Visit]
+
+expect.set_options(timeout=20_000)  # not how quick a page is: how long a busy machine may take
 
 
 @pytest.fixture(scope="module")
