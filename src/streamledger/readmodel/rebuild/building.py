@@ -119,6 +119,7 @@ class Building:
                 connections.append(connection)
                 connection.execute(f"SET maintenance_work_mem = '{INDEX_MEMORY}'")
                 connection.execute(_PAGES_AS_THEY_ARE)
+                connection.execute("SET max_parallel_maintenance_workers = 0")  # the threads are parallel
                 for statement in statements:
                     connection.execute(statement)
             progress.indexes_done += 1
