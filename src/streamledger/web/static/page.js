@@ -52,6 +52,7 @@
   htmx.addEventListener("load", () => {
     ready = true;
     follow();
+    watch();
   });
   requestAnimationFrame(() => setTimeout(() => document.head.append(htmx)));
   // Presence changes by time alone, too: silence makes a session suspect.
@@ -59,6 +60,7 @@
 
   // A rebuild under way: its row follows the server's events until it has ended.
   const watch = () => {
+    if (!ready) return;
     for (const [row, source] of followed) {
       if (row.isConnected && row.dataset.follow) continue;
       source.close();
@@ -79,7 +81,6 @@
     }
   };
   document.addEventListener("htmx:after:swap", watch);
-  watch();
 
   // A refresh that is answered by an error or by the sign-in page leaves what is shown.
   document.addEventListener("htmx:before:response", (event) => {
