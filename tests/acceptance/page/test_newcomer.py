@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -49,6 +50,19 @@ def pictures_of(url: str) -> set[str]:
     return {urlsplit(each["screenshots"]["latest_url"] or "").netloc for each in items} - {""}
 
 
+def ended_with_pictures(url: str) -> str:
+    """The sequence of an ended session with screenshots, as soon as there is one."""
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while time.monotonic() < deadline:
+        asked = {"state": "ended", "limit": 50}
+        items = httpx.get(f"{url}/v1/sessions", params=asked, timeout=30).json()["items"]
+        for each in items:
+            if each["screenshots"]["count"]:
+                return str(each["sequence"])
+        time.sleep(0.1)
+    raise AssertionError("no ended session has a screenshot")
+
+
 def test_it_leads_from_the_demo_to_the_picture_of_a_session(browser: Browser, demo: str) -> None:
     visit = Visit(browser, demo, locale="en-US", scheme="light", width=1280)
     page = visit.go("/")
@@ -56,10 +70,11 @@ def test_it_leads_from_the_demo_to_the_picture_of_a_session(browser: Browser, de
     expect(page.locator(".plot.pushes b")).not_to_have_text("0")
     page.locator(".card .name").first.click()
     expect(page.locator("svg.band rect.bar").first).to_be_visible()
+    sequence = ended_with_pictures(demo)
     page.get_by_role("link", name="Sessions", exact=True).click()
     page.get_by_label("State").select_option("ended")
     page.get_by_role("button", name="Show").click()
-    page.locator("tbody a.num").first.click()
+    page.locator(f"tbody a.num[href*='{sequence}']").first.click()
     picture = page.locator("svg.timeline")
     expect(picture.locator("rect.bar")).to_have_count(1)
     expect(picture.locator("circle.dot").first).to_be_visible()
