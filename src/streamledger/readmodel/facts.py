@@ -8,8 +8,8 @@ import msgspec
 from streamledger.domain.events import SCREENSHOT_CREATED, Delivery, originator_of
 from streamledger.domain.notification import Kind, Notification
 from streamledger.tencent.fields import key_of
-from streamledger.tencent.reader import read_with_t
-from streamledger.tencent.usual import is_plain_screenshot, read_usual
+from streamledger.tencent.reader import read_from, read_with_t
+from streamledger.tencent.usual import Usual, is_plain_screenshot, read_usual
 
 _SCREENSHOT: Final = Kind.SCREENSHOT.value
 
@@ -76,7 +76,12 @@ def is_stray(event: Event, originator: str) -> bool:
 
 def read_event(position: int, name: str, originator: str, delivery: Delivery) -> Event:
     """A delivery of the ledger, in the short form if it fits. Raises MalformedBody when it cannot be read."""
-    return read_plain(position, name, originator, delivery) or fact_of(position, delivery)
+    if name != SCREENSHOT_CREATED:
+        return fact_of(position, delivery)
+    usual = read_usual(delivery.body)
+    return (usual and plain_of(position, originator, delivery, usual)) or Fact(
+        position, delivery, *read_from(usual, delivery.body)
+    )
 
 
 class History(msgspec.Struct, frozen=True):
@@ -97,13 +102,10 @@ def _position(fact: Fact) -> int:
     return fact.position
 
 
-def read_plain(position: int, name: str, originator: str, delivery: Delivery) -> PlainScreenshot | None:
+def plain_of(position: int, originator: str, delivery: Delivery, usual: Usual) -> PlainScreenshot | None:
     """The screenshot in this delivery if it can go in the lane; whether it came once the caller sees."""
-    if name != SCREENSHOT_CREATED or delivery.release is not None:
-        return None
-    usual = read_usual(delivery.body)
     if (
-        usual is None
+        delivery.release is not None
         or usual.stream_id != originator
         or usual.create_time is None
         or usual.pic_url is None

@@ -19,7 +19,6 @@ EVIDENCE_KEPT_MAX: Final = 10_000
 
 _T_END: Final = 10**forensics.T_DIGITS_MAX
 """From here on a `t` is no time."""
-_TABS: Final = len(DeliveryRow.__struct_fields__) - 1
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _sha256: Final = hashlib.sha256
@@ -71,46 +70,6 @@ def first_row(
     )
 
 
-def first_line(  # as many as a row has
-    position: int,
-    identity: bytes,
-    stream_id: str,
-    sequence: str,
-    event_type: int,
-    received_ms: int,
-    source_ip: str,
-    callback_key: str,
-    t: str | None,
-    happened_ms: int | None,
-    was_released: bool,  # names cost time, and this is called for each delivery of a history
-) -> str:
-    """The same row as a line of COPY, as `rows.copy_line` has it, without making the row first."""
-    late_s, signed_after_s = forensics.times_of_signature(t, received_ms, happened_ms, SIGNATURE_VALIDITY_S)
-    judged_as, signed_early, evidence = _told(late_s, signed_after_s, was_released)
-    line = (
-        f"{position}\t{position}\t{stream_id}\t{sequence}\t{event_type}\t{received_ms}\t{judged_as}\t\\N"
-        f"\t{source_ip}\t{callback_key}\t{'t' if signed_early else 'f'}\t{evidence}\t{identity.hex()}"
-    )
-    # Hardly any text needs escaping: one look at the whole line tells.
-    if line.count("\\") == 1 and line.count("\t") == _TABS and "\n" not in line and "\r" not in line:
-        return line
-    return copy_line(
-        first_row(
-            position=position,
-            identity=identity,
-            stream_id=stream_id,
-            sequence=sequence,
-            event_type=event_type,
-            received_ms=received_ms,
-            source_ip=source_ip,
-            callback_key=callback_key,
-            t=t,
-            happened_ms=happened_ms,
-            was_released=was_released,
-        )
-    )
-
-
 def first_lines(shots: Iterable[tuple[bytes, PlainScreenshot]]) -> list[str]:
     """The lines of plain screenshots, each with its identity, none of which was delivered before."""
     lines = []
@@ -119,13 +78,20 @@ def first_lines(shots: Iterable[tuple[bytes, PlainScreenshot]]) -> list[str]:
         received_ms = delivery.received_at_us // 1000
         source_ip, callback_key = delivery.source_ip, delivery.key or ""
         if not t or t >= _T_END or received_ms > t * 1000 or not _is_simple(source_ip, callback_key):
-            t_sent = None if t is None else str(t)
-            lines.append(
-                first_line(
-                    shot.position, identity, shot.stream_id, "", 200, received_ms, source_ip, callback_key,
-                    t_sent, at_ms, False,
-                )
-            )  # fmt: skip
+            row = first_row(
+                position=shot.position,
+                identity=identity,
+                stream_id=shot.stream_id,
+                sequence="",
+                event_type=200,
+                received_ms=received_ms,
+                source_ip=source_ip,
+                callback_key=callback_key,
+                t=None if t is None else str(t),
+                happened_ms=at_ms,
+                was_released=False,
+            )
+            lines.append(copy_line(row))
             continue
         judged_as, signed_early, evidence = _told(None, t - SIGNATURE_VALIDITY_S - at_ms // 1000, False)
         lines.append(

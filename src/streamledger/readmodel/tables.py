@@ -7,7 +7,7 @@ import msgspec
 
 from streamledger.domain.attribution import LAST_OPEN_MAX, SLACK_MS
 from streamledger.domain.session import OPEN_END_MS, SessionState
-from streamledger.readmodel.batch import Follower, Window
+from streamledger.readmodel.batch import ATTRIBUTED_KINDS, Follower, Window
 from streamledger.readmodel.row_tables import RowTables, key_columns
 from streamledger.readmodel.rows import SessionRow, StreamRow, TimelineRow
 from streamledger.readmodel.workspace import FactKey, SessionKey
@@ -23,9 +23,6 @@ TYPES: Final[dict[str, type[SessionRow] | type[TimelineRow] | type[StreamRow]]] 
     "streams": StreamRow,
 }
 JSON_COLUMNS: Final = frozenset({"fold", "rivals", "alternatives", "copies"})
-
-MOMENTS: Final = frozenset({"screenshot", "recording_status", "recording_exception"})
-"""Kinds that have a time and no extent, and find their session by it."""
 
 _state_decoder = msgspec.json.Decoder(SessionState)
 
@@ -183,7 +180,7 @@ class Tables(RowTables):
             ),
         )
         # Looked at here: with the kinds in the statement another index, which has no times, seems as good.
-        keys = [key for key in found if key[1] in MOMENTS]
+        keys = [key for key in found if key[1] in ATTRIBUTED_KINDS]
         keys += self._select(
             "SELECT t.stream_id, t.kind, t.key"  # noqa: S608  # constant names
             " FROM unnest(%t::text[], %t::int8[], %t::int8[]) AS w(stream_id, from_ms, until_ms)"

@@ -19,7 +19,7 @@ from streamledger.tencent.content import content_digest
 from streamledger.tencent.envelope import Envelope, envelope_of, event_type_of, read_envelope, t_of
 from streamledger.tencent.fields import INT64_MIN, TIME_MS_MAX, Fields, key_of
 from streamledger.tencent.tolerant import parse_object
-from streamledger.tencent.usual import read_usual, usual_notification
+from streamledger.tencent.usual import Usual, read_usual, usual_notification
 
 __all__ = [
     "Envelope",
@@ -43,7 +43,11 @@ def read_notification(body: bytes) -> Notification:
 
 def read_with_t(body: bytes) -> tuple[Notification, str | None]:
     """The same, and the envelope's `t`, by one decode."""
-    usual = read_usual(body)
+    return read_from(read_usual(body), body)
+
+
+def read_from(usual: Usual | None, body: bytes) -> tuple[Notification, str | None]:
+    """The same of a body of which `read_usual` has given this."""
     if usual is not None:
         notification = usual_notification(usual)
         if notification is not None:

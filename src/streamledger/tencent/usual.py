@@ -114,7 +114,7 @@ def usual_notification(usual: Usual) -> Notification | None:
 def is_plain_screenshot(usual: Usual) -> bool:
     """Whether it is a screenshot of which every field can be taken as it was sent.
 
-    Of a hundred notifications some ninety are such, and rebuilds read them all.
+    Most notifications are such, and rebuilds read them all.
     """
     return (
         usual.event_type == 200
