@@ -219,10 +219,7 @@ class PageQueries:
             )
             tables = await _fetch(
                 connection,
-                "SELECT c.relname, greatest(c.reltuples, pg_stat_get_live_tuples(c.oid))::int8,"
-                " pg_total_relation_size(c.oid)"
-                " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-                " WHERE n.nspname = current_schema() AND c.relkind = 'r' ORDER BY 3 DESC, 1 LIMIT 20",
+                TABLES_SQL,
                 {},
             )
             counters = await _fetch(
@@ -244,6 +241,17 @@ class PageQueries:
             await cursor.execute(reader.AT_SQL, (sorted({row.position for row in rows}),))
             events = {event.position: event for event in reader.events_of(await cursor.fetchall())}
         return [answering.picture_entry(row, events.get(row.position)) for row in rows]
+
+
+TABLES_SQL: Final = (
+    # A table that a rebuild drops meanwhile has no size: it is left out.
+    "SELECT name, rows, bytes FROM (SELECT c.relname AS name,"
+    " greatest(c.reltuples, pg_stat_get_live_tuples(c.oid))::int8 AS rows,"
+    " pg_total_relation_size(c.oid) AS bytes"
+    " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = current_schema() AND c.relkind = 'r' OFFSET 0) AS tables"
+    " WHERE bytes IS NOT NULL ORDER BY bytes DESC, name LIMIT 20"
+)
 
 
 def _order(row: TimelineRow) -> tuple[int, str, str]:

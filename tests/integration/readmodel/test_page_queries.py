@@ -130,3 +130,21 @@ def test_the_projected_source_ends_where_the_read_model_does(database: Database)
         catch_up(connection, SCHEMA, PROJECTIONS)
         head, read, shown_head, shown = asyncio.run(both())
         assert (shown_head, shown) == (head, 10)
+
+
+def test_a_table_that_is_dropped_while_sizes_are_read_is_left_out(database: Database) -> None:
+    async def asked(pages: PageQueries) -> Any:
+        async with await psycopg.AsyncConnection.connect(database.dsn, autocommit=True) as other:
+            await other.execute("CREATE TABLE timeline_was1 (key text)")
+            await other.execute("BEGIN; DROP TABLE timeline_was1")
+            answer = asyncio.create_task(pages.storage())
+            waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'timeline_was1'::regclass"
+            async with await psycopg.AsyncConnection.connect(database.dsn, autocommit=True) as watch:
+                while (await (await watch.execute(waiting)).fetchone()) is None:
+                    assert not answer.done()
+            await other.execute("COMMIT")
+            return await answer
+
+    tables = ask(database, asked).tables
+    assert "timeline_was1" not in [name for name, _, _ in tables]
+    assert all(size is not None for _, _, size in tables)
