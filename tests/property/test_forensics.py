@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamledger.domain import forensics
-from streamledger.domain.events import SCREENSHOT_CREATED, LedgerEvent
+from streamledger.domain.events import RECORDING_CREATED, SCREENSHOT_CREATED, LedgerEvent
 from streamledger.domain.forensics import DeliveryClass, Judged, Known, Sighting
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect
@@ -17,7 +17,7 @@ from streamledger.readmodel import projection
 from streamledger.readmodel.delivery_judging import schedules_for
 from streamledger.readmodel.delivery_projection import DeliveriesProjection
 from streamledger.readmodel.delivery_rows import recount_deliveries
-from streamledger.readmodel.facts import Event, PlainScreenshot, read_event
+from streamledger.readmodel.facts import Event, PlainMedia, read_event
 from tests.received import BEGAN_S, STRANGER, TENCENT, keep, received, screenshot, started, stopped
 
 ADDRESSES = ("", TENCENT, STRANGER)
@@ -145,9 +145,9 @@ def test_rows_and_digest_depend_neither_on_where_batches_are_cut_nor_on_the_lane
 
 
 def in_short(event: LedgerEvent) -> Event:
-    """As the projector reads it: a screenshot in the form of the lane."""
+    """As the projector reads it: media in the form of the lane."""
     read = read_event(event.position, event.name, event.originator_id, event.delivery)
-    assert isinstance(read, PlainScreenshot) == (event.name == SCREENSHOT_CREATED)
+    assert isinstance(read, PlainMedia) == (event.name in {RECORDING_CREATED, SCREENSHOT_CREATED})
     return read
 
 

@@ -105,7 +105,7 @@ def first_of(fact: Fact, identity: bytes) -> DeliveryRow:
     notification, delivery = fact.notification, fact.delivery
     return first_row(
         position=fact.position,
-        identity=identity,
+        identity=identity.hex(),
         stream_id=notification.stream_id or "",
         sequence=notification.sequence or "",
         event_type=notification.event_type,

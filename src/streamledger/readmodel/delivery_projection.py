@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import psycopg
 
 from streamledger.domain import forensics
 from streamledger.domain.forensics import DeliveryClass
-from streamledger.domain.notification import Kind
 from streamledger.ledger import reader
 from streamledger.readmodel.delivery_judging import begun, judge_in_order, key_of, with_identities
 from streamledger.readmodel.delivery_rows import (
@@ -21,8 +21,8 @@ from streamledger.readmodel.delivery_rows import (
     DeliveryTables,
     NotificationRow,
 )
-from streamledger.readmodel.facts import Event, Fact, PlainScreenshot, Sorting
-from streamledger.readmodel.first_delivery import first_lines, identity_of
+from streamledger.readmodel.facts import Event, Fact, PlainMedia, Sorting
+from streamledger.readmodel.first_delivery import first_lines, identities_of
 from streamledger.readmodel.projection import read_facts
 from streamledger.readmodel.rows import Lines
 
@@ -38,14 +38,15 @@ class DeliveriesProjection:
         """Judge events, in order, into one generation's tables; returns what they add to the digest."""
         tables = DeliveryTables(connection, suffix)
         sorting = Sorting(events)
-        shots = {identity_of(shot.stream_id, Kind.SCREENSHOT, shot.key): shot for shot in sorting.shots()}
+        media = list(chain.from_iterable(sorting.lane().values()))
+        lane = dict(zip(map(bytes.fromhex, identities_of(media)), media, strict=True))
         named = list(with_identities(sorting.facts()))
-        came = tables.first_positions({*shots, *(identity for identity, _ in named)})
-        again = came.keys() & shots.keys()
+        came = tables.first_positions({*lane, *(identity for identity, _ in named)})
+        again = came.keys() & lane.keys()
         if again:
             for identity in again:
-                shot = shots.pop(identity)
-                sorting.has_come(shot.stream_id, Kind.SCREENSHOT, shot.key)
+                each = lane.pop(identity)
+                sorting.has_come(each.stream_id, each.kind, each.key)
             named = list(with_identities(sorting.facts()))
         stored, known = _known_before(connection, tables, came, dict(named))
         before = dict(known)
@@ -58,9 +59,9 @@ class DeliveriesProjection:
                     for identity, row in known.items()
                     if before.get(identity) is not row
                 ),
-                *_counted(tables, rows, shots.values()),
+                *_counted(tables, rows, lane.values()),
             ],
-            [Lines("deliveries", first_lines(shots.items()))],
+            [Lines("deliveries", first_lines(lane.values(), map(bytes.hex, lane)))],
         )
 
 
@@ -89,11 +90,11 @@ def _known_before(
 
 
 def _counted(
-    tables: DeliveryTables, rows: Iterable[DeliveryRow], firsts: Iterable[PlainScreenshot]
+    tables: DeliveryTables, rows: Iterable[DeliveryRow], firsts: Iterable[PlainMedia]
 ) -> Iterator[Change]:
     counts: Counter[DayKey] = Counter((row.received_ms // MS_A_DAY, row.judged_as) for row in rows)
     counts.update(
-        (shot.delivery.received_at_us // 1000 // MS_A_DAY, DeliveryClass.FIRST.value) for shot in firsts
+        (media.delivery.received_at_us // 1000 // MS_A_DAY, DeliveryClass.FIRST.value) for media in firsts
     )
     stored = tables.days({day for day, _ in counts})
     for (day, judged_as), count in counts.items():

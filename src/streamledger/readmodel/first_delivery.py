@@ -10,7 +10,7 @@ import msgspec
 from streamledger.domain import forensics
 from streamledger.domain.forensics import Evidence, Judged
 from streamledger.readmodel.delivery_rows import DeliveryRow
-from streamledger.readmodel.facts import PlainScreenshot
+from streamledger.readmodel.facts import PlainMedia
 from streamledger.readmodel.rows import copy_line
 from streamledger.tencent.expiry import SIGNATURE_VALIDITY_S
 
@@ -33,10 +33,17 @@ def identity_of(stream_id: str, kind: str, key: str) -> bytes:
     return _sha256("\0".join((stream_id, kind, key)).encode()).digest()[:16]
 
 
+def identities_of(lane: Iterable[PlainMedia]) -> list[str]:
+    """The hexadecimal digits of the same, of many that are plain."""
+    return [
+        _sha256(f"{media.stream_id}\0{media.kind}\0{media.key}".encode()).hexdigest()[:32] for media in lane
+    ]
+
+
 def first_row(
     *,
     position: int,
-    identity: bytes,
+    identity: str,
     stream_id: str,
     sequence: str,
     event_type: int,
@@ -49,6 +56,7 @@ def first_row(
 ) -> DeliveryRow:
     """The row of a delivery before which none of its notification is in the ledger.
 
+    `identity` is the hexadecimal digits of the notification's.
     Neither its content nor its bytes matter: they are looked at when another delivery comes.
     """
     late_s, signed_after_s = forensics.times_of_signature(t, received_ms, happened_ms, SIGNATURE_VALIDITY_S)
@@ -66,39 +74,46 @@ def first_row(
         callback_key=callback_key or "",
         signed_early=signed_early,
         evidence=evidence,
-        identity=identity.hex(),
+        identity=identity,
     )
 
 
-def first_lines(shots: Iterable[tuple[bytes, PlainScreenshot]]) -> list[str]:
-    """The lines of plain screenshots, each with its identity, none of which was delivered before."""
+def first_lines(lane: Iterable[PlainMedia], identities: Iterable[str]) -> list[str]:
+    """The lines of plain media, none of which was delivered before, with the digits of their identities."""
     lines = []
-    for identity, shot in shots:
-        delivery, t, at_ms = shot.delivery, shot.t, shot.at_ms
+    for media, identity in zip(lane, identities, strict=True):
+        delivery, t, happened_ms = media.delivery, media.t, media.until_ms
         received_ms = delivery.received_at_us // 1000
         source_ip, callback_key = delivery.source_ip, delivery.key or ""
         if not t or t >= _T_END or received_ms > t * 1000 or not _is_simple(source_ip, callback_key):
             row = first_row(
-                position=shot.position,
+                position=media.position,
                 identity=identity,
-                stream_id=shot.stream_id,
+                stream_id=media.stream_id,
                 sequence="",
-                event_type=200,
+                event_type=media.event_type,
                 received_ms=received_ms,
                 source_ip=source_ip,
                 callback_key=callback_key,
                 t=None if t is None else str(t),
-                happened_ms=at_ms,
+                happened_ms=happened_ms,
                 was_released=False,
             )
             lines.append(copy_line(row))
             continue
-        judged_as, signed_early, evidence = _told(None, t - SIGNATURE_VALIDITY_S - at_ms // 1000, False)
+        judged = _told_in_line(t - SIGNATURE_VALIDITY_S - happened_ms // 1000)
         lines.append(
-            f"{shot.position}\t{shot.position}\t{shot.stream_id}\t\t200\t{received_ms}\t{judged_as}\t\\N"
-            f"\t{source_ip}\t{callback_key}\t{'t' if signed_early else 'f'}\t{evidence}\t{identity.hex()}"
+            f"{media.position}\t{media.position}\t{media.stream_id}\t\t{media.event_type}\t{received_ms}"
+            f"\t{judged[0]}\t{source_ip}\t{callback_key}\t{judged[1]}\t{identity}"
         )
     return lines
+
+
+@lru_cache(EVIDENCE_KEPT_MAX)
+def _told_in_line(signed_after_s: int) -> tuple[str, str]:
+    # Class and number of the try; mark and evidence.
+    judged_as, signed_early, evidence = _told(None, signed_after_s, False)
+    return f"{judged_as}\t\\N", f"{'t' if signed_early else 'f'}\t{evidence}"
 
 
 def evidence_text(evidence: Evidence) -> str:

@@ -1,11 +1,11 @@
-"""The lane of plain screenshots: what nearly all of history is, folded without a struct for each step.
+"""The lane of plain media: what nearly all of history is, folded without a struct for each step.
 
-All else of a stream is folded first, by the ordinary rules; then its plain screenshots are laid beside its
+All else of a stream is folded first, by the ordinary rules; then its plain media are laid beside its
 sessions in the order of time. Only those go here that were never delivered before. The rows are those of
 the ordinary rules: the property tests hold both against each other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,11 +16,9 @@ from streamledger.domain.notification import Kind
 from streamledger.domain.session import OPEN_END_MS, Span
 from streamledger.domain.succession import same_place
 from streamledger.readmodel import batch
-from streamledger.readmodel.facts import PlainScreenshot
-from streamledger.readmodel.rows import StreamRow, TimelineRow, copy_line
+from streamledger.readmodel.facts import PlainMedia
+from streamledger.readmodel.rows import SessionRow, StreamRow, TimelineRow, copy_field, copy_line
 from streamledger.readmodel.workspace import Workspace
-
-_KIND: Final = Kind.SCREENSHOT.value
 
 
 class _Reach(msgspec.Struct, frozen=True, gc=False):
@@ -45,27 +43,44 @@ def _reach_of(span: Span) -> _Reach:
 
 
 def timeline_lines(
-    workspace: Workspace, stream_id: str, shots: Iterable[PlainScreenshot], spans: Sequence[Span]
+    workspace: Workspace, stream_id: str, lane: Iterable[PlainMedia], spans: Sequence[Span]
 ) -> list[str]:
-    """The timeline rows of a stream's plain screenshots; counts them in the stream's and sessions' rows.
+    """The timeline rows of a stream's plain media; counts them in the stream's and sessions' rows.
 
     `spans` are those of all sessions of the stream, by their beginnings.
     """
-    ordered = sorted(shots, key=_at_ms)
+    ordered = sorted(lane, key=_at_ms)
     stream = _stream(workspace, stream_id, ordered)
-    counts: dict[str, int] = {}
     lines: list[str] = []
-    append = lines.append
+    sure: dict[str, list[PlainMedia]] = {}
+    for media, near, only in _beside(ordered, spans):
+        if only is not None:
+            sure.setdefault(only, []).append(media)
+            continue
+        for row in _judged(media, near):
+            lines.append(copy_line(row))
+            if row.sequence:
+                _add(workspace.sessions[stream_id, row.sequence], [media])
+            else:
+                stream.unattributed += 1
+    for sequence, found in sure.items():
+        lines += _sure_lines(sequence, found)
+        _add(workspace.sessions[stream_id, sequence], found)
+    return lines
+
+
+def _beside(
+    ordered: Iterable[PlainMedia], spans: Sequence[Span]
+) -> Iterator[tuple[PlainMedia, list[Span], str | None]]:
+    """Media and sessions along the time axis: each with the spans near it, and the one it surely lies in."""
     near: list[Span] = []
     reaches: list[_Reach] = []
     place = 0
-    comes_ms = spans[0].from_ms if spans else OPEN_END_MS
-    gone_ms = OPEN_END_MS
-    line_of = _PLAIN_LINE
-    for shot in ordered:
-        at_ms = shot.at_ms
-        if comes_ms <= at_ms + batch.WINDOW_MARGIN_MS or gone_ms < at_ms - batch.WINDOW_MARGIN_MS:
-            while place < len(spans) and spans[place].from_ms <= at_ms + batch.WINDOW_MARGIN_MS:
+    comes_ms, gone_ms = (spans[0].from_ms if spans else OPEN_END_MS), OPEN_END_MS
+    for media in ordered:
+        at_ms, until_ms = media.at_ms, media.until_ms
+        if comes_ms <= until_ms + batch.WINDOW_MARGIN_MS or gone_ms < at_ms - batch.WINDOW_MARGIN_MS:
+            while place < len(spans) and spans[place].from_ms <= until_ms + batch.WINDOW_MARGIN_MS:
                 near.append(spans[place])
                 place += 1
             near = attribution.still_of_use(near, at_ms - batch.WINDOW_MARGIN_MS)
@@ -74,36 +89,36 @@ def timeline_lines(
             gone_ms = min((span.until_ms for span in near if not span.open), default=OPEN_END_MS)
         only = None
         for each in reaches:
-            if each.from_ms <= at_ms <= each.until_ms:
+            if each.from_ms <= until_ms and at_ms <= each.until_ms:
                 if only is not None:
                     only = None
                     break
                 only = each
-        received_ms = shot.delivery.received_at_us // 1000
         if (
             only is not None
-            and only.sure_from_ms <= at_ms <= only.sure_until_ms
-            and same_place(shot.app, shot.appname, only.span)
+            and only.sure_from_ms <= at_ms
+            and until_ms <= only.sure_until_ms
+            and same_place(media.app, media.appname, only.span)
         ):
-            sequence = only.span.sequence
-            append(line_of % (stream_id, shot.key, sequence, at_ms, at_ms, shot.position, received_ms))
+            yield media, near, only.span.sequence
         else:
-            row = _judged(shot, near)
-            sequence = row.sequence
-            append(copy_line(row))
-        counts[sequence] = counts.get(sequence, 0) + 1
-    stream.unattributed += counts.pop("", 0)
-    for sequence, count in counts.items():
-        workspace.sessions[stream_id, sequence].screenshots += count
-    return lines
+            yield media, near, None
 
 
-def _at_ms(shot: PlainScreenshot) -> int:
-    return shot.at_ms
+def _at_ms(media: PlainMedia) -> int:
+    return media.at_ms
 
 
-def _stream(workspace: Workspace, stream_id: str, ordered: Sequence[PlainScreenshot]) -> StreamRow:
-    received = [shot.delivery.received_at_us for shot in ordered]
+def _add(session: SessionRow, found: Sequence[PlainMedia]) -> None:
+    recordings = [media for media in found if media.kind == _RECORDING]
+    session.screenshots += len(found) - len(recordings)
+    session.recordings += len(recordings)
+    session.recording_s += sum(media.duration_s or 0 for media in recordings)
+    session.recording_bytes += sum(media.file_bytes or 0 for media in recordings)
+
+
+def _stream(workspace: Workspace, stream_id: str, lane: Sequence[PlainMedia]) -> StreamRow:
+    received = [media.delivery.received_at_us for media in lane]
     first_us, last_us = min(received), max(received)
     stream = workspace.streams.get(stream_id)
     if stream is None:
@@ -111,48 +126,89 @@ def _stream(workspace: Workspace, stream_id: str, ordered: Sequence[PlainScreens
         workspace.streams[stream_id] = stream
     stream.first_seen_us = min(stream.first_seen_us, first_us)
     stream.last_seen_us = max(stream.last_seen_us, last_us)
-    stream.latest_ms = max(stream.latest_ms, ordered[-1].at_ms)
-    stream.position = max(stream.position, *(shot.position for shot in ordered))
-    stream.screenshots += len(ordered)
+    stream.latest_ms = max(stream.latest_ms, *(media.until_ms for media in lane))
+    stream.position = max(stream.position, *(media.position for media in lane))
+    recordings = sum(media.kind == _RECORDING for media in lane)
+    stream.recordings += recordings
+    stream.screenshots += len(lane) - recordings
     return stream
 
 
-def _row(**facts: Any) -> TimelineRow:
-    return TimelineRow(kind=_KIND, deliveries=1, **facts)
+_RECORDING: Final = Kind.RECORDING.value
 
 
-_PLAIN_LINE: Final = copy_line(
-    _row(
-        confidence=Confidence.CERTAIN.value,
-        because=",".join(PLAIN),
-        **dict.fromkeys(
-            ("stream_id", "key", "sequence", "at_ms", "until_ms", "position", "received_ms"), "%s"
-        ),
+def _sure_form(kind: Kind, *more: str) -> str:
+    told = ("stream_id", "key", "sequence", "at_ms", "until_ms", "position", "received_ms", *more)
+    facts: dict[str, Any] = dict.fromkeys(told, "%s")
+    confidence, because = Confidence.CERTAIN.value, ",".join(PLAIN)
+    return copy_line(
+        TimelineRow(kind=kind.value, deliveries=1, confidence=confidence, because=because, **facts)
     )
-)
-"""The line of a screenshot that surely lies in one push, to be filled in by %."""
 
 
-def _judged(shot: PlainScreenshot, spans: Sequence[Span]) -> TimelineRow:
+_SURE_SCREENSHOT: Final = _sure_form(Kind.SCREENSHOT)
+_SURE_RECORDING: Final = _sure_form(Kind.RECORDING, "duration_s", "bytes")
+# The line of media that surely lie in one push, to be filled in by %.
+
+
+def _sure_lines(sequence: str, found: Iterable[PlainMedia]) -> list[str]:
+    return [
+        _SURE_SCREENSHOT
+        % (
+            media.stream_id,
+            media.key,
+            sequence,
+            media.at_ms,
+            media.until_ms,
+            media.position,
+            media.delivery.received_at_us // 1000,
+        )
+        if media.kind != _RECORDING
+        else _SURE_RECORDING
+        % (
+            media.stream_id,
+            media.key,
+            sequence,
+            media.at_ms,
+            media.until_ms,
+            media.position,
+            media.delivery.received_at_us // 1000,
+            copy_field(media.duration_s),
+            copy_field(media.file_bytes),
+        )
+        for media in found
+    ]
+
+
+def _judged(media: PlainMedia, spans: Sequence[Span]) -> list[TimelineRow]:
+    """By the ordinary rules: a row for each push that it belongs to, or one that belongs to none."""
     item = Item(
-        at_ms=shot.at_ms,
-        until_ms=shot.at_ms,
-        app=shot.app,
-        appname=shot.appname,
-        stream_param=shot.stream_param or None,
+        at_ms=media.at_ms,
+        until_ms=media.until_ms,
+        app=media.app,
+        appname=media.appname,
+        stream_param=media.stream_param or None,
     )
-    row = _row(
-        stream_id=shot.stream_id,
-        key=shot.key,
+    alone = TimelineRow(
+        stream_id=media.stream_id,
+        kind=media.kind,
+        key=media.key,
         sequence="",
-        at_ms=shot.at_ms,
-        until_ms=shot.at_ms,
-        position=shot.position,
-        received_ms=shot.delivery.received_at_us // 1000,
+        at_ms=media.at_ms,
+        until_ms=media.until_ms,
+        position=media.position,
+        received_ms=media.delivery.received_at_us // 1000,
+        deliveries=1,
+        duration_s=media.duration_s,
+        bytes=media.file_bytes,
     )
-    for attributed in attribution.decide(item, spans):  # a moment belongs to one push, or to none
-        row.sequence = attributed.sequence
-        row.confidence = attributed.confidence.value
-        row.because = ",".join(attributed.because)
-        row.alternatives = attributed.alternatives or None
-    return row
+    return [
+        msgspec.structs.replace(
+            alone,
+            sequence=attributed.sequence,
+            confidence=attributed.confidence.value,
+            because=",".join(attributed.because),
+            alternatives=attributed.alternatives or None,
+        )
+        for attributed in attribution.decide(item, spans)
+    ] or [alone]

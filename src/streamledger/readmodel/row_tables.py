@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Protocol
 import msgspec
 import psycopg
 
-from streamledger.readmodel.rows import DIGEST_MODULUS, Lines, TableRow, copy_line, digest_of
+from streamledger.readmodel.rows import DIGEST_MODULUS, Lines, TableRow, copy_line, digest_of, digest_of_all
 
 ARRAY_TYPES: Final = {int: "int8[]", str: "text[]", bool: "bool[]"}
 
@@ -67,7 +67,7 @@ class RowTables:
             elif before is not None:
                 deleted[before.TABLE].append(before)
         for each in lines:
-            digest += sum(digest_of(each.table, line) for line in each.lines)
+            digest += digest_of_all(each.table, each.lines)
             inserted[each.table] += each.lines
         for table in self.types:
             self._delete(table, deleted[table])

@@ -1,5 +1,7 @@
 """The rows of the read model, and the one text form in which they are copied and digested."""
 
+from collections.abc import Iterable
+from functools import cache
 from types import NoneType
 from typing import Any, ClassVar, Final, Protocol
 
@@ -174,10 +176,15 @@ def copy_line(row: TableRow) -> str:
 
 def digest_of(table: str, line: str) -> int:
     """What a row adds to its projection's digest: the sum over all rows is independent of their order."""
-    seed = _seeds.get(table)
-    if seed is None:
-        seed = _seeds[table] = xxh3_64_intdigest(table.encode())
-    return xxh3_64_intdigest(line.encode(), seed)
+    return xxh3_64_intdigest(line.encode(), _seed(table))
 
 
-_seeds: Final[dict[str, int]] = {}
+def digest_of_all(table: str, lines: Iterable[str]) -> int:
+    """What these rows of one table add."""
+    seed = _seed(table)
+    return sum([xxh3_64_intdigest(line.encode(), seed) for line in lines])
+
+
+@cache
+def _seed(table: str) -> int:
+    return xxh3_64_intdigest(table.encode())

@@ -12,7 +12,7 @@ from streamledger.ledger import reader
 from streamledger.readmodel import batch
 from streamledger.readmodel.batch import Follower, Window
 from streamledger.readmodel.delivery_projection import DeliveriesProjection
-from streamledger.readmodel.facts import Event, Fact, History, PlainScreenshot, Sorting
+from streamledger.readmodel.facts import Event, Fact, History, PlainMedia, Sorting
 from streamledger.readmodel.minutes_projection import MinutesProjection
 from streamledger.readmodel.plain import timeline_lines
 from streamledger.readmodel.projection import Projection, read_facts
@@ -83,10 +83,10 @@ def fold_in(tables: SessionTables, events: Sequence[Event], read: ReadFacts) -> 
     """Fold events into tables, with a way to read the media that have to be judged again."""
     workspace = Workspace()
     history, known = _sorted(tables, events)
-    facts, shots = list(history.facts), history.shots
+    facts, lane = list(history.facts), history.lane
     named = [fact.notification for fact in facts if fact.notification.stream_id is not None]
     touched = {(each.stream_id or "", each.sequence) for each in named if each.sequence is not None}
-    workspace.load(tables.streams({*shots, *(each.stream_id or "" for each in named)}))
+    workspace.load(tables.streams({*lane, *(each.stream_id or "" for each in named)}))
     workspace.load(tables.sessions(touched))
     _load_timeline(workspace, tables, known)
     _recall_contents(workspace, known, read)
@@ -95,12 +95,12 @@ def fold_in(tables: SessionTables, events: Sequence[Event], read: ReadFacts) -> 
     windows = batch.windows(workspace, changed)
     for key, item in _judged_again(read, workspace, tables, windows, touched).items():
         items.setdefault(key, item)
-    workspace.load(tables.sessions_near(_reach(items, shots), touched))
-    spans = _spans(workspace, {*shots, *(stream_id for stream_id, _, _ in items)})
+    workspace.load(tables.sessions_near(_reach(items, lane), touched))
+    spans = _spans(workspace, {*lane, *(stream_id for stream_id, _, _ in items)})
     batch.attribute(workspace, items, spans)
     lines = [
         Lines("timeline", timeline_lines(workspace, stream_id, found, spans.get(stream_id, [])))
-        for stream_id, found in shots.items()
+        for stream_id, found in lane.items()
     ]
     return tables.write(workspace.changes(), lines)
 
@@ -184,9 +184,11 @@ def _holders(workspace: Workspace, windows: Sequence[Window]) -> list[tuple[Wind
     ]
 
 
-def _reach(items: dict[FactKey, Item], shots: Mapping[str, Sequence[PlainScreenshot]]) -> list[Window]:
+def _reach(items: dict[FactKey, Item], lane: Mapping[str, Sequence[PlainMedia]]) -> list[Window]:
     """Per stream, the stretches of time that media cover; what lies close together is one stretch."""
-    covered = {stream_id: [(shot.at_ms, shot.at_ms) for shot in found] for stream_id, found in shots.items()}
+    covered = {
+        stream_id: [(media.at_ms, media.until_ms) for media in found] for stream_id, found in lane.items()
+    }
     for (stream_id, _, _), item in items.items():
         if item.at_ms >= 0:
             covered.setdefault(stream_id, []).append((item.at_ms, item.until_ms))

@@ -33,8 +33,7 @@ def key_of(identity: str) -> str:
     """
     if len(identity) <= KEY_CHARACTERS_MAX:
         return identity
-    digest = xxh3_128_digest(identity.encode())
-    return "xxh:" + b2a_base64(digest, newline=False)[:22].decode()
+    return "xxh:" + b2a_base64(xxh3_128_digest(identity.encode()), newline=False)[:22].decode()
 
 
 def is_blank(value: object) -> bool:

@@ -49,7 +49,7 @@ def read_with_t(body: bytes) -> tuple[Notification, str | None]:
 def read_from(usual: Usual | None, body: bytes) -> tuple[Notification, str | None]:
     """The same of a body of which `read_usual` has given this."""
     if usual is not None:
-        notification = usual_notification(usual)
+        notification = usual_notification(usual, body)
         if notification is not None:
             return notification, None if usual.t is None else str(usual.t)
     obj = parse_object(body)[0]

@@ -110,10 +110,10 @@ def test_an_event_that_breaks_the_fold_is_parked_and_the_others_are_folded(
                             raise ValueError("a fault of the fold")
                         yield fact
 
-                in_lane = [shot.position for shots in history.shots.values() for shot in shots]
+                in_lane = [media.position for lane in history.lane.values() for media in lane]
                 if poison in in_lane:
                     raise ValueError("a fault of the lane")
-                return super().fold(History(checked(), history.shots))
+                return super().fold(History(checked(), history.lane))
 
         generation.make(connection, generation.tables_of(PROJECTIONS), "_g1")
         broken = Task(

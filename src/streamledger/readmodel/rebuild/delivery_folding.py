@@ -7,7 +7,6 @@ from typing import Any
 import psycopg
 
 from streamledger.domain.events import LedgerEvent
-from streamledger.domain.notification import Kind
 from streamledger.readmodel.delivery_judging import judge_in_order, with_identities
 from streamledger.readmodel.delivery_rows import (
     MS_A_DAY,
@@ -16,7 +15,7 @@ from streamledger.readmodel.delivery_rows import (
     NotificationRow,
 )
 from streamledger.readmodel.facts import History
-from streamledger.readmodel.first_delivery import first_lines, identity_of
+from streamledger.readmodel.first_delivery import first_lines, identities_of
 from streamledger.readmodel.row_tables import RowTables
 from streamledger.readmodel.rows import Lines, TableRow
 
@@ -31,9 +30,8 @@ class DeliveriesStreamwise:
         known: dict[bytes, NotificationRow] = {}
         yield from judge_in_order(with_identities(history.facts), known, _nothing_before)
         yield from known.values()
-        for stream_id, shots in history.shots.items():
-            named = ((identity_of(stream_id, Kind.SCREENSHOT, shot.key), shot) for shot in shots)
-            yield Lines("deliveries", first_lines(named))
+        for lane in history.lane.values():
+            yield Lines("deliveries", first_lines(lane, identities_of(lane)))
 
     def fold_long(self, defining: Iterable[History], media: Iterable[History]) -> Iterator[TableRow | Lines]:
         """The same for one long stream: a bucket holds all deliveries of its identities."""

@@ -2,7 +2,7 @@
 
 The rows are those that taking the same events in batch by batch gives; the property tests hold both
 against each other. A stream too long for memory comes in buckets by identity, see `spill`; how the
-screenshots that nearly all events are take a shorter way, see `plain`.
+media that nearly all events are take a shorter way, see `plain`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -86,8 +86,8 @@ class SessionsStreamwise:
 
 
 def _plain_lines(workspace: Workspace, history: History, spans: dict[str, list[Span]]) -> Iterator[Lines]:
-    for stream_id, shots in history.shots.items():
-        yield Lines("timeline", timeline_lines(workspace, stream_id, shots, spans.get(stream_id, [])))
+    for stream_id, lane in history.lane.items():
+        yield Lines("timeline", timeline_lines(workspace, stream_id, lane, spans.get(stream_id, [])))
 
 
 def _timeline_rows(workspace: Workspace) -> Iterator[TableRow]:

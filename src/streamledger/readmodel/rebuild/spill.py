@@ -9,9 +9,8 @@ from typing import IO, Final
 import msgspec
 
 from streamledger.domain.events import SCREENSHOT_CREATED, Delivery
-from streamledger.domain.notification import Kind
 from streamledger.readmodel.batch import ATTRIBUTED_KINDS
-from streamledger.readmodel.facts import Event, History, PlainScreenshot, Sorting, read_event
+from streamledger.readmodel.facts import Event, History, PlainMedia, Sorting, read_event
 
 BUCKET_EVENTS: Final = 16_000
 BUCKETS_MAX: Final = 250
@@ -48,16 +47,16 @@ class Spill:
 
     def put(self, each: Event) -> None:
         """Put an event into its bucket."""
-        if isinstance(each, PlainScreenshot):
-            files, kind, key = self._media, Kind.SCREENSHOT, each.key
+        if isinstance(each, PlainMedia):
+            files, kind, key = self._media, each.kind, each.key
         else:
-            kind, key = each.notification.kind, each.notification.key
+            kind, key = each.notification.kind.value, each.notification.key
             if each.notification.sequence is not None and not self.is_crowded:
                 self._sequences.add(each.notification.sequence)
-            files = self._media if kind in ATTRIBUTED_KINDS else self._defining
+            files = self._media if each.notification.kind in ATTRIBUTED_KINDS else self._defining
         # hash() of a text differs from process to process, and a spill lives in one.
-        place = hash((kind.value, key)) % len(files)
-        encoded = _encode((each.position, isinstance(each, PlainScreenshot), each.delivery))
+        place = hash((kind, key)) % len(files)
+        encoded = _encode((each.position, isinstance(each, PlainMedia), each.delivery))
         files[place].write(len(encoded).to_bytes(4, "big") + encoded)
 
     @property
@@ -78,6 +77,6 @@ class Spill:
         sorting = Sorting()
         while size := file.read(4):
             position, was_plain, delivery = _decode(file.read(int.from_bytes(size, "big")))
-            name = SCREENSHOT_CREATED if was_plain else ""  # of no other name is an event read in short
+            name = SCREENSHOT_CREATED if was_plain else ""  # of media all names are read alike
             sorting.put(read_event(position, name, self._originator, delivery))
         return sorting.sorted()

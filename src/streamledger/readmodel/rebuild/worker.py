@@ -192,7 +192,7 @@ def _fold(
 
     def view(history: History) -> History:
         whole = history if in_lane else history.without_lane()
-        return History(wanted(whole.facts), whole.shots)
+        return History(wanted(whole.facts), whole.lane)
 
     while True:
         try:
@@ -213,28 +213,26 @@ def copy_rows(tables: RowTables, rows: Iterable[TableRow | Lines]) -> int:
     """Copy rows in, some thousands at a time; returns what they add to the digest, modulo 2^64."""
     digest = 0
     lines: dict[str, list[str]] = {table: [] for table in tables.types}
-    copy_line, digest_of = row_types.copy_line, row_types.digest_of
+    copy_line = row_types.copy_line
     waiting = 0
     for row in rows:
         if isinstance(row, Lines):
-            for line in row.lines:
-                digest += digest_of(row.table, line)
             lines[row.table] += row.lines
             waiting += len(row.lines)
         else:
-            table = row.TABLE
-            line = copy_line(row)
-            digest += digest_of(table, line)
-            lines[table].append(line)
+            lines[row.TABLE].append(copy_line(row))
             waiting += 1
         if waiting >= LINES_PER_COPY:
-            _copy(tables, lines)
+            digest += _copy(tables, lines)
             waiting = 0
-    _copy(tables, lines)
+    digest += _copy(tables, lines)
     return digest % row_types.DIGEST_MODULUS
 
 
-def _copy(tables: RowTables, lines: dict[str, list[str]]) -> None:
+def _copy(tables: RowTables, lines: dict[str, list[str]]) -> int:
+    digest = 0
     for table, found in lines.items():
         tables.copy_in(table, found)
+        digest += row_types.digest_of_all(table, found)
         found.clear()
+    return digest
