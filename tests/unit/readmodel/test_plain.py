@@ -73,6 +73,12 @@ def test_a_recording_over_two_pushes_has_a_row_and_a_part_in_each() -> None:
     assert totals == {"7": (2, 180, 4500), "8": (1, 180, 4000)}
 
 
+@pytest.mark.parametrize(("from_s", "until_s"), [(-20, 40), (20, 80), (-20, 80), (58, 64), (70, 90)])
+def test_a_recording_that_sticks_out_of_its_only_push_is_not_certain(from_s: int, until_s: int) -> None:
+    tables = both_ways(*pushes((0, 60)), recording(from_s, until_s))
+    assert [row.confidence for row in tables.timeline_rows.values() if row.kind == "recording"] != ["certain"]
+
+
 def test_a_recording_that_came_twice_is_beside_the_lane() -> None:
     tables = both_ways(*pushes((0, 60)), recording(20, 40), recording(20, 40), recording(5, 15))
     assert {row.key: row.deliveries for row in tables.timeline_rows.values() if row.kind == "recording"} == {
