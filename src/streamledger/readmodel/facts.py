@@ -67,9 +67,9 @@ def as_fact(event: Event) -> Fact:
     return event if isinstance(event, Fact) else fact_of(event.position, event.delivery)
 
 
-def kind_of(event: Event) -> Kind:
-    """What the event tells."""
-    return event.notification.kind if isinstance(event, Fact) else Kind(event.kind)
+def kind_of(event: Event) -> str:
+    """What the event tells, as the values of Kind are."""
+    return event.kind if isinstance(event, PlainMedia) else event.notification.kind.value
 
 
 def stream_of(event: Event) -> str | None:

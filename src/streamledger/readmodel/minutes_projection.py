@@ -33,7 +33,7 @@ class MinutesProjection:
     def take_in(self, connection: psycopg.Connection[Any], events: Sequence[Event], suffix: str = "") -> int:
         """Count events into one generation's table; returns what they add to the digest."""
         counts = Counter(
-            (event.delivery.received_at_us // 1000 // MINUTE_MS * MINUTE_MS, kind_of(event).value)
+            (event.delivery.received_at_us // 1000 // MINUTE_MS * MINUTE_MS, kind_of(event))
             for event in events
         )
         keys = sorted(counts)
