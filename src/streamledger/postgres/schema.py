@@ -1,6 +1,7 @@
 """Versioned migrations: plain SQL files, applied once and in order to the schema that holds one ledger."""
 
 import hashlib
+import logging
 import re
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -22,6 +23,8 @@ from streamledger.postgres.errors import (
 MIGRATIONS: Final[Traversable] = files("streamledger.postgres") / "migrations"
 LOCK_WAIT_S_MAX: Final = 600
 """How long a process waits for another one that is migrating the same schema."""
+
+logger = logging.getLogger(__name__)
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
@@ -47,8 +50,13 @@ def migrate(database: Database, *, directory: Traversable = MIGRATIONS) -> list[
         _lock(connection, database)
         _make_schema(connection, database)
         missing = _missing(connection, database, migrations)
+        is_upgrade = len(missing) < len(migrations)
         for migration in missing:
+            if is_upgrade:  # a large store may take minutes: whoever waits for the start is told why
+                logger.info("upgrading the store: %s", migration.name)
             _apply(connection, migration)
+        if missing and is_upgrade:
+            logger.info("the store is upgraded")
         return [migration.name for migration in missing]
 
 

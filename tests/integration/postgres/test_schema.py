@@ -1,5 +1,6 @@
 """Migrations: applied once by any number of processes, never edited, never run backwards."""
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,17 @@ def test_migrations_are_applied_once_and_in_order(empty_database: Database, dire
     assert pending(empty_database, directory=directory) == []
     with connect(empty_database, application_name="test") as connection:
         assert connection.execute("SELECT a FROM streamledger.one").fetchall() == [("100 %s",)]
+
+
+def test_an_upgrade_says_what_it_is_at_and_a_new_store_says_nothing(
+    empty_database: Database, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="streamledger"):
+        migrate(empty_database, directory=directory)
+        assert not caplog.messages
+        (directory / "0003_third.sql").write_text("CREATE TABLE three (c text);\n")
+        migrate(empty_database, directory=directory)
+    assert caplog.messages == ["upgrading the store: 0003_third.sql", "the store is upgraded"]
 
 
 def test_what_is_pending_is_asked_without_writing(empty_database: Database, directory: Path) -> None:
