@@ -58,7 +58,8 @@ PICTURE_SQL: Final = (
     f" AND kind NOT IN ('screenshot', 'recording') AND deliveries > 0) AS rare) AS numbered WHERE {EVENLY}),"
     f" edge AS (SELECT (SELECT at_ms {_SHOTS} ORDER BY at_ms LIMIT 1) AS from_ms,"
     f" (SELECT at_ms {_SHOTS} ORDER BY at_ms DESC LIMIT 1) AS until_ms,"
-    f" (SELECT screenshots FROM sessions WHERE {_OF_SESSION})::int8 AS total),"
+    # Given, not read: a statement that waits for `sessions` with `timeline` locked stands in a switch's way.
+    " %(total)s::int8 AS total),"
     f" last AS (SELECT key, at_ms {_SHOTS} ORDER BY at_ms DESC, key DESC LIMIT 1),"
     f" few AS (SELECT key, at_ms {_SHOTS} AND (SELECT total FROM edge) <= %(all)s"
     " ORDER BY at_ms, key LIMIT %(all)s),"
@@ -186,14 +187,20 @@ class PageQueries:
             )
         return [stream_id for (stream_id,) in rows]
 
-    async def picture(self, stream_id: str, sequence: str, *, details: bool = True) -> Picture:
-        """The entries that a session's picture shows, in order of time; without details, the rows alone."""
+    async def picture(
+        self, stream_id: str, sequence: str, screenshots: int, *, details: bool = True
+    ) -> Picture:
+        """The entries that a session's picture shows, in order of time; without details, the rows alone.
+
+        `screenshots` is how many the session has.
+        """
         facts = {
             "stream_id": stream_id,
             "sequence": sequence,
             "others": PICTURE_ENTRIES_MAX,
             "screenshots": PICTURE_SCREENSHOTS_MAX,
             "all": PICTURE_SCREENSHOTS_ALL_MAX,
+            "total": screenshots,
         }
         async with self._pool.connection() as connection:
             rows = await _fetch(connection, PICTURE_SQL, facts)

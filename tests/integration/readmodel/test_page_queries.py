@@ -96,7 +96,7 @@ def test_a_picture_has_few_enough_screenshots_spread_evenly_and_the_last_among_t
 ) -> None:
     with filled(database) as connection:
         catch_up(connection, SCHEMA, PROJECTIONS)
-    picture = ask(database, lambda pages: pages.picture("room-1", "1"))
+    picture = ask(database, lambda pages: pages.picture("room-1", "1", 300))
     shots = [entry for entry in picture.entries if entry.kind == "screenshot"]
     assert (picture.screenshots, picture.others) == (300, 2)
     assert PICTURE_SCREENSHOTS_MAX / 2 < len(shots) <= PICTURE_SCREENSHOTS_MAX

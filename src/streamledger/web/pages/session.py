@@ -70,7 +70,8 @@ async def session_response(
         raise ParameterInvalid(name="why", expected=f"one of {', '.join(FIELDS)}", got=repr(wish.why))
     today = await queries.session(sequence, stream_id)
     looks_back = wish.step is not None or bool(wish.known_at)
-    drawn = await pages.picture(today.stream_id, sequence, details=not looks_back)
+    screenshots = today.screenshots.count
+    drawn = await pages.picture(today.stream_id, sequence, screenshots, details=not looks_back)
     delivered = await deliveries_of(queries.pool, [entry.position for entry in drawn.entries])
     growth = growth_of(drawn, delivered, _size(today))
     past = _past_of(wish, growth)
@@ -78,7 +79,7 @@ async def session_response(
     if past is None:
         session, now_ms, frame = today, pages.clock_ms(), None
         if looks_back:  # to the last step, which is now
-            drawn = await pages.picture(today.stream_id, sequence)
+            drawn = await pages.picture(today.stream_id, sequence, screenshots)
         page = await queries.timeline(sequence, session.stream_id, None, ENTRIES_A_PAGE, wish.cursor)
         if wish.why:
             reasons = await explain_now(PastQueries(queries), session)
@@ -97,7 +98,7 @@ async def session_response(
         drawn, page, reasons = then.picture, then.table, then.fields
         entries = [entry.position for entry in drawn.entries]
         delivered = await deliveries_of(queries.pool, entries, then.position)
-    screenshots = sum(entry.kind == "screenshot" for entry in drawn.entries)
+    drawn_screenshots = sum(entry.kind == "screenshot" for entry in drawn.entries)
 
     def address(**more: object) -> str:
         asked = {"known_at": past.text if past else None, "why": wish.why, **more}
@@ -111,8 +112,8 @@ async def session_response(
         today=today,
         picture=session_picture.picture_of(session, drawn.entries, now_ms, delivered, frame),
         drawn=drawn,
-        drawn_screenshots=screenshots,
-        drawn_others=len(drawn.entries) - screenshots,
+        drawn_screenshots=drawn_screenshots,
+        drawn_others=len(drawn.entries) - drawn_screenshots,
         entries=page.items,
         screenshot_marks=marks.screenshot_marks,
         delivery_dots=marks.delivery_dots,
