@@ -1,6 +1,6 @@
 """Answers about a moment: a session and its timeline as far as it had happened and was known by then."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -13,6 +13,7 @@ from streamledger.domain.events import LedgerEvent
 from streamledger.domain.notification import Kind
 from streamledger.ledger import reader
 from streamledger.readmodel import answering, past
+from streamledger.readmodel.answering import Found
 from streamledger.readmodel.cursors import decode_cursor, encode_cursor
 from streamledger.readmodel.facts import Fact
 from streamledger.readmodel.moment import NO_TIME_MS, Asked, KnownAt, Moment, known_us
@@ -69,9 +70,14 @@ class PastQueries:
     ) -> Session:
         """The answer about a session that was read; `sums` of its media where they were read before."""
         row = await past.found_of(found, sums)
-        latest = None
-        if row.screenshot_position is not None:
-            latest = (await _read(found.tables, [row.screenshot_position])).get(row.screenshot_position)
+        positions = [] if row.screenshot_position is None else [row.screenshot_position]
+        return self.answer_from(row, await events_at(found.tables, positions), asked, shared=shared)
+
+    def answer_from(
+        self, row: Found, events: Mapping[int, LedgerEvent], asked: Asked, *, shared: bool
+    ) -> Session:
+        """The answer from a row and the events that were read, the latest screenshot's among them."""
+        latest = None if row.screenshot_position is None else events.get(row.screenshot_position)
         now_ms = self._queries.now_ms() if asked.as_of_ms is None else asked.as_of_ms
         return answering.session_answer(row, latest, now_ms, self._queries.limits, shared=shared)
 
@@ -211,22 +217,14 @@ def _listing(kind: Kind | None) -> str:
     return f"timeline-{kind or 'all'}"
 
 
-async def entries_of(
-    found: PastSession,
-    rows: Sequence[TimelineRow],
-    entry: Callable[[TimelineRow, LedgerEvent | None], TimelineEntry] = answering.timeline_entry,
-) -> list[TimelineEntry]:
-    """Rows with what their events say."""
-    events = await _read(found.tables, [row.position for row in rows])
-    return [entry(row, events.get(row.position)) for row in rows]
-
-
 async def _timeline_page(
     found: PastSession, kind: Kind | None, after: past.EntryKey | None, limit: int
 ) -> Page[TimelineEntry]:
     """A page of the session's timeline at the moment."""
     rows, more = await past.page_of(found, kind, after, limit)
-    return Page(await entries_of(found, rows), cursor_after(kind, rows) if more else None)
+    events = await events_at(found.tables, [row.position for row in rows])
+    entries = [answering.timeline_entry(row, events.get(row.position)) for row in rows]
+    return Page(entries, cursor_after(kind, rows) if more else None)
 
 
 def cursor_after(kind: Kind | None, rows: Sequence[TimelineRow]) -> str:
@@ -234,7 +232,10 @@ def cursor_after(kind: Kind | None, rows: Sequence[TimelineRow]) -> str:
     return encode_cursor(_listing(kind), list(past.entry_key(rows[-1])))
 
 
-async def _read(tables: PastTables, positions: Sequence[int]) -> dict[int, LedgerEvent]:
+async def events_at(tables: PastTables, positions: Collection[int]) -> dict[int, LedgerEvent]:
+    """The events at these positions."""
+    if not positions:
+        return {}
     rows = await tables.fetch(
         f"SELECT {reader.COLUMNS} FROM ledger_events WHERE notification_id = ANY(%(positions)s)",  # noqa: S608  # constant columns
         {"positions": list(positions)},

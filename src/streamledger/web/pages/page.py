@@ -30,6 +30,7 @@ from streamledger.web.auth import ApiToken, Caller, Tokens, anonymous_caller
 from streamledger.web.pages import formats, saying
 from streamledger.web.pages.words import CATALOGUES, LANGUAGES, Words, language_of
 from streamledger.web.problems import STATUS_OF
+from streamledger.web.problems import unexpected_error as log_unexpected
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -228,6 +229,13 @@ def known_error(request: AnyRequest, error: StreamledgerError) -> Response[bytes
         choices=_choices(error),
         feed=None,
     )
+
+
+def unexpected_error(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """A fault of ours, as a page; the log has its cause."""
+    log_unexpected(request, error)
+    detail = visitor_of(request).words("status.500")
+    return render(request, "error.html", status=500, detail=detail, unknown=False, choices=[], feed=None)
 
 
 def _choices(error: StreamledgerError) -> list[tuple[str, str]]:
