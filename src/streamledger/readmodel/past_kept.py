@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from streamledger.domain.notification import Kind
+from streamledger.domain.session import OPEN_END_MS
 from streamledger.readmodel.moment import NO_TIME_MS
 from streamledger.readmodel.page_queries import EVENLY, PICTURE_SCREENSHOTS_ALL_MAX
 from streamledger.readmodel.past_tables import MOMENTS, WINDOWS_INLINE_MAX, PastTables, Stretch
@@ -232,6 +233,8 @@ def _outside(judged: Sequence[Stretch], *, moments: bool) -> str:
             f" AS w(from_ms, until_ms) WHERE t.{until} >= w.from_ms AND t.at_ms <= w.until_ms)"
         )
     return "".join(
-        f" AND NOT (t.{until} >= %(from_{number})s AND t.at_ms <= %(until_{number})s)"
-        for number in range(len(judged))
+        f" AND t.{until} < %(from_{number})s"  # a bound of the index
+        if stretch.until_ms >= OPEN_END_MS
+        else f" AND NOT (t.{until} >= %(from_{number})s AND t.at_ms <= %(until_{number})s)"
+        for number, stretch in enumerate(judged)
     )

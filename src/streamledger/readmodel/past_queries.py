@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from psycopg import AsyncConnection, IsolationLevel
+from psycopg import AsyncConnection
 
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.attribution import SLACK_MS
@@ -28,13 +28,13 @@ _PROBES: Final = 15
 _OUT_OF_ORDER_MAX: Final = 1000
 """How many positions on a delivery that was received earlier may lie: deliveries wait for their commits."""
 
-_PLANNING: Final = (
+_BEGIN: Final = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ;"
     # Locked before the snapshot is taken: a rebuild that switched in between would show empty tables.
     "LOCK TABLE sessions, timeline, streams IN ACCESS SHARE MODE;"
     # One stream may hold most of all rows, another a few: a plan for all of them would be wrong for each.
-    " SELECT set_config('plan_cache_mode', 'force_custom_plan', true),"
-    " set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),"
-    " (SELECT position FROM projections WHERE name = 'sessions')"
+    " SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = off; SET LOCAL jit = off;"
+    " SELECT position FROM projections WHERE name = 'sessions'"
 )
 
 
@@ -136,30 +136,29 @@ class PastQueries:
         elif known_at is not None:
             position = known_at.position
         async with self._queries.pool.connection() as connection:
-            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             try:
-                async with connection.transaction():
-                    taken_in = await _taken_in(connection)
-                    known = taken_in if position is None else min(position, taken_in)
-                    as_of_ms = NO_TIME_MS if asked.as_of_ms is None else asked.as_of_ms
-                    moment = Moment(
-                        position=known,
-                        as_of_ms=as_of_ms,
-                        is_all_known=known == taken_in,
-                        slack_ms=SLACK_MS if asked.slack_ms is None else asked.slack_ms,
-                    )
-                    yield PastTables(connection, moment)
+                taken_in = await _taken_in(connection)
+                known = taken_in if position is None else min(position, taken_in)
+                as_of_ms = NO_TIME_MS if asked.as_of_ms is None else asked.as_of_ms
+                moment = Moment(
+                    position=known,
+                    as_of_ms=as_of_ms,
+                    is_all_known=known == taken_in,
+                    slack_ms=SLACK_MS if asked.slack_ms is None else asked.slack_ms,
+                )
+                yield PastTables(connection, moment)
             finally:
                 if not connection.closed:
-                    await connection.set_isolation_level(None)
+                    await connection.commit()  # of nothing; to roll back would forget what is prepared
 
 
 async def _taken_in(connection: AsyncConnection) -> int:
-    """The position of the sessions projection; and how the transaction's statements shall be planned."""
-    cursor = await connection.execute(_PLANNING)
-    cursor.nextset()  # the first is that of the lock
+    """Begins the transaction of a moment; the position of the sessions projection in its snapshot."""
+    cursor = await connection.execute(_BEGIN)
+    while cursor.nextset():
+        pass  # the last one is that of the question
     row = await cursor.fetchone()
-    return int(row[3]) if row and row[3] is not None else 0
+    return int(row[0]) if row and row[0] is not None else 0
 
 
 async def _position_of(connection: AsyncConnection, known_at: KnownAt) -> int:

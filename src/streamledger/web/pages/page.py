@@ -1,5 +1,6 @@
 """What every page shares: who looks, in which language, the template's environment, the headers."""
 
+import base64
 import gzip
 import hashlib
 import re
@@ -16,6 +17,7 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException, NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
 from litestar.response import Redirect
+from markupsafe import Markup
 
 from streamledger.domain.errors import (
     DeliveryUnknown,
@@ -36,18 +38,6 @@ AnyRequest = Request[Any, Any, Any]
 
 LANGUAGE_COOKIE: Final = "streamledger_language"
 HTML: Final = "text/html"
-HEADERS: Final = {
-    # Screenshots lie on hosts of the user's own; nothing else may come from anywhere but here.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' http: https:; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Vary": "Accept-Language, Cookie, Accept-Encoding",
-}
 STATIC_TYPES: Final = {
     "css": "text/css",
     "js": "text/javascript",
@@ -59,6 +49,24 @@ GZIP_LEVEL: Final = 5
 _TAKES_GZIP: Final = re.compile(r"(?i)(?:^|,)\s*gzip\s*(?:,|$|;\s*q=(?:1|0\.0*[1-9]))")
 STATIC: Final[Mapping[str, bytes]] = {
     file.name: file.read_bytes() for file in files("streamledger.web").joinpath("static").iterdir()
+}
+
+STYLE: Final = Markup(STATIC["page.css"].decode())  # noqa: S704  # our own file
+"""The style sheet stands in each page that is opened: nothing is waited for before the first paint."""
+STYLE_DIGEST: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+"""By which the policy knows it from any other style."""
+HEADERS: Final = {
+    # Screenshots lie on hosts of the user's own; nothing else may come from anywhere but here.
+    "Content-Security-Policy": (
+        f"default-src 'none'; script-src 'self'; style-src 'self' 'sha256-{STYLE_DIGEST}'; "
+        "img-src 'self' http: https:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Vary": "Accept-Language, Cookie, Accept-Encoding",
 }
 
 STATIC_PRESSED: Final = {name: gzip.compress(content, 9, mtime=0) for name, content in STATIC.items()}
@@ -194,6 +202,8 @@ def render(
         language=visitor.words.language,
         signed_in_as=visitor.token.name if visitor.token else None,
         here=here(request),
+        # What comes into an open page needs none.
+        style=None if "hx-request" in request.headers else STYLE,
         page=template.removesuffix(".html"),
         **facts,
     )
