@@ -105,6 +105,7 @@ def _environment() -> jinja2.Environment:
         formats.stream_path,
         formats.query_of,
         formats.short,
+        formats.differing,
         formats.shown,
         saying.abnormal,
         saying.anomaly_detail,
