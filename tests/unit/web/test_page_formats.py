@@ -92,8 +92,8 @@ def test_a_form_leads_back_to_a_page_of_ours_only(given: str | None, path: str) 
 
 
 def test_of_two_objects_only_the_parts_that_differ_are_shown() -> None:
-    assert formats.differing([{"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 4, "d": 5}]) == (
+    assert formats.unlike_parts([{"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 4, "d": 5}]) == (
         {"b": 2, "c": 3},
         {"b": 4, "d": 5},
     )
-    assert formats.differing([None, 3]) == (None, 3)
+    assert formats.unlike_parts([None, 3]) == (None, 3)

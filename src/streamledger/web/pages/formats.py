@@ -106,7 +106,7 @@ def short(text: str, length: int = 60) -> str:
     return f"{text[:half]}…{text[-half:]}"
 
 
-def differing(values: Sequence[Any]) -> tuple[Any, Any]:
+def unlike_parts(values: Sequence[Any]) -> tuple[Any, Any]:
     """Two values that differ; of two objects only the parts that do."""
     one, other = values
     if not (isinstance(one, dict) and isinstance(other, dict)):

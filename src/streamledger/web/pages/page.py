@@ -105,7 +105,7 @@ def _environment() -> jinja2.Environment:
         formats.stream_path,
         formats.query_of,
         formats.short,
-        formats.differing,
+        formats.unlike_parts,
         formats.shown,
         saying.abnormal,
         saying.anomaly_detail,
