@@ -1,6 +1,7 @@
 """Instants as text: RFC 3339 in UTC, from and to milliseconds or microseconds since 1970."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -10,9 +11,17 @@ MS_MAX: Final = 253_402_300_799_999
 
 def instant_ms(ms: int) -> str:
     """`2024-04-21T20:31:18Z`, with milliseconds where there are any."""
-    moment = EPOCH + timedelta(milliseconds=max(0, min(ms, MS_MAX)))
-    text = moment.isoformat()[:19]  # half the time of strftime, and lists have hundreds of instants
-    return f"{text}.{ms % 1000:03d}Z" if ms % 1000 else f"{text}Z"
+    seconds, rest = divmod(max(0, min(ms, MS_MAX)), 1000)
+    days, seconds = divmod(seconds, 86400)
+    minutes, seconds = divmod(seconds, 60)
+    text = f"{_date(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+    return f"{text}.{rest:03d}Z" if rest else f"{text}Z"
+
+
+@lru_cache(maxsize=1024)
+def _date(days: int) -> str:
+    """The date so many days after 1970: lists have hundreds of instants of a few days."""
+    return (EPOCH + timedelta(days=days)).date().isoformat()
 
 
 def instant_us(us: int) -> str:

@@ -1,6 +1,7 @@
 """How the program names its database and connects to it: DSN and schema, connections, pools, the library."""
 
 import re
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -119,7 +120,7 @@ class StorePool(AsyncConnectionPool[psycopg.AsyncConnection]):
 
 
 async def open_pool_async(database: Database, *, min_size: int, max_size: int, name: str) -> StorePool:
-    """An open pool of autocommit connections as `connect_async` makes them; each is checked when taken.
+    """An open pool of autocommit connections as `connect_async` makes them; lost ones are not given out.
 
     `name` is also the connections' application_name. Raises as `connect` does; the caller closes the pool.
     """
@@ -133,10 +134,22 @@ async def open_pool_async(database: Database, *, min_size: int, max_size: int, n
         name=name,
         open=False,
         timeout=CONNECT_WAIT_S_MAX,
-        check=AsyncConnectionPool.check_connection,
+        check=_check_unless_quiet,
     )
     await pool.open()
     return pool
+
+
+async def _check_unless_quiet(connection: psycopg.AsyncConnection) -> None:
+    """Raises psycopg.OperationalError for a lost connection.
+
+    The server says nothing while it is not asked; when it ends a connection, that can be read. So only one
+    that has something to say costs a question: a page takes a connection a dozen times.
+    """
+    quiet = select.poll()
+    quiet.register(connection.fileno(), select.POLLIN)
+    if quiet.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 def open_pool(

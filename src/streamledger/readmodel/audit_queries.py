@@ -16,7 +16,7 @@ from streamledger.readmodel import delivery_answering as answering
 from streamledger.readmodel.delivery_answering import QUARANTINE_COLUMNS, Quarantined
 from streamledger.readmodel.delivery_queries import first_rows, known_of
 from streamledger.readmodel.delivery_rows import MS_A_DAY, DeliveryRow, columns_of, delivery_row, evidence_of
-from streamledger.readmodel.fetching import fetch
+from streamledger.readmodel.fetching import fetch, one_generation
 from streamledger.readmodel.queries import LIMIT_DEFAULT
 
 DAYS_DEFAULT: Final = 7
@@ -127,7 +127,7 @@ class AuditQueries:
     async def report(self, scope: AuditScope, limit: int = LIMIT_DEFAULT) -> AuditReport:
         """Days and suspicious deliveries of whole UTC days. Raises ParameterInvalid."""
         whole = scope.widened()
-        async with self._pool.connection() as connection:
+        async with one_generation(self._pool, "deliveries", "notifications", "delivery_days") as connection:
             days = await _days(connection, whole)
             suspicious = await _suspicious(connection, whole, limit + 1) if limit else []
         return AuditReport(

@@ -25,7 +25,7 @@ from streamledger.readmodel.delivery_rows import (
     delivery_row,
     notification_row,
 )
-from streamledger.readmodel.fetching import fetch
+from streamledger.readmodel.fetching import fetch, one_generation
 from streamledger.readmodel.first_delivery import identity_of
 from streamledger.readmodel.projection import read_facts
 from streamledger.readmodel.queries import LIMIT_DEFAULT, Page
@@ -130,7 +130,7 @@ class DeliveryQueries:
             after_ms, after_position = decode_cursor("deliveries", cursor, (int, int))
             facts |= {"after_ms": after_ms, "after_position": after_position}
         facts.pop("class_")
-        async with self._pool.connection() as connection:
+        async with one_generation(self._pool, "deliveries") as connection:
             # What is rare and what is not decides between the indexes of two conditions.
             found = await fetch(
                 connection, list_sql(wanted, goes_on=cursor is not None), facts, prepare=False
@@ -145,7 +145,7 @@ class DeliveryQueries:
 
         `whole` shows the exact body too, secrets included.
         """
-        async with self._pool.connection() as connection:
+        async with one_generation(self._pool, "deliveries", "notifications") as connection:
             found = await _rows(connection, "d.position = %(position)s", {"position": position})
             if not found:
                 raise DeliveryUnknown(position=position)
@@ -200,7 +200,7 @@ class DeliveryQueries:
             after = decode_cursor("session-deliveries", cursor, (int, str, str, int))
         names = ("after_ms", "after_kind", "after_key", "after_position")
         facts: dict[str, Any] = {**dict(zip(names, after, strict=True)), "sequence": sequence}
-        async with self._pool.connection() as connection:
+        async with one_generation(self._pool, "sessions", "timeline", "deliveries") as connection:
             facts["stream_id"] = await _stream_of(connection, sequence, stream_id)
             found = await fetch(connection, SESSION_SQL, {**facts, "limit": limit + 1})
             rows = [delivery_row(values[3:]) for values in found[:limit]]

@@ -15,7 +15,7 @@ from streamledger.readmodel.past import PastSession
 from streamledger.readmodel.past_queries import PastQueries
 from streamledger.readmodel.queries import LIMIT_DEFAULT, Page
 from streamledger.readmodel.rows import TimelineRow
-from streamledger.tencent.redaction import redact
+from streamledger.tencent.redaction import may_hold_secret, redact
 
 _LISTING = "attributions"
 
@@ -88,6 +88,8 @@ async def explain_now(queries: PastQueries, session: Session) -> list[FieldExpla
 
 def _without_secrets(fields: list[FieldExplanation]) -> list[FieldExplanation]:
     """The session's own values are redacted already; what they overruled is as it was sent."""
+    if not may_hold_secret(msgspec.json.encode(fields).decode()):
+        return fields
     shown: list[FieldExplanation] = msgspec.convert(
         redact(msgspec.to_builtins(fields)), list[FieldExplanation]
     )

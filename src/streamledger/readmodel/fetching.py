@@ -1,10 +1,26 @@
 """Rows of a query, fetched in binary; what PostgreSQL cannot hold as a parameter is the asker's mistake."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from psycopg import AsyncConnection, DataError
+from psycopg_pool import AsyncConnectionPool
 
 from streamledger.domain.errors import ParameterInvalid
+
+
+@asynccontextmanager
+async def one_generation(
+    pool: AsyncConnectionPool[AsyncConnection], *tables: str
+) -> AsyncIterator[AsyncConnection]:
+    """A connection for an answer of several statements: while this lasts no rebuild switches these tables.
+
+    Name them in the order of their projections, in which a switch locks them.
+    """
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())
+        yield connection
 
 
 async def fetch(

@@ -1,7 +1,7 @@
 """What the pages ask for beside the queries of the JSON interface: counts, plots, a thinned timeline."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from psycopg import AsyncConnection
@@ -10,7 +10,10 @@ from psycopg_pool import AsyncConnectionPool
 from streamledger.domain.answers import TimelineEntry
 from streamledger.ledger import reader
 from streamledger.readmodel import answering
+from streamledger.readmodel.cursors import decode_cursor, encode_cursor
+from streamledger.readmodel.fetching import fetch
 from streamledger.readmodel.minutes_projection import MINUTE_MS
+from streamledger.readmodel.queries import Page
 from streamledger.readmodel.rows import TimelineRow
 from streamledger.readmodel.tables import columns_of, timeline_row
 
@@ -22,6 +25,19 @@ PICTURE_SCREENSHOTS_MAX: Final = 60
 PICTURE_SCREENSHOTS_ALL_MAX: Final = 100
 """Up to so many are all shown: of few more than are shown, each that is left out would look like a gap."""
 STREAMS_MATCHING_MAX: Final = 50
+STREAMS_SEARCHED_MAX: Final = 50_000
+"""Names that one search by a part of the name looks through: its time must not grow with the store."""
+MATCHING_SQL: Final = (
+    "SELECT stream_id FROM (SELECT stream_id, open_sessions FROM streams WHERE stream_id > %(after)s"
+    " ORDER BY stream_id LIMIT %(searched)s) AS looked"
+    " WHERE position(lower(%(text)s) IN lower(stream_id)) > 0 {open} ORDER BY stream_id LIMIT %(limit)s"
+)
+SEARCHED_SQL: Final = (
+    # The last name that was looked through, and the one that follows.
+    "SELECT stream_id FROM streams WHERE stream_id > %(after)s ORDER BY stream_id"
+    " OFFSET %(searched)s - 1 LIMIT 2"
+)
+_MATCHING: Final = "streams-matching"
 
 _OF_SESSION: Final = "stream_id = %(stream_id)s AND sequence = %(sequence)s"
 _SHOTS: Final = f"FROM timeline WHERE {_OF_SESSION} AND kind = 'screenshot'"
@@ -58,7 +74,8 @@ PICTURE_SQL: Final = (
     f" AND kind NOT IN ('screenshot', 'recording') AND deliveries > 0) AS rare) AS numbered WHERE {EVENLY}),"
     f" edge AS (SELECT (SELECT at_ms {_SHOTS} ORDER BY at_ms LIMIT 1) AS from_ms,"
     f" (SELECT at_ms {_SHOTS} ORDER BY at_ms DESC LIMIT 1) AS until_ms,"
-    f" (SELECT screenshots FROM sessions WHERE {_OF_SESSION})::int8 AS total),"
+    # Given, not read: a statement that waits for `sessions` with `timeline` locked stands in a switch's way.
+    " %(total)s::int8 AS total),"
     f" last AS (SELECT key, at_ms {_SHOTS} ORDER BY at_ms DESC, key DESC LIMIT 1),"
     f" few AS (SELECT key, at_ms {_SHOTS} AND (SELECT total FROM edge) <= %(all)s"
     " ORDER BY at_ms, key LIMIT %(all)s),"
@@ -129,10 +146,10 @@ class PageQueries:
         until_ms = self.clock_ms() // MINUTE_MS * MINUTE_MS
         from_ms = until_ms - (MINUTES_SHOWN - 1) * MINUTE_MS
         async with self._pool.connection() as connection:
-            counted = await _fetch(
+            counted = await fetch(
                 connection, COUNTS_SQL, {"open": OPEN_COUNTED_MAX, "few": STREAMS_COUNTED_MAX}
             )
-            rows = await _fetch(
+            rows = await fetch(
                 connection,
                 "SELECT minute_ms, kind, deliveries FROM minutes"
                 " WHERE minute_ms BETWEEN %(from)s AND %(until)s",
@@ -148,7 +165,7 @@ class PageQueries:
     async def health(self, sessions: Sequence[tuple[str, str]]) -> dict[tuple[str, str], SessionHealth]:
         """The health of sessions, named by stream and sequence."""
         async with self._pool.connection() as connection:
-            rows = await _fetch(
+            rows = await fetch(
                 connection,
                 "SELECT s.stream_id, s.sequence, coalesce((s.fold #>> '{health,reports}')::int8, 0),"
                 " (SELECT t.at_ms FROM timeline AS t WHERE t.stream_id = s.stream_id"
@@ -165,38 +182,64 @@ class PageQueries:
             for stream_id, sequence, reports, latest_ms in rows
         }
 
-    async def streams_matching(self, text: str) -> list[str]:
-        """Names of streams that contain a text, whatever its case, in order; at most 50."""
+    async def streams_matching(
+        self, text: str, *, are_open: bool = False, cursor: str | None = None
+    ) -> Page[str]:
+        """Names of streams that contain a text, whatever its case, in order; at most 50, and not all at once.
+
+        No index finds a part of a name, so a page looks through so many of them; the next goes on from
+        there. `are_open` wants only those with an open session. Raises CursorInvalid.
+        """
+        after = decode_cursor(_MATCHING, cursor, (str,))[0] if cursor is not None else ""
+        facts = {
+            "text": text.replace("\0", ""),
+            "after": after,
+            "limit": STREAMS_MATCHING_MAX,
+            "searched": STREAMS_SEARCHED_MAX,
+        }
         async with self._pool.connection() as connection:
-            rows = await _fetch(
-                connection,
-                "SELECT stream_id FROM streams WHERE position(lower(%(text)s) IN lower(stream_id)) > 0"
-                " ORDER BY stream_id LIMIT %(limit)s",
-                {"text": text.replace("\0", ""), "limit": STREAMS_MATCHING_MAX},
+            rows = await fetch(
+                connection, MATCHING_SQL.format(open="AND open_sessions > 0" * are_open), facts
             )
-        return [stream_id for (stream_id,) in rows]
+            names = [name for (name,) in rows]
+            if len(names) == STREAMS_MATCHING_MAX:
+                return Page(names, encode_cursor(_MATCHING, [names[-1]]))
+            ended = await fetch(connection, SEARCHED_SQL, facts)
+        return Page(names, encode_cursor(_MATCHING, [ended[0][0]]) if len(ended) == 2 else None)
+
+    async def has_stream(self, name: str) -> bool:
+        """Whether there is a stream of exactly this name."""
+        async with self._pool.connection() as connection:
+            sql = "SELECT FROM streams WHERE stream_id = %(name)s"
+            return bool(await fetch(connection, sql, {"name": name.replace("\0", "")}))
 
     async def streams_of(self, sequence: str) -> list[str]:
         """The streams that have a session of this sequence, at most two: one, as a rule."""
         async with self._pool.connection() as connection:
-            rows = await _fetch(
+            rows = await fetch(
                 connection,
                 "SELECT stream_id FROM sessions WHERE sequence = %(sequence)s ORDER BY stream_id LIMIT 2",
                 {"sequence": sequence.replace("\0", "")},
             )
         return [stream_id for (stream_id,) in rows]
 
-    async def picture(self, stream_id: str, sequence: str, *, details: bool = True) -> Picture:
-        """The entries that a session's picture shows, in order of time; without details, the rows alone."""
+    async def picture(
+        self, stream_id: str, sequence: str, screenshots: int, *, details: bool = True
+    ) -> Picture:
+        """The entries that a session's picture shows, in order of time; without details, the rows alone.
+
+        `screenshots` is how many the session has.
+        """
         facts = {
             "stream_id": stream_id,
             "sequence": sequence,
             "others": PICTURE_ENTRIES_MAX,
             "screenshots": PICTURE_SCREENSHOTS_MAX,
             "all": PICTURE_SCREENSHOTS_ALL_MAX,
+            "total": screenshots,
         }
         async with self._pool.connection() as connection:
-            rows = await _fetch(connection, PICTURE_SQL, facts)
+            rows = await fetch(connection, PICTURE_SQL, facts)
             found = sorted((timeline_row(row[:-2]) for row in rows), key=_order)
             entries = (
                 await self._entries(connection, found)
@@ -212,20 +255,20 @@ class PageQueries:
     async def storage(self) -> Storage:
         """What the store holds."""
         async with self._pool.connection() as connection:
-            about = await _fetch(
+            about = await fetch(
                 connection,
                 "SELECT current_setting('server_version'), pg_database_size(current_database())",
                 {},
             )
-            tables = await _fetch(
+            tables = await fetch(
                 connection,
                 TABLES_SQL,
                 {},
             )
-            counters = await _fetch(
+            counters = await fetch(
                 connection, "SELECT outcome, count FROM intake_counters ORDER BY outcome", {}
             )
-            quarantine = await _fetch(
+            quarantine = await fetch(
                 connection, "SELECT budget, rows, bytes FROM quarantine_usage ORDER BY budget", {}
             )
         return Storage(
@@ -256,9 +299,3 @@ TABLES_SQL: Final = (
 
 def _order(row: TimelineRow) -> tuple[int, str, str]:
     return row.at_ms, row.kind, row.key
-
-
-async def _fetch(connection: AsyncConnection, sql: str, facts: dict[str, Any]) -> list[tuple[Any, ...]]:
-    async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(sql.encode(), facts)
-        return await cursor.fetchall()

@@ -194,24 +194,32 @@ def _merged(stretches: Iterable[Stretch]) -> list[Stretch]:
     return merged
 
 
-async def found_of(past: PastSession, sums: Mapping[str, Counted] | None = None) -> Found:
-    """The session's row with the totals and the evidence of the moment; `sums` if they were read before."""
-    tables, key = past.tables, past.key
+async def latest_of(past: PastSession, sums: Mapping[str, Counted]) -> list[TimelineRow]:
+    """The latest of each kind among the session's media that stand as they did."""
+    return await past_kept.kept_latest(
+        past.tables, past.key, past.judged, sums[Kind.SCREENSHOT.value], with_rivals=len(past.recounted)
+    )
+
+
+async def found_of(
+    past: PastSession,
+    sums: Mapping[str, Counted] | None = None,
+    latest: Sequence[TimelineRow] | None = None,
+) -> Found:
+    """The session's row with the totals and the evidence of the moment; `sums` and `latest` if they were
+    read before."""
     if sums is None:
-        sums = await past_kept.kept_sums(tables, key, past.judged)
+        sums = await past_kept.kept_sums(past.tables, past.key, past.judged)
+    if latest is None:
+        latest = await latest_of(past, sums)
     recordings = _sum(past, sums[Kind.RECORDING.value], Kind.RECORDING)
     screenshots = _sum(past, sums[Kind.SCREENSHOT.value], Kind.SCREENSHOT)
-    pictures = [row for row in past.entries if row.kind == Kind.SCREENSHOT]
-    kept = await past_kept.kept_picture(
-        tables, key, past.judged, sums[Kind.SCREENSHOT.value], with_rivals=len(past.recounted)
-    )
-    if kept is not None:
-        pictures.append(kept)
-    rare = await past_kept.kept_latest(tables, key, past.judged)
-    files = [row for row in (*past.entries, *rare) if row.kind == Kind.RECORDING]
-    statuses = [row for row in (*past.entries, *rare) if row.kind == Kind.RECORDING_STATUS]
+    media = [*past.entries, *latest]
+    pictures = [row for row in media if row.kind == Kind.SCREENSHOT]
+    files = [row for row in media if row.kind == Kind.RECORDING]
+    statuses = [row for row in media if row.kind == Kind.RECORDING_STATUS]
     file = max(files, key=entry_key, default=None)
-    times = [row.at_ms for row in (*past.entries, *pictures, *rare)]
+    times = [row.at_ms for row in media]
     times += [] if file is None else [file.until_ms]
     row = msgspec.structs.replace(
         past.row,

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from streamledger.domain.notification import Kind
+from streamledger.domain.session import OPEN_END_MS
 from streamledger.readmodel.moment import NO_TIME_MS
 from streamledger.readmodel.page_queries import EVENLY, PICTURE_SCREENSHOTS_ALL_MAX
 from streamledger.readmodel.past_tables import MOMENTS, WINDOWS_INLINE_MAX, PastTables, Stretch
@@ -48,9 +49,14 @@ async def kept_sums(tables: PastTables, key: SessionKey, judged: Sequence[Stretc
     }
 
 
-async def kept_latest(tables: PastTables, key: SessionKey, judged: Sequence[Stretch]) -> list[TimelineRow]:
-    """The session's latest of each rare kind of media, among those that stand as they did."""
-    sql = " UNION ALL ".join(
+async def kept_latest(
+    tables: PastTables, key: SessionKey, judged: Sequence[Stretch], screenshots: Counted, with_rivals: int
+) -> list[TimelineRow]:
+    """The session's latest of each kind of media, among those that stand as they did.
+
+    `screenshots` is their sum; as many as `with_rivals` of the session's rows do not stand as they did.
+    """
+    branches = [
         f"(SELECT {columns_of('timeline', 't')} FROM timeline AS t"  # noqa: S608  # constant names
         " WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s"
         f" AND t.kind = '{kind.value}' AND t.rivals IS NULL AND t.position <= %(position)s"
@@ -58,33 +64,23 @@ async def kept_latest(tables: PastTables, key: SessionKey, judged: Sequence[Stre
         # The sum keeps the planner from walking back through all screenshots in search of another kind.
         f" ORDER BY t.at_ms{' + 0' if kind is Kind.RECORDING_EXCEPTION else ''} DESC, t.key DESC LIMIT 1)"
         for kind in (Kind.RECORDING, Kind.RECORDING_STATUS, Kind.RECORDING_EXCEPTION)
-    )
-    return [timeline_row(values) for values in await tables.fetch(sql, _of_session(tables, key, judged))]
-
-
-async def kept_picture(
-    tables: PastTables, key: SessionKey, judged: Sequence[Stretch], sums: Counted, with_rivals: int
-) -> TimelineRow | None:
-    """The session's latest screenshot among those that stand as they did, of which `with_rivals` do not.
-
-    The inner query reads the index alone, from the last of those that were counted: behind it may lie
-    all that came after the moment.
-    """
-    if sums.until_ms is None:
-        return None
-    sql = (
-        f"SELECT {columns_of('timeline', 'r')} FROM ("  # noqa: S608  # constant names
-        "SELECT t.stream_id, t.kind, t.key, t.sequence, t.at_ms FROM timeline AS t"
-        " WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s AND t.kind = 'screenshot'"
-        " AND t.at_ms <= %(last_ms)s"
-        f" AND t.position <= %(position)s{_until(tables, 'at_ms')}{_outside(judged, moments=True)}"
-        " ORDER BY t.at_ms DESC, t.kind DESC, t.key DESC LIMIT %(limit)s"
-        ") AS named JOIN timeline AS r USING (stream_id, kind, key, sequence, at_ms)"
-        " WHERE r.rivals IS NULL ORDER BY r.at_ms DESC, r.key DESC LIMIT 1"
-    )
-    facts = _of_session(tables, key, judged) | {"limit": 1 + with_rivals, "last_ms": sums.until_ms}
-    rows = await tables.fetch(sql, facts)
-    return timeline_row(rows[0]) if rows else None
+    ]
+    facts = _of_session(tables, key, judged)
+    if screenshots.until_ms is not None:
+        # The inner query reads the index alone, from the last of those that were counted: behind it may
+        # lie all that came after the moment.
+        branches.append(
+            f"(SELECT {columns_of('timeline', 'r')} FROM ("  # noqa: S608  # constant names
+            "SELECT t.stream_id, t.kind, t.key, t.sequence, t.at_ms FROM timeline AS t"
+            " WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s AND t.kind = 'screenshot'"
+            " AND t.at_ms <= %(last_ms)s"
+            f" AND t.position <= %(position)s{_until(tables, 'at_ms')}{_outside(judged, moments=True)}"
+            " ORDER BY t.at_ms DESC, t.kind DESC, t.key DESC LIMIT %(limit)s"
+            ") AS named JOIN timeline AS r USING (stream_id, kind, key, sequence, at_ms)"
+            " WHERE r.rivals IS NULL ORDER BY r.at_ms DESC, r.key DESC LIMIT 1)"
+        )
+        facts |= {"limit": 1 + with_rivals, "last_ms": screenshots.until_ms}
+    return [timeline_row(values) for values in await tables.fetch(" UNION ALL ".join(branches), facts)]
 
 
 async def kept_page(
@@ -237,6 +233,8 @@ def _outside(judged: Sequence[Stretch], *, moments: bool) -> str:
             f" AS w(from_ms, until_ms) WHERE t.{until} >= w.from_ms AND t.at_ms <= w.until_ms)"
         )
     return "".join(
-        f" AND NOT (t.{until} >= %(from_{number})s AND t.at_ms <= %(until_{number})s)"
-        for number in range(len(judged))
+        f" AND t.{until} < %(from_{number})s"  # a bound of the index
+        if stretch.until_ms >= OPEN_END_MS
+        else f" AND NOT (t.{until} >= %(from_{number})s AND t.at_ms <= %(until_{number})s)"
+        for number, stretch in enumerate(judged)
     )

@@ -18,7 +18,7 @@ from streamledger.readmodel.page_queries import (
 )
 from streamledger.readmodel.past import PastSession
 from streamledger.readmodel.past_kept import Counted
-from streamledger.readmodel.past_queries import PastQueries, after_of, cursor_after, entries_of
+from streamledger.readmodel.past_queries import PastQueries, after_of, cursor_after, events_at
 from streamledger.readmodel.queries import Page
 from streamledger.readmodel.rows import TimelineRow
 
@@ -49,14 +49,21 @@ async def look_back(
     after = after_of(None, cursor)
     async with queries.found(sequence, asked, stream_id) as (found, shared):
         sums = await past_kept.kept_sums(found.tables, found.key, found.judged)
-        session = await queries.answer(found, asked, shared=shared, sums=sums)
+        latest = await past.latest_of(found, sums)
+        row = await past.found_of(found, sums, latest)
         listed, more = await past.page_of(found, None, after, limit)
-        table = await entries_of(found, listed)
-        if after is None and not more:  # the table's page is all there is
-            entries, others = table, sum(row.kind != Kind.SCREENSHOT for row in listed)
-        else:
-            rows, others = await _drawn(found, sums[Kind.SCREENSHOT.value])
-            entries = await entries_of(found, rows, answering.picture_entry)
+        drawn, others = listed, sum(each.kind != Kind.SCREENSHOT for each in listed)
+        if after is not None or more:  # else the table's page is all there is
+            drawn, others = await _drawn(found, sums[Kind.SCREENSHOT.value], latest)
+        shown = {each.position for each in (*listed, *drawn)}
+        if row.screenshot_position is not None:
+            shown.add(row.screenshot_position)
+        events = await events_at(found.tables, shown)
+        session = queries.answer_from(row, events, asked, shared=shared)
+        table = [answering.timeline_entry(each, events.get(each.position)) for each in listed]
+        entries = table
+        if drawn is not listed:
+            entries = [answering.picture_entry(each, events.get(each.position)) for each in drawn]
         return PastPage(
             session=session,
             picture=Picture(entries=entries, screenshots=session.screenshots.count, others=others),
@@ -66,13 +73,21 @@ async def look_back(
         )
 
 
-async def _drawn(found: PastSession, screenshots: Counted) -> tuple[list[TimelineRow], int]:
-    """The rows that the picture shows, in order, and how many there are beside the screenshots."""
+async def _drawn(
+    found: PastSession, screenshots: Counted, latest: Sequence[TimelineRow]
+) -> tuple[list[TimelineRow], int]:
+    """The rows that the picture shows, in order, and how many there are beside the screenshots.
+
+    `latest` are the latest of each kind of media that stand as they did.
+    """
     read = (found.tables, found.key, found.judged)
     shots = await past_kept.kept_screenshots(
         *read, screenshots, PICTURE_SCREENSHOTS_MAX, len(found.recounted)
     )
-    others, total = await past_kept.kept_others(*read, PICTURE_ENTRIES_MAX)
+    others: Sequence[TimelineRow] = ()
+    total = 0
+    if any(row.kind != Kind.SCREENSHOT for row in latest):
+        others, total = await past_kept.kept_others(*read, PICTURE_ENTRIES_MAX)
     kept = await past.counted_then(found, [*shots, *others])
     rows = [*kept, *found.entries]
     anew = sum(row.kind != Kind.SCREENSHOT for row in found.entries)

@@ -1,10 +1,10 @@
 """Answers about a moment: a session and its timeline as far as it had happened and was known by then."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from psycopg import AsyncConnection, IsolationLevel
+from psycopg import AsyncConnection
 
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.attribution import SLACK_MS
@@ -13,6 +13,7 @@ from streamledger.domain.events import LedgerEvent
 from streamledger.domain.notification import Kind
 from streamledger.ledger import reader
 from streamledger.readmodel import answering, past
+from streamledger.readmodel.answering import Found
 from streamledger.readmodel.cursors import decode_cursor, encode_cursor
 from streamledger.readmodel.facts import Fact
 from streamledger.readmodel.moment import NO_TIME_MS, Asked, KnownAt, Moment, known_us
@@ -27,13 +28,13 @@ _PROBES: Final = 15
 _OUT_OF_ORDER_MAX: Final = 1000
 """How many positions on a delivery that was received earlier may lie: deliveries wait for their commits."""
 
-_PLANNING: Final = (
+_BEGIN: Final = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ;"
     # Locked before the snapshot is taken: a rebuild that switched in between would show empty tables.
     "LOCK TABLE sessions, timeline, streams IN ACCESS SHARE MODE;"
     # One stream may hold most of all rows, another a few: a plan for all of them would be wrong for each.
-    " SELECT set_config('plan_cache_mode', 'force_custom_plan', true),"
-    " set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),"
-    " (SELECT position FROM projections WHERE name = 'sessions')"
+    " SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = off; SET LOCAL jit = off;"
+    " SELECT position FROM projections WHERE name = 'sessions'"
 )
 
 
@@ -69,9 +70,14 @@ class PastQueries:
     ) -> Session:
         """The answer about a session that was read; `sums` of its media where they were read before."""
         row = await past.found_of(found, sums)
-        latest = None
-        if row.screenshot_position is not None:
-            latest = (await _read(found.tables, [row.screenshot_position])).get(row.screenshot_position)
+        positions = [] if row.screenshot_position is None else [row.screenshot_position]
+        return self.answer_from(row, await events_at(found.tables, positions), asked, shared=shared)
+
+    def answer_from(
+        self, row: Found, events: Mapping[int, LedgerEvent], asked: Asked, *, shared: bool
+    ) -> Session:
+        """The answer from a row and the events that were read, the latest screenshot's among them."""
+        latest = None if row.screenshot_position is None else events.get(row.screenshot_position)
         now_ms = self._queries.now_ms() if asked.as_of_ms is None else asked.as_of_ms
         return answering.session_answer(row, latest, now_ms, self._queries.limits, shared=shared)
 
@@ -130,30 +136,29 @@ class PastQueries:
         elif known_at is not None:
             position = known_at.position
         async with self._queries.pool.connection() as connection:
-            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             try:
-                async with connection.transaction():
-                    taken_in = await _taken_in(connection)
-                    known = taken_in if position is None else min(position, taken_in)
-                    as_of_ms = NO_TIME_MS if asked.as_of_ms is None else asked.as_of_ms
-                    moment = Moment(
-                        position=known,
-                        as_of_ms=as_of_ms,
-                        is_all_known=known == taken_in,
-                        slack_ms=SLACK_MS if asked.slack_ms is None else asked.slack_ms,
-                    )
-                    yield PastTables(connection, moment)
+                taken_in = await _taken_in(connection)
+                known = taken_in if position is None else min(position, taken_in)
+                as_of_ms = NO_TIME_MS if asked.as_of_ms is None else asked.as_of_ms
+                moment = Moment(
+                    position=known,
+                    as_of_ms=as_of_ms,
+                    is_all_known=known == taken_in,
+                    slack_ms=SLACK_MS if asked.slack_ms is None else asked.slack_ms,
+                )
+                yield PastTables(connection, moment)
             finally:
                 if not connection.closed:
-                    await connection.set_isolation_level(None)
+                    await connection.commit()  # of nothing; to roll back would forget what is prepared
 
 
 async def _taken_in(connection: AsyncConnection) -> int:
-    """The position of the sessions projection; and how the transaction's statements shall be planned."""
-    cursor = await connection.execute(_PLANNING)
-    cursor.nextset()  # the first is that of the lock
+    """Begins the transaction of a moment; the position of the sessions projection in its snapshot."""
+    cursor = await connection.execute(_BEGIN)
+    while cursor.nextset():
+        pass  # the last one is that of the question
     row = await cursor.fetchone()
-    return int(row[3]) if row and row[3] is not None else 0
+    return int(row[0]) if row and row[0] is not None else 0
 
 
 async def _position_of(connection: AsyncConnection, known_at: KnownAt) -> int:
@@ -211,22 +216,14 @@ def _listing(kind: Kind | None) -> str:
     return f"timeline-{kind or 'all'}"
 
 
-async def entries_of(
-    found: PastSession,
-    rows: Sequence[TimelineRow],
-    entry: Callable[[TimelineRow, LedgerEvent | None], TimelineEntry] = answering.timeline_entry,
-) -> list[TimelineEntry]:
-    """Rows with what their events say."""
-    events = await _read(found.tables, [row.position for row in rows])
-    return [entry(row, events.get(row.position)) for row in rows]
-
-
 async def _timeline_page(
     found: PastSession, kind: Kind | None, after: past.EntryKey | None, limit: int
 ) -> Page[TimelineEntry]:
     """A page of the session's timeline at the moment."""
     rows, more = await past.page_of(found, kind, after, limit)
-    return Page(await entries_of(found, rows), cursor_after(kind, rows) if more else None)
+    events = await events_at(found.tables, [row.position for row in rows])
+    entries = [answering.timeline_entry(row, events.get(row.position)) for row in rows]
+    return Page(entries, cursor_after(kind, rows) if more else None)
 
 
 def cursor_after(kind: Kind | None, rows: Sequence[TimelineRow]) -> str:
@@ -234,7 +231,10 @@ def cursor_after(kind: Kind | None, rows: Sequence[TimelineRow]) -> str:
     return encode_cursor(_listing(kind), list(past.entry_key(rows[-1])))
 
 
-async def _read(tables: PastTables, positions: Sequence[int]) -> dict[int, LedgerEvent]:
+async def events_at(tables: PastTables, positions: Collection[int]) -> dict[int, LedgerEvent]:
+    """The events at these positions."""
+    if not positions:
+        return {}
     rows = await tables.fetch(
         f"SELECT {reader.COLUMNS} FROM ledger_events WHERE notification_id = ANY(%(positions)s)",  # noqa: S608  # constant columns
         {"positions": list(positions)},

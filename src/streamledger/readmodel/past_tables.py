@@ -235,13 +235,15 @@ class PastTables:
         stretch = "unnest(%(from_ms)s::int8[], %(until_ms)s::int8[]) AS w(from_ms, until_ms)"
         columns = columns_of("timeline", "t")
         moments = (
-            # Chosen by the index alone: beside what the moment holds may lie all that came after it.
-            f"SELECT {columns} FROM (SELECT DISTINCT i.kind, i.key, i.sequence, i.at_ms"  # noqa: S608  # constant names
+            # Chosen by the index alone: beside what the moment holds may lie all that came after it. Each
+            # stretch by itself: the planner takes all sessions for short ones, and would read one through.
+            f"SELECT {columns} FROM (SELECT DISTINCT i.kind, i.key, named.sequence, i.at_ms"  # noqa: S608  # constant names
             f" FROM {stretch} CROSS JOIN unnest(%(sequences)s::text[]) AS named(sequence)"
-            " JOIN timeline AS i ON i.stream_id = %(stream_id)s AND i.sequence = named.sequence"
-            " AND i.at_ms BETWEEN w.from_ms AND least(w.until_ms, %(region_until_ms)s, %(as_of_ms)s)"
-            " AND i.at_ms >= %(region_from_ms)s"
-            f" WHERE i.kind IN ({MOMENTS}) AND i.position <= %(position)s OFFSET 0) AS chosen"
+            " CROSS JOIN LATERAL (SELECT t.kind, t.key, t.at_ms FROM timeline AS t"
+            " WHERE t.stream_id = %(stream_id)s AND t.sequence = named.sequence"
+            " AND t.at_ms >= greatest(w.from_ms, %(region_from_ms)s)"
+            " AND t.at_ms <= least(w.until_ms, %(region_until_ms)s, %(as_of_ms)s)"
+            f" AND t.kind IN ({MOMENTS}) AND t.position <= %(position)s OFFSET 0) AS i OFFSET 0) AS chosen"
             " CROSS JOIN LATERAL (SELECT * FROM timeline AS found WHERE found.stream_id = %(stream_id)s"
             " AND found.sequence = chosen.sequence AND found.at_ms = chosen.at_ms"
             " AND found.kind = chosen.kind AND found.key = chosen.key LIMIT 1) AS t"
@@ -252,11 +254,10 @@ class PastTables:
             " AND t.until_ms >= w.from_ms AND t.at_ms <= w.until_ms"
             f" WHERE t.kind = 'recording' AND {held}"
         )
-        rows: dict[tuple[str, str], TimelineRow] = {}
-        for sql in (moments, recordings):
-            found = [timeline_row(values) for values in await self.fetch(sql, facts)]
-            rows |= {(row.kind, row.key): row for row in found}
-        return list(rows.values())
+        found = [
+            timeline_row(values) for values in await self.fetch(f"{moments} UNION ALL {recordings}", facts)
+        ]
+        return list({(row.kind, row.key): row for row in found}.values())
 
     async def media_with_rivals(self, stream_id: str) -> list[TimelineRow]:
         """The rows of the stream's media that were delivered with several contents."""

@@ -23,7 +23,7 @@ from streamledger.readmodel import answering
 from streamledger.readmodel.answering import Found
 from streamledger.readmodel.cursors import decode_cursor, encode_cursor
 from streamledger.readmodel.evidence import EVIDENCE, MAY_BE_SUSPECT, SIGNS, SUSPECT, suspect_facts
-from streamledger.readmodel.fetching import fetch
+from streamledger.readmodel.fetching import fetch, one_generation
 from streamledger.readmodel.listening import Pulse, wait_at_most
 from streamledger.readmodel.rows import StreamRow, TimelineRow
 from streamledger.readmodel.tables import columns_of, session_row, stream_row, timeline_row
@@ -175,7 +175,7 @@ class Queries:
             f"SELECT {columns_of('timeline')} FROM timeline WHERE {' AND '.join(conditions)}"  # noqa: S608  # constant names
             " ORDER BY at_ms, kind, key LIMIT %(limit)s"
         )
-        async with self._pool.connection() as connection:
+        async with one_generation(self._pool, "sessions", "timeline") as connection:
             session = (await self._find(connection, sequence, stream_id)).row
             facts |= {"stream_id": session.stream_id, "sequence": sequence}
             rows = [timeline_row(values) for values in await fetch(connection, sql, facts)]

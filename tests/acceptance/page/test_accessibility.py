@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Route
 from scripts.scene import deliver, play, push, scene_of
 
 from streamledger.postgres.connection import Database
@@ -45,9 +46,24 @@ def test_axe_finds_nothing_serious(
     found = []
     paths += ["/sessions?stream_id=nobody", "/quarantine?reason=expired", "/streams?q=nothing"]
     paths += ["/sessions/404404404", "/sessions?state=x", "/nowhere", f"/sessions/{SHARED}"]
-    for path in paths:
-        page = visit.page
-        page.goto(path)
+    page = visit.page
+    refused = {"/sign-in?next=%2Fwrong": "token=nonsense", "/system/rebuild": "projection=sessions"}
+    # Forms as another site would send the second: what a visitor is shown then is a page as well.
+
+    def post(route: Route) -> None:
+        path = route.request.url.removeprefix(visit.address)
+        headers = {
+            **route.request.headers,
+            "content-type": "application/x-www-form-urlencoded",
+            "sec-fetch-site": "same-origin" if path.startswith("/sign-in") else "cross-site",
+        }
+        route.fulfill(response=route.fetch(method="POST", headers=headers, post_data=refused[path]))
+
+    page.route(lambda url: url.removeprefix(visit.address) in refused, post)
+    for path in (*paths, *refused):
+        answer = page.goto(path)
+        assert answer is not None
+        assert (answer.status == 403) == (path in refused), path
         # The policy of the pages lets no test's script in by an element; evaluating is the debugger's right.
         page.evaluate(AXE.read_text("utf-8"))
         result = page.evaluate("axe.run()")

@@ -1,13 +1,17 @@
 """Whatever a notification says, the pages only show it."""
 
+import base64
+import hashlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 from scripts.scene import deliver, push, recording, screenshot, stop
 
+from streamledger.readmodel.page_queries import PageQueries
 from tests.acceptance.page.browsing import Visit
 
 Visiting = Callable[..., Visit]
@@ -64,7 +68,11 @@ def test_every_page_forbids_scripts_and_styles_of_its_own(path: str, client: htt
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert " style=" not in answer.text
-    assert "<style" not in answer.text
+    own_style = answer.text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(own_style.encode()).digest()).decode()
+    assert f"style-src 'self' 'sha256-{digest}';" in policy
+    assert answer.text.count("<style") == 1
+    assert "<style" not in client.get(path, headers={"HX-Request": "true"}).text
     assert "<script>" not in answer.text
     assert " onerror=" not in answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -122,6 +130,40 @@ def test_errors_are_told_in_the_visitors_language(client: httpx.Client) -> None:
     foreign = {"Sec-Fetch-Site": "cross-site", "Accept-Language": "zh-CN"}
     answer = client.post("/system/rebuild", headers=foreign)
     assert (answer.status_code, "该表单来自其他网站的页面。" in answer.text) == (403, True)
+
+
+def test_notifications_that_leave_out_what_they_may_are_shown_all_the_same(client: httpx.Client) -> None:
+    now_s = int(time.time())
+    bare: dict[str, Any] = {"stream_id": "bare"}
+    position = 0
+    for body in (
+        {"event_type": 1, "sequence": "1", "event_time": now_s - 60},
+        {"event_type": 0, "sequence": "1", "event_time": now_s},
+        {"event_type": 100, "end_time": now_s - 10, "duration": 20},
+        {"event_type": 200, "create_time": now_s - 30},
+        {"event_type": 200, "create_time": now_s - 29, "pic_full_url": "https://screenshots.example.com/1"},
+        {"event_type": 321, "sequence": "1"},
+        {"event_type": 332, "event_time": now_s - 50},
+        {"event_type": 341, "event_time": now_s - 40},
+        {"event_type": 999},
+    ):
+        position = deliver(client, {**bare, **body})
+    client.get("/v1/sessions", params={"min_position": position})
+    for path in ("/sessions/1", "/sessions/1?step=3", "/streams/bare", f"/audit/{position}"):
+        assert client.get(path).status_code == 200, path
+    kinds = {entry["kind"] for entry in client.get("/v1/sessions/1/timeline").json()["items"]}
+    assert {"recording", "screenshot", "recording_status", "push_error"} <= kinds
+
+
+def test_a_fault_of_ours_is_a_page_too(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_: PageQueries) -> None:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr(PageQueries, "storage", broken)
+    answer = client.get("/system", headers={"Accept-Language": "zh-CN"})
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "text/html; charset=utf-8")
+    assert "streamledger 出错，原因见其日志。" in answer.text
+    assert "a fault" not in answer.text
 
 
 def test_a_parameter_that_does_not_fit_is_a_page_too(client: httpx.Client) -> None:

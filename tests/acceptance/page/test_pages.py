@@ -179,7 +179,9 @@ def test_the_first_page_is_small_and_fits_a_phone(client: httpx.Client, visiting
     )
     page = visit.go("/")
     expect(page.locator(".card")).to_have_count(24)
+    first_page = list(sizes)  # the page, its scripts and its icon, as they are when they are unpacked
+    assert len(first_page) >= 3
     for path in ("/", "/streams", "/streams/main-stage", "/sessions", "/audit", "/audit/5", "/system"):
         visit.go(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
-    assert sum(sizes[:5]) < 100_000, sizes
+    assert sum(first_page) < 100_000, first_page

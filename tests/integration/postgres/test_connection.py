@@ -1,6 +1,7 @@
 """Connections: what they see, what their errors say, and the library's way to the same database."""
 
 import asyncio
+from unittest import mock
 
 import psycopg
 import pytest
@@ -8,12 +9,14 @@ from eventsourcing.application import Application
 from eventsourcing.postgres import PostgresDatastore, PostgresFactory
 from eventsourcing.utils import Environment
 from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
 from rich.pretty import pretty_repr
 
 from streamledger.domain.errors import SettingInvalid, StoreUnavailable
 from streamledger.postgres import connection as connection_module
 from streamledger.postgres.connection import (
     Database,
+    StorePool,
     carry_connection,
     connect,
     connect_async,
@@ -157,6 +160,31 @@ def test_the_library_connects_with_every_parameter_of_the_dsn(database: Database
             assert connection.info.get_parameters()["sslmode"] == "disable"
     finally:
         factory.close()
+
+
+def test_a_connection_that_the_server_ended_is_never_given_out_and_a_quiet_one_is_not_asked(
+    database: Database,
+) -> None:
+    async def taken(pool: StorePool) -> int:
+        async with pool.connection() as connection:
+            row = await (await connection.execute("SELECT 1")).fetchone()
+            assert row == (1,)
+            return connection.info.backend_pid
+
+    async def asked() -> tuple[list[int], int]:
+        async with await open_pool_async(database, min_size=1, max_size=1, name="test") as pool:
+            asking = AsyncConnectionPool.check_connection
+            with mock.patch.object(AsyncConnectionPool, "check_connection", side_effect=asking) as checked:
+                pids = [await taken(pool), await taken(pool)]
+                quiet = checked.call_count
+                with connect(database, application_name="operator") as operator:
+                    operator.execute("SELECT pg_terminate_backend(%s, 10000)", (pids[0],))
+                pids.append(await taken(pool))
+            return pids, quiet
+
+    (first, second, third), asked_while_quiet = asyncio.run(asked())
+    assert first == second != third
+    assert asked_while_quiet == 0
 
 
 def test_a_connection_closed_by_the_server_is_replaced_when_taken_from_the_pool(database: Database) -> None:

@@ -47,6 +47,7 @@ FACTS = {
     "others": PICTURE_ENTRIES_MAX,
     "screenshots": PICTURE_SCREENSHOTS_MAX,
     "all": PICTURE_SCREENSHOTS_ALL_MAX,
+    "total": SCREENSHOTS,
 }
 
 

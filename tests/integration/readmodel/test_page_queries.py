@@ -10,7 +10,7 @@ import pytest
 
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect, open_pool_async
-from streamledger.readmodel import projection
+from streamledger.readmodel import page_queries, projection
 from streamledger.readmodel.feed_source import LedgerSource
 from streamledger.readmodel.minutes_projection import MinutesProjection
 from streamledger.readmodel.page_queries import COUNTS_SQL, PICTURE_SCREENSHOTS_MAX, PageQueries
@@ -96,7 +96,7 @@ def test_a_picture_has_few_enough_screenshots_spread_evenly_and_the_last_among_t
 ) -> None:
     with filled(database) as connection:
         catch_up(connection, SCHEMA, PROJECTIONS)
-    picture = ask(database, lambda pages: pages.picture("room-1", "1"))
+    picture = ask(database, lambda pages: pages.picture("room-1", "1", 300))
     shots = [entry for entry in picture.entries if entry.kind == "screenshot"]
     assert (picture.screenshots, picture.others) == (300, 2)
     assert PICTURE_SCREENSHOTS_MAX / 2 < len(shots) <= PICTURE_SCREENSHOTS_MAX
@@ -105,13 +105,41 @@ def test_a_picture_has_few_enough_screenshots_spread_evenly_and_the_last_among_t
 
 
 def test_streams_are_found_by_a_part_of_their_name_whatever_its_case(database: Database) -> None:
+    def matching(text: str, *, are_open: bool = False) -> list[str]:
+        found = ask(database, lambda pages: pages.streams_matching(text, are_open=are_open))
+        assert found.next_cursor is None
+        return list(found.items)
+
     with filled(database) as connection:
         catch_up(connection, SCHEMA, PROJECTIONS)
-    assert ask(database, lambda pages: pages.streams_matching("ROOM")) == ["Room-2", "room-1"]
-    assert ask(database, lambda pages: pages.streams_matching("m-1")) == ["room-1"]
-    assert ask(database, lambda pages: pages.streams_matching("%")) == []
-    assert ask(database, lambda pages: pages.streams_matching("\0")) != []
+    assert matching("ROOM") == ["Room-2", "room-1"]
+    assert matching("ROOM", are_open=True) == ["Room-2"]
+    assert matching("m-1") == ["room-1"]
+    assert matching("%") == []
+    assert matching("\0") != []
     assert ask(database, lambda pages: pages.streams_of("1")) == ["room-1"]
+    for name, known in (("room-1", True), ("ROOM-1", False), ("\0", False)):
+        assert ask(database, lambda pages, name=name: pages.has_stream(name)) is known
+
+
+@pytest.mark.parametrize("searched", [1, 2, 3, 7])
+def test_a_search_goes_on_where_it_ended_until_every_name_was_looked_through(
+    database: Database, monkeypatch: pytest.MonkeyPatch, searched: int
+) -> None:
+    monkeypatch.setattr(page_queries, "STREAMS_SEARCHED_MAX", searched)
+    monkeypatch.setattr(page_queries, "STREAMS_MATCHING_MAX", 2)
+    names = [f"{name}-{number}" for number in range(3) for name in ("hall", "room")]
+    with connect(database, application_name="test") as connection:
+        keep(connection, [received(started(name, name), BEGAN_S) for name in names])
+        catch_up(connection, SCHEMA, PROJECTIONS)
+    found: list[str] = []
+    cursor, pages_read = None, 0
+    while pages_read == 0 or cursor:
+        page = ask(database, lambda pages, cursor=cursor: pages.streams_matching("OO", cursor=cursor))
+        found += page.items
+        cursor, pages_read = page.next_cursor, pages_read + 1
+    assert found == ["room-0", "room-1", "room-2"]
+    assert pages_read >= len(names) // searched
 
 
 def test_the_projected_source_ends_where_the_read_model_does(database: Database) -> None:

@@ -89,3 +89,11 @@ def test_long_texts_keep_both_ends() -> None:
 )
 def test_a_form_leads_back_to_a_page_of_ours_only(given: str | None, path: str) -> None:
     assert own_path(given) == path
+
+
+def test_of_two_objects_only_the_parts_that_differ_are_shown() -> None:
+    assert formats.unlike_parts([{"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 4, "d": 5}]) == (
+        {"b": 2, "c": 3},
+        {"b": 4, "d": 5},
+    )
+    assert formats.unlike_parts([None, 3]) == (None, 3)

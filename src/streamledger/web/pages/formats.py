@@ -1,6 +1,7 @@
 """How facts are written on the pages: durations, sizes, instants, addresses of pages; pure."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -103,6 +104,18 @@ def short(text: str, length: int = 60) -> str:
         return text
     half = (length - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
+
+
+def unlike_parts(values: Sequence[Any]) -> tuple[Any, Any]:
+    """Two values that differ; of two objects only the parts that do."""
+    one, other = values
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return one, other
+    unlike = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    return (
+        {name: one[name] for name in unlike if name in one},
+        {name: other[name] for name in unlike if name in other},
+    )
 
 
 def shown(value: object) -> str:

@@ -1,5 +1,6 @@
 """What every page shares: who looks, in which language, the template's environment, the headers."""
 
+import base64
 import gzip
 import hashlib
 import re
@@ -16,6 +17,7 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException, NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
 from litestar.response import Redirect
+from markupsafe import Markup
 
 from streamledger.domain.errors import (
     DeliveryUnknown,
@@ -30,23 +32,12 @@ from streamledger.web.auth import ApiToken, Caller, Tokens, anonymous_caller
 from streamledger.web.pages import formats, saying
 from streamledger.web.pages.words import CATALOGUES, LANGUAGES, Words, language_of
 from streamledger.web.problems import STATUS_OF
+from streamledger.web.problems import unexpected_error as log_unexpected
 
 AnyRequest = Request[Any, Any, Any]
 
 LANGUAGE_COOKIE: Final = "streamledger_language"
 HTML: Final = "text/html"
-HEADERS: Final = {
-    # Screenshots lie on hosts of the user's own; nothing else may come from anywhere but here.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' http: https:; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Vary": "Accept-Language, Cookie, Accept-Encoding",
-}
 STATIC_TYPES: Final = {
     "css": "text/css",
     "js": "text/javascript",
@@ -58,6 +49,24 @@ GZIP_LEVEL: Final = 5
 _TAKES_GZIP: Final = re.compile(r"(?i)(?:^|,)\s*gzip\s*(?:,|$|;\s*q=(?:1|0\.0*[1-9]))")
 STATIC: Final[Mapping[str, bytes]] = {
     file.name: file.read_bytes() for file in files("streamledger.web").joinpath("static").iterdir()
+}
+
+STYLE: Final = Markup(STATIC["page.css"].decode())  # noqa: S704  # our own file
+"""The style sheet stands in each page that is opened: nothing is waited for before the first paint."""
+STYLE_DIGEST: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+"""By which the policy knows it from any other style."""
+HEADERS: Final = {
+    # Screenshots lie on hosts of the user's own; nothing else may come from anywhere but here.
+    "Content-Security-Policy": (
+        f"default-src 'none'; script-src 'self'; style-src 'self' 'sha256-{STYLE_DIGEST}'; "
+        "img-src 'self' http: https:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Vary": "Accept-Language, Cookie, Accept-Encoding",
 }
 
 STATIC_PRESSED: Final = {name: gzip.compress(content, 9, mtime=0) for name, content in STATIC.items()}
@@ -96,6 +105,7 @@ def _environment() -> jinja2.Environment:
         formats.stream_path,
         formats.query_of,
         formats.short,
+        formats.unlike_parts,
         formats.shown,
         saying.abnormal,
         saying.anomaly_detail,
@@ -193,6 +203,8 @@ def render(
         language=visitor.words.language,
         signed_in_as=visitor.token.name if visitor.token else None,
         here=here(request),
+        # What comes into an open page needs none.
+        style=None if "hx-request" in request.headers else STYLE,
         page=template.removesuffix(".html"),
         **facts,
     )
@@ -228,6 +240,13 @@ def known_error(request: AnyRequest, error: StreamledgerError) -> Response[bytes
         choices=_choices(error),
         feed=None,
     )
+
+
+def unexpected_error(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """A fault of ours, as a page; the log has its cause."""
+    log_unexpected(request, error)
+    detail = visitor_of(request).words("status.500")
+    return render(request, "error.html", status=500, detail=detail, unknown=False, choices=[], feed=None)
 
 
 def _choices(error: StreamledgerError) -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ from streamledger.web.pages.system import (
 _ERRORS: Final[dict[int | type[Exception], Any]] = {
     StreamledgerError: page.known_error,
     HTTPException: page.http_error,
+    Exception: page.unexpected_error,
 }
 
 

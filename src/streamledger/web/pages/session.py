@@ -6,8 +6,7 @@ from typing import Final
 import msgspec
 from litestar import Response
 
-from streamledger.domain.answers import Session, TimelineEntry
-from streamledger.domain.attribution import REASONS
+from streamledger.domain.answers import Session
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.explanation import FieldExplanation
 from streamledger.domain.instants import parse_instant_ms
@@ -19,7 +18,7 @@ from streamledger.readmodel.past_page import look_back
 from streamledger.readmodel.past_queries import PastQueries
 from streamledger.readmodel.queries import Queries
 from streamledger.web import moments
-from streamledger.web.pages import marks, session_picture
+from streamledger.web.pages import entry_rows, marks, session_picture
 from streamledger.web.pages.changes import changes_path
 from streamledger.web.pages.formats import session_path
 from streamledger.web.pages.page import AnyRequest, render
@@ -30,8 +29,6 @@ FIELDS: Final = (
     *("stream_param", "width", "height", "recordings", "screenshots", "deliveries", "health", "anomalies"),
 )
 """What can be asked to be explained, in the order in which it is shown."""
-REASON_CODES: Final = {text: code for code, text in REASONS.items()}
-"""From the words of an attribution's reason to its code, by which a page finds it in other languages."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +67,8 @@ async def session_response(
         raise ParameterInvalid(name="why", expected=f"one of {', '.join(FIELDS)}", got=repr(wish.why))
     today = await queries.session(sequence, stream_id)
     looks_back = wish.step is not None or bool(wish.known_at)
-    drawn = await pages.picture(today.stream_id, sequence, details=not looks_back)
+    screenshots = today.screenshots.count
+    drawn = await pages.picture(today.stream_id, sequence, screenshots, details=not looks_back)
     delivered = await deliveries_of(queries.pool, [entry.position for entry in drawn.entries])
     growth = growth_of(drawn, delivered, _size(today))
     past = _past_of(wish, growth)
@@ -78,12 +76,12 @@ async def session_response(
     if past is None:
         session, now_ms, frame = today, pages.clock_ms(), None
         if looks_back:  # to the last step, which is now
-            drawn = await pages.picture(today.stream_id, sequence)
+            drawn = await pages.picture(today.stream_id, sequence, screenshots)
         page = await queries.timeline(sequence, session.stream_id, None, ENTRIES_A_PAGE, wish.cursor)
         if wish.why:
             reasons = await explain_now(PastQueries(queries), session)
     else:
-        frame = _frame(today, drawn.entries, pages.clock_ms())
+        frame = session_picture.frame_of(today, drawn.entries, pages.clock_ms())
         then = await look_back(
             PastQueries(queries),
             sequence,
@@ -97,7 +95,7 @@ async def session_response(
         drawn, page, reasons = then.picture, then.table, then.fields
         entries = [entry.position for entry in drawn.entries]
         delivered = await deliveries_of(queries.pool, entries, then.position)
-    screenshots = sum(entry.kind == "screenshot" for entry in drawn.entries)
+    drawn_screenshots = sum(entry.kind == "screenshot" for entry in drawn.entries)
 
     def address(**more: object) -> str:
         asked = {"known_at": past.text if past else None, "why": wish.why, **more}
@@ -111,13 +109,13 @@ async def session_response(
         today=today,
         picture=session_picture.picture_of(session, drawn.entries, now_ms, delivered, frame),
         drawn=drawn,
-        drawn_screenshots=screenshots,
-        drawn_others=len(drawn.entries) - screenshots,
+        drawn_screenshots=drawn_screenshots,
+        drawn_others=len(drawn.entries) - drawn_screenshots,
         entries=page.items,
         screenshot_marks=marks.screenshot_marks,
         delivery_dots=marks.delivery_dots,
-        image_of=session_picture.image_of,
-        manner_of=session_picture.manner_of,
+        entry_rows=entry_rows.entry_rows,
+        file_format=entry_rows.file_format,
         next_cursor=page.next_cursor,
         growth=growth,
         past=past,
@@ -125,7 +123,6 @@ async def session_response(
         why=next((each for each in reasons if each.field == wish.why), None),
         address=address,
         again=address(cursor=wish.cursor),
-        reason_codes=REASON_CODES,
     )
 
 
@@ -169,9 +166,3 @@ def _ran_until(session: Session, then_ms: int) -> Session:
         return session
     run_ms = max(0, then_ms - parse_instant_ms(session.started_at))
     return msgspec.structs.replace(session, duration_ms=run_ms)
-
-
-def _frame(today: Session, entries: Sequence[TimelineEntry], now_ms: int) -> tuple[int, int] | None:
-    """The stretch of time of the picture of now."""
-    picture = session_picture.picture_of(today, entries, now_ms)
-    return None if picture is None else (picture.from_ms, picture.until_ms)

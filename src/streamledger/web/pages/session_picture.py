@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -93,6 +94,16 @@ class SessionPicture(msgspec.Struct, frozen=True, kw_only=True):
     """Heights of round delays in the lane of the deliveries; `x` is the height."""
 
 
+_ms_of = lru_cache(maxsize=4096)(parse_instant_ms)
+"""Each instant of a picture is asked for several times, and by the pictures of every moment."""
+
+
+def frame_of(session: Session, entries: Sequence[TimelineEntry], now_ms: int) -> tuple[int, int] | None:
+    """The stretch of time that the picture of these shows; None when nothing with a time is known."""
+    edges = [*(span_of(session, now_ms) or ()), *(edge for entry in entries for edge in _edges(entry))]
+    return (min(edges), max(edges)) if edges else None
+
+
 def picture_of(
     session: Session,
     entries: Sequence[TimelineEntry],
@@ -106,10 +117,10 @@ def picture_of(
     is known, so that pictures of several moments can be laid over each other.
     """
     span = span_of(session, now_ms)
-    edges = [*(span or ()), *(edge for entry in entries for edge in _edges(entry))]
-    if not edges:
+    own = frame_of(session, entries, now_ms)
+    if own is None:
         return None
-    shown = [*edges, *(frame or ())]
+    shown = [*own, *(frame or ())]
     axis = axis_over(min(shown), max(shown), LEFT, RIGHT)
     lanes: list[Lane] = []
 
@@ -174,11 +185,11 @@ def manner_of(entry: TimelineEntry) -> str:
 
 
 def _at(entry: TimelineEntry) -> int:
-    return parse_instant_ms(entry.at)
+    return _ms_of(entry.at)
 
 
 def _edges(entry: TimelineEntry) -> tuple[int, ...]:
-    return (_at(entry),) if entry.until is None else (_at(entry), parse_instant_ms(entry.until))
+    return (_at(entry),) if entry.until is None else (_at(entry), _ms_of(entry.until))
 
 
 def _block(entry: TimelineEntry, y: float, axis: Axis) -> Block:

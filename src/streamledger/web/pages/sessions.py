@@ -91,7 +91,9 @@ async def search(
     owners = await pages.streams_of(text)
     if owners:
         return Redirect(session_path(text, owners[0] if len(owners) > 1 else None), status_code=303)
-    names = await pages.streams_matching(text)
-    if text in names or len(names) == 1:
-        return Redirect(stream_path(text if text in names else names[0]), status_code=303)
+    if await pages.has_stream(text):
+        return Redirect(stream_path(text), status_code=303)
+    found = await pages.streams_matching(text)
+    if len(found.items) == 1 and found.next_cursor is None:
+        return Redirect(stream_path(found.items[0]), status_code=303)
     return Redirect(query_of("/streams", q=text), status_code=303)

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from streamledger.domain.broadcast import WINDOW_S_DEFAULT, WINDOW_S_MAX
-from streamledger.readmodel.page_queries import STREAMS_MATCHING_MAX, PageQueries
+from streamledger.readmodel.page_queries import STREAMS_SEARCHED_MAX, PageQueries
 from streamledger.readmodel.queries import Queries, SessionFilter
 from streamledger.readmodel.stream_queries import StreamQueries
 from streamledger.web import parameters as given
@@ -40,16 +40,13 @@ async def streams_page(
     if stream_id:
         return await _stream(request, queries, pages, stream_id, window_s)
     position = await queries.position()
-    next_cursor = None
     if q:
-        names = await pages.streams_matching(q)
-        found = (await queries.streams(limit=len(names), names=names)).items
-        if presence:
-            found = [stream for stream in found if stream.open_sessions]
-        cut = len(names) == STREAMS_MATCHING_MAX
+        names = await pages.streams_matching(q, are_open=bool(presence), cursor=cursor)
+        found = (await queries.streams(limit=len(names.items), names=names.items)).items
+        next_cursor = names.next_cursor
     else:
         page = await queries.streams(presence or None, STREAMS_A_PAGE, cursor)
-        found, next_cursor, cut = page.items, page.next_cursor, False
+        found, next_cursor = page.items, page.next_cursor
     return render(
         request,
         "streams.html",
@@ -57,7 +54,7 @@ async def streams_page(
         streams=found,
         q=q or "",
         presence=presence,
-        cut=cut,
+        searched=STREAMS_SEARCHED_MAX if q and next_cursor and len(found) < STREAMS_A_PAGE else None,
         next_cursor=next_cursor,
     )
 
