@@ -40,7 +40,7 @@ demo: setup ## start it, play Tencent against it, say where to look
 	$(BIN)/streamledger demo $(ARGS)
 
 test: setup ## run every test (ARGS="-k stop")
-	HYPOTHESIS_PROFILE=ci $(PYTEST) --numprocesses=2 --dist=loadfile $(ARGS)
+	HYPOTHESIS_PROFILE=ci $(PYTEST) --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types rules fast ## what must pass before a commit, in under two minutes
 

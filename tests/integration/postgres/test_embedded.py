@@ -113,12 +113,13 @@ def test_a_later_start_finds_what_was_written(filled: Path) -> None:
         assert value_kept(server) == 42
 
 
-def test_commits_reach_the_disk_and_nothing_listens_on_tcp(postgres_server: EmbeddedServer) -> None:
-    for name in ("fsync", "full_page_writes", "synchronous_commit"):
-        assert setting(postgres_server, name) == "on"
-    assert setting(postgres_server, "listen_addresses") == ""
-    sockets = Path(setting(postgres_server, "unix_socket_directories").strip('"'))
-    assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
+def test_commits_reach_the_disk_and_nothing_listens_on_tcp(filled: Path) -> None:
+    with start_embedded(filled) as server:
+        for name in ("fsync", "full_page_writes", "synchronous_commit"):
+            assert setting(server, name) == "on"
+        assert setting(server, "listen_addresses") == ""
+        sockets = Path(setting(server, "unix_socket_directories").strip('"'))
+        assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
 
 
 def test_an_edited_postgresql_conf_cannot_undo_the_promises(filled: Path) -> None:
