@@ -35,7 +35,7 @@ settings.register_profile("ci", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 ROOMS = ("property", "acceptance", "integration", "house", "unit")
-"""The order of the tests: of two processes neither should begin with something long when the other is done."""
+"""The order of the tests: neither of two processes should begin something long when the other is done."""
 COLLECT_AFTER = (50_000, 20, 50)
 """Objects made before the collector of cycles looks; hypothesis and the folds make many, and few cycles."""
 UNPRESSED = {"wal_compression": "off"}

@@ -15,7 +15,7 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
     """A service with a callback key, a path token, and an embedded store."""
-    with data_directory() as data_dir, serving(data_dir, callback_token=TOKEN) as started:
+    with data_directory(made=True) as data_dir, serving(data_dir, callback_token=TOKEN) as started:
         yield started
 
 

@@ -1,9 +1,12 @@
 """The installed command as a process, and a plain HTTP client for it."""
 
+import atexit
 import contextlib
+import functools
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from streamledger.postgres.embedded import start_embedded
 from streamledger.tencent.signature import signature_of
 from tests.deliveries import KEY
 
@@ -168,10 +172,26 @@ def serving(data_dir: Path, arguments: Sequence[str] = (), **settings: object) -
 
 
 @contextmanager
-def data_directory() -> Iterator[Path]:
-    """A place for a data directory, with a path short enough for a socket."""
+def data_directory(*, made: bool = False) -> Iterator[Path]:
+    """A place for a data directory, with a path short enough for a socket.
+
+    With `made` it has a cluster already, as the program makes it, in which nothing is: to make one takes
+    longer than most tests of the program do.
+    """
     with tempfile.TemporaryDirectory(prefix="streamledger-", ignore_cleanup_errors=True) as directory:
-        yield Path(directory) / "ledger"
+        data_dir = Path(directory) / "ledger"
+        if made:
+            subprocess.run(["cp", "-a", str(_made_cluster()), str(data_dir)], check=True)
+        yield data_dir
+
+
+@functools.cache
+def _made_cluster() -> Path:
+    """A data directory that was started and stopped once, in this process."""
+    directory = Path(tempfile.mkdtemp(prefix="streamledger-made-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    start_embedded(directory / "ledger").close()
+    return directory / "ledger"
 
 
 def run(*arguments: str, wait_s: float = 60, **settings: object) -> subprocess.CompletedProcess[str]:

@@ -115,7 +115,7 @@ def test_rebuild_repair_verify_export_and_import_need_no_more_rights(
     assert isinstance(imported, dict)
     assert imported[str(path)]["stored"] == 0
     assert imported[str(path)]["known"] == external.last_position
-    with data_directory() as elsewhere:  # and from PostgreSQL 15 to the embedded one
+    with data_directory(made=True) as elsewhere:  # and from PostgreSQL 15 to the embedded one
         done = run("import", str(path), "--data-dir", str(elsewhere))
         assert f"{external.last_position} events stored" in done.stdout, done
         done = run("rebuild", "--json", "--data-dir", str(elsewhere))

@@ -29,7 +29,7 @@ STORED = "SELECT count(*) FROM ledger_events WHERE originator_id LIKE %s"
 @pytest.fixture(scope="module")
 def own() -> Iterator[tuple[Service, str]]:
     """A service of this module's own, and its data directory."""
-    with data_directory() as data_dir, serving(data_dir) as started:
+    with data_directory(made=True) as data_dir, serving(data_dir) as started:
         yield started, str(data_dir)
 
 

@@ -58,7 +58,7 @@ def test_a_stream_played_again_on_another_server_gives_the_same_sessions_in_the_
         push_stopped("incident", second, NOW_S - 100),
     ]
     path, again = tmp_path / "incident.ndjson", tmp_path / "again.ndjson"
-    with data_directory() as data_dir, serving(data_dir) as service:
+    with data_directory(made=True) as data_dir, serving(data_dir) as service:
         for body in bodies:
             service.deliver(body)
         repeated = signed_now(bodies[0])
@@ -70,7 +70,7 @@ def test_a_stream_played_again_on_another_server_gives_the_same_sessions_in_the_
     assert len(told) == len(bodies) + 2
     assert secret not in path.read_text()
     # Two processes take them in, so that calls made at once would overtake each other.
-    with data_directory() as data_dir, serving(data_dir, ["--workers", "2"]) as service:
+    with data_directory(made=True) as data_dir, serving(data_dir, ["--workers", "2"]) as service:
         played = run(
             "simulate", "--from", str(path), "--url", service.url, "--key", KEY, "--speed", "max", "--json"
         )
@@ -99,7 +99,7 @@ def test_the_spacing_is_kept_as_much_faster_as_is_asked(
         row = (after_s + 1, originator_of("spaced", 0), 1, event_name(envelope.event_type), state, "x")
         lines.append(portable.line_of(row, redacted=True))
     path.write_bytes(b"".join(lines))
-    with data_directory() as data_dir, serving(data_dir) as service:
+    with data_directory(made=True) as data_dir, serving(data_dir) as service:
         play = ["simulate", "--from", str(path), "--url", service.url, "--key", KEY, "--speed", str(SPEED)]
         assert run(*play).returncode == 0
         received = [at for _, at in exported(data_dir, again, "spaced")]

@@ -38,7 +38,7 @@ class Store:
 def guarded() -> Iterator[tuple[Service, Store]]:
     """A service with small caps, so that they can be reached."""
     with (
-        data_directory() as data_dir,
+        data_directory(made=True) as data_dir,
         serving(
             data_dir,
             callback_token=TOKEN,
@@ -161,7 +161,7 @@ def test_another_method_on_the_path_of_the_callbacks_is_refused(service: Service
 def test_without_a_configured_token_every_path_token_is_wrong_and_without_keys_all_is_believed(
     new_sequence: NewSequence,
 ) -> None:
-    with data_directory() as data_dir, serving(data_dir, callback_keys=None) as service:
+    with data_directory(made=True) as data_dir, serving(data_dir, callback_keys=None) as service:
         body = push_started("open", new_sequence(), NOW_S)
         assert service.post(signed(body, 1)).position is not None
         assert service.post(b'{"event_type":1,"stream_id":"open","sequence":"8"}').position is not None
@@ -172,7 +172,7 @@ def test_without_a_configured_token_every_path_token_is_wrong_and_without_keys_a
 
 def test_each_of_several_keys_is_accepted_and_a_grace_lets_the_expired_in(new_sequence: NewSequence) -> None:
     with (
-        data_directory() as data_dir,
+        data_directory(made=True) as data_dir,
         serving(data_dir, callback_keys="old:first-key,second-key", expiry_grace_s=30) as service,
     ):
         keys = []
@@ -186,7 +186,7 @@ def test_each_of_several_keys_is_accepted_and_a_grace_lets_the_expired_in(new_se
 
 
 def test_queries_need_a_token_once_tokens_are_configured(new_sequence: NewSequence) -> None:
-    with data_directory() as data_dir, serving(data_dir, api_tokens="page:read:letmesee") as service:
+    with data_directory(made=True) as data_dir, serving(data_dir, api_tokens="page:read:letmesee") as service:
         answer = service.deliver(push_started("private", new_sequence(), NOW_S))
         assert answer.status == 200
         for path in ("/v1/sessions", "/v1/streams/private", "/v1/events", "/v1/projections"):

@@ -26,7 +26,7 @@ LEFT_BEHIND = "SELECT FROM pg_tables WHERE tablename ~ '_(g|was)[0-9]+$'"
 @pytest.fixture(scope="module")
 def own() -> Iterator[tuple[Service, str]]:
     """A service of this module's own, and its data directory."""
-    with data_directory() as data_dir, serving(data_dir) as started:
+    with data_directory(made=True) as data_dir, serving(data_dir) as started:
         for number in range(60):
             sequence = str(2**60 + number)
             started.deliver(push_started(f"rebuilt-{number % 7}", sequence, NOW_S - 600 + number))

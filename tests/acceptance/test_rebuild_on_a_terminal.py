@@ -20,7 +20,7 @@ NOW_S = 1_713_731_478
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[tuple[Service, str]]:
-    with data_directory() as data_dir, serving(data_dir) as started:
+    with data_directory(made=True) as data_dir, serving(data_dir) as started:
         for number in range(20):
             started.deliver(push_started("on-a-terminal", str(2**60 + number), NOW_S + number))
         yield started, str(data_dir)

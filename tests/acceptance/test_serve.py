@@ -41,7 +41,7 @@ def test_a_server_told_to_stop_under_load_stores_all_that_it_acknowledged(how: s
 
 
 def test_a_second_server_on_the_same_directory_ends_with_a_sentence_and_a_code() -> None:
-    with data_directory() as data_dir, serving(data_dir) as service:
+    with data_directory(made=True) as data_dir, serving(data_dir) as service:
         second = run("serve", "--port", "0", "--data-dir", str(data_dir))
         assert second.returncode in (1, 2, 3)
         assert second.stderr.startswith("streamledger: ")
@@ -67,7 +67,7 @@ def test_a_server_whose_embedded_postgresql_dies_ends_with_a_sentence_and_loses_
 
 
 def test_a_port_that_is_taken_ends_with_a_sentence_and_a_code() -> None:
-    with data_directory() as data_dir, socket.create_server(("127.0.0.1", 0)) as taken:
+    with data_directory(made=True) as data_dir, socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = run("serve", "--port", str(port), "--data-dir", str(data_dir))
     assert ended.returncode == 3
@@ -96,7 +96,7 @@ def test_it_refuses_to_listen_where_others_reach_it_without_keys_or_tokens(
 
 
 def test_with_keys_and_tokens_or_insecure_it_listens_everywhere() -> None:
-    with data_directory() as data_dir:
+    with data_directory(made=True) as data_dir:
         with serving(data_dir, ["--host", "0.0.0.0"], api_tokens="a:read:token") as service:
             assert service.get("/health/ready").status == 200
         with serving(data_dir, ["--host", "0.0.0.0", "--insecure"], callback_keys=None) as service:
@@ -117,7 +117,7 @@ def test_a_setting_that_is_unknown_or_does_not_fit_ends_it_with_its_name(
 
 
 def test_the_command_line_reads_beside_a_running_server() -> None:
-    with data_directory() as data_dir, serving(data_dir) as service:
+    with data_directory(made=True) as data_dir, serving(data_dir) as service:
         service.deliver(push_started("beside", "2210464508206756938", NOW_S))
         service.read("/v1/sessions/2210464508206756938")
         listed = run("sessions", "--json", "--data-dir", str(data_dir))
@@ -132,7 +132,7 @@ def test_the_command_line_reads_beside_a_running_server() -> None:
 
 
 def test_several_workers_share_the_port_and_the_ledger() -> None:
-    with data_directory() as data_dir, serving(data_dir, ["--workers", "2"]) as service:
+    with data_directory(made=True) as data_dir, serving(data_dir, ["--workers", "2"]) as service:
         bodies = [push_started(f"shared-{number % 3}", str(2**60 + number), NOW_S) for number in range(60)]
         with ThreadPoolExecutor(12) as pool:
             answers = list(pool.map(service.deliver, bodies))
@@ -142,7 +142,7 @@ def test_several_workers_share_the_port_and_the_ledger() -> None:
 
 
 def test_a_web_worker_that_is_killed_is_started_again() -> None:
-    with data_directory() as data_dir, serving(data_dir) as service:
+    with data_directory(made=True) as data_dir, serving(data_dir) as service:
         children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
         before = set(children.read_text().split())
         workers = [pid for pid in before if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]

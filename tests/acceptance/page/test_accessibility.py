@@ -1,17 +1,19 @@
 """axe-core, the accessibility checker, finds nothing serious on any page."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Route
-from scripts.scene import deliver, play, push, scene_of
+from playwright.sync_api import Browser, Route
+from scripts.scene import Scene, deliver, play, push, scene_of
 
-from streamledger.postgres.connection import Database
+from streamledger.postgres.embedded import EmbeddedServer
 from tests.acceptance.page.browsing import Visit
+from tests.acceptance.page.server import serving
 from tests.acceptance.page.test_release import set_aside
+from tests.conftest import clone
 
 AXE = Path(__file__).with_name("axe.min.js")
 SHARED = "77"
@@ -21,25 +23,32 @@ CHECK = "axe.run({resultTypes: ['violations']}).then(found => found.violations)"
 """What passes is neither gathered nor sent here: that takes longer than the checks."""
 
 
+@pytest.fixture(scope="module")
+def played(postgres_server: EmbeddedServer, template_database: str) -> Iterator[tuple[str, Scene, str]]:
+    """A server's address, the scene that was played to it, and the id of what it has set aside."""
+    with (
+        clone(postgres_server.dsn, template_database) as database,
+        serving(database) as address,
+        httpx.Client(base_url=address, timeout=30) as client,
+    ):
+        scene = scene_of(int(time.time()), streams=4)
+        play(client, scene)
+        for stream_id in ("one", "another"):
+            deliver(client, push(stream_id, SHARED, int(time.time())))
+        quarantine_id = set_aside(database)
+        client.post("/v1/projections/rebuild", json={"dry_run": True}).raise_for_status()
+        yield address, scene, quarantine_id
+
+
 @pytest.mark.parametrize(
     ("scheme", "width", "locale"),
     [("light", 1280, "en-US"), ("dark", 390, "en-US"), ("dark", 1280, "zh-CN"), ("light", 390, "zh-CN")],
 )
 def test_axe_finds_nothing_serious(
-    scheme: str,
-    width: int,
-    locale: str,
-    database: Database,
-    client: httpx.Client,
-    visiting: Callable[..., Visit],
+    scheme: str, width: int, locale: str, browser: Browser, played: tuple[str, Scene, str]
 ) -> None:
-    scene = scene_of(int(time.time()), streams=4)
-    play(client, scene)
-    for stream_id in ("one", "another"):
-        deliver(client, push(stream_id, SHARED, int(time.time())))
-    quarantine_id = set_aside(database)
-    client.post("/v1/projections/rebuild", json={"dry_run": True}).raise_for_status()
-    visit = visiting(scheme=scheme, width=width, locale=locale)
+    address, scene, quarantine_id = played
+    visit = Visit(browser, address, scheme=scheme, width=width, locale=locale)
     visit.go("/")
     session = f"/sessions/{scene.sequence}"
     paths = ["/", "/streams", f"/streams/{scene.stream_id}", "/sessions", session]
@@ -76,5 +85,7 @@ def test_axe_finds_nothing_serious(
             for node in fault["nodes"][:3]
         ]
     assert found == []
+    visit.context.close()
     # A browser says on its console that a page of an error was an error.
-    visit.faults = [fault for fault in visit.faults if "responded with a status of 4" not in fault]
+    assert [fault for fault in visit.faults if "responded with a status of 4" not in fault] == []
+    assert visit.foreign_hosts <= {"screenshots.example.com"}

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -11,8 +11,11 @@ import pytest
 from playwright.sync_api import expect
 from scripts.scene import deliver, push, recording, screenshot, stop
 
+from streamledger.postgres.embedded import EmbeddedServer
 from streamledger.readmodel.page_queries import PageQueries
 from tests.acceptance.page.browsing import Visit
+from tests.acceptance.page.server import serving
+from tests.conftest import clone
 
 Visiting = Callable[..., Visit]
 
@@ -29,6 +32,17 @@ NAMES = [
     "\u202eevil  name",
     "名字 <b>",
 ]
+
+
+@pytest.fixture(scope="module")
+def asking(postgres_server: EmbeddedServer, template_database: str) -> Iterator[httpx.Client]:
+    """A client of one server for all tests that only ask."""
+    with (
+        clone(postgres_server.dsn, template_database) as database,
+        serving(database) as address,
+        httpx.Client(base_url=address, timeout=30) as opened,
+    ):
+        yield opened
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,8 +76,8 @@ def test_a_hostile_stream_name_is_shown_and_does_nothing(
     "path",
     ["/", "/streams", "/sessions", "/system", "/audit", "/quarantine", "/sign-in", "/sessions/unknown"],
 )
-def test_every_page_forbids_scripts_and_styles_of_its_own(path: str, client: httpx.Client) -> None:
-    answer = client.get(path, headers={"Accept-Language": "en"})
+def test_every_page_forbids_scripts_and_styles_of_its_own(path: str, asking: httpx.Client) -> None:
+    answer = asking.get(path, headers={"Accept-Language": "en"})
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
@@ -78,35 +92,35 @@ def test_every_page_forbids_scripts_and_styles_of_its_own(path: str, client: htt
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_pages_and_files_are_pressed_for_those_who_take_it(client: httpx.Client) -> None:
+def test_pages_and_files_are_pressed_for_those_who_take_it(asking: httpx.Client) -> None:
     types = {"/": "html", "/static/htmx.min.js": "javascript", "/static/page.css": "css"}
     for path, name in types.items():
-        assert client.get(path).headers["content-type"] == f"text/{name}; charset=utf-8"
-        plain = client.get(path, headers={"Accept-Encoding": "identity"})
-        pressed = client.get(path, headers={"Accept-Encoding": "br, gzip;q=0.8"})
+        assert asking.get(path).headers["content-type"] == f"text/{name}; charset=utf-8"
+        plain = asking.get(path, headers={"Accept-Encoding": "identity"})
+        pressed = asking.get(path, headers={"Accept-Encoding": "br, gzip;q=0.8"})
         assert "content-encoding" not in plain.headers
         assert pressed.headers["content-encoding"] == "gzip"
         assert len(plain.content) == len(pressed.content)
         assert int(pressed.headers["content-length"]) < 0.6 * len(plain.content)
-        refused = client.get(path, headers={"Accept-Encoding": "gzip;q=0"})
+        refused = asking.get(path, headers={"Accept-Encoding": "gzip;q=0"})
         assert "content-encoding" not in refused.headers
-    assert "Accept-Encoding" in client.get("/").headers["vary"]
+    assert "Accept-Encoding" in asking.get("/").headers["vary"]
 
 
-def test_an_unknown_session_is_a_page_with_the_right_status(client: httpx.Client) -> None:
-    answer = client.get("/sessions/404404404")
+def test_an_unknown_session_is_a_page_with_the_right_status(asking: httpx.Client) -> None:
+    answer = asking.get("/sessions/404404404")
     assert answer.status_code == 404
     assert "no session has the sequence 404404404" in answer.text
-    assert client.get("/v1/sessions/404404404").headers["content-type"] == "application/problem+json"
+    assert asking.get("/v1/sessions/404404404").headers["content-type"] == "application/problem+json"
 
 
-def test_an_unknown_path_is_a_page_for_a_browser_and_a_problem_for_a_program(client: httpx.Client) -> None:
+def test_an_unknown_path_is_a_page_for_a_browser_and_a_problem_for_a_program(asking: httpx.Client) -> None:
     browser = {"Accept": "text/html,*/*;q=0.8", "Accept-Language": "zh-CN"}
-    answer = client.get("/nowhere", headers=browser)
+    answer = asking.get("/nowhere", headers=browser)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "没有这个页面。" in answer.text
     for path, headers in (("/nowhere", {}), ("/v1/nowhere", browser), ("/callbacks/x/y", browser)):
-        answer = client.get(path, headers=headers)
+        answer = asking.get(path, headers=headers)
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
@@ -121,14 +135,14 @@ def test_a_sequence_of_several_streams_leads_to_each_of_them(client: httpx.Clien
     assert client.get("/sessions/7", params={"stream_id": names[1]}).status_code == 200
 
 
-def test_errors_are_told_in_the_visitors_language(client: httpx.Client) -> None:
+def test_errors_are_told_in_the_visitors_language(asking: httpx.Client) -> None:
     def told(path: str) -> str:
-        return client.get(path, headers={"Accept-Language": "zh-CN"}).text
+        return asking.get(path, headers={"Accept-Language": "zh-CN"}).text
 
     assert "没有序列号为 404404404 的会话" in told("/sessions/404404404")
     assert "state：应为 one of live, suspect, ended，实为 &#39;x&#39;" in told("/sessions?state=x")
     foreign = {"Sec-Fetch-Site": "cross-site", "Accept-Language": "zh-CN"}
-    answer = client.post("/system/rebuild", headers=foreign)
+    answer = asking.post("/system/rebuild", headers=foreign)
     assert (answer.status_code, "该表单来自其他网站的页面。" in answer.text) == (403, True)
 
 
@@ -166,8 +180,8 @@ def test_a_fault_of_ours_is_a_page_too(client: httpx.Client, monkeypatch: pytest
     assert "a fault" not in answer.text
 
 
-def test_a_parameter_that_does_not_fit_is_a_page_too(client: httpx.Client) -> None:
+def test_a_parameter_that_does_not_fit_is_a_page_too(asking: httpx.Client) -> None:
     for path in ("/sessions?cursor=x", "/sessions?started_from=yesterday", "/sessions?state=x"):
-        answer = client.get(path)
+        answer = asking.get(path)
         assert answer.status_code == 400, path
         assert answer.headers["content-type"].startswith("text/html")

@@ -44,9 +44,12 @@ CONSTRAINTS = (
 )
 
 
-def run(database: Database, **given: Any) -> Rebuilt:
+def run(database: Database, *, workers: int = 0, **given: Any) -> Rebuilt:
+    """With worker processes where a number is given: their starts would be most of what these tests take."""
     order = Order(
-        projections=given.pop("projections", PROJECTIONS), workers=2, purpose=given.pop("purpose", "rebuild")
+        projections=given.pop("projections", PROJECTIONS),
+        workers=workers,
+        purpose=given.pop("purpose", "rebuild"),
     )
     return rebuild(database, order, clock_us=lambda: 1, **given)
 
@@ -76,7 +79,7 @@ def test_the_rebuilt_tables_are_the_live_ones_row_for_row_index_for_index(any_da
         rows, before = rows_of(connection), digests(connection)
         indexes = connection.execute(INDEXES).fetchall()
         constraints = connection.execute(CONSTRAINTS).fetchall()
-        done = run(any_database)
+        done = run(any_database, workers=2)
         assert done.digests_equal is True
         assert done.switched
         assert rows_of(connection) == rows
@@ -128,7 +131,7 @@ def test_a_projection_without_a_way_by_streams_is_rebuilt_in_order(database: Dat
         project(connection, database.schema, projections=both)
         tally = connection.execute("SELECT * FROM tally ORDER BY 1").fetchall()
         connection.execute("UPDATE tally SET deliveries = 0")
-        assert run(database, projections=both).digests_equal is True
+        assert run(database, projections=both, workers=2).digests_equal is True
         assert connection.execute("SELECT * FROM tally ORDER BY 1").fetchall() == tally
 
 
@@ -142,6 +145,7 @@ def test_a_cancelled_rebuild_leaves_the_live_tables_as_they_were(database: Datab
             with pytest.raises(RebuildCancelled):
                 run(
                     database,
+                    workers=2 if phase == "folding" else 0,
                     on_progress=lambda progress, seen=seen: seen.append(progress.phase),
                     is_cancelled=lambda phase=phase, seen=seen: seen[-1] == phase,
                 )
@@ -197,7 +201,7 @@ def test_readers_in_the_way_of_the_switch_are_waited_for(
             if len(switching) == 4:  # tried several times
                 reader.execute("COMMIT")
 
-        assert run(database, on_progress=let_go).digests_equal is True
+        assert run(database, workers=2, on_progress=let_go).digests_equal is True
         assert len(switching) >= 4
         assert rows_of(connection) == rows
 
@@ -228,7 +232,7 @@ def test_under_load_cancelled_at_random_it_is_always_one_generation_whole(databa
                 return left == 0
 
             try:
-                outcomes.append(run(database, is_cancelled=is_cancelled).digests_equal)
+                outcomes.append(run(database, workers=2, is_cancelled=is_cancelled).digests_equal)
             except RebuildCancelled:
                 outcomes.append(None)
         assert run(database).digests_equal is True
@@ -241,7 +245,7 @@ def test_under_load_cancelled_at_random_it_is_always_one_generation_whole(databa
     with opened(database) as connection:
         project(connection, database.schema)
         rows = rows_of(connection)
-        done = run(database, purpose="dry_run")
+        done = run(database, workers=2, purpose="dry_run")
         assert done.digests_equal is True
         assert all(not (each.added or each.changed or each.removed) for each in done.differences)
         assert rows_of(connection) == rows
