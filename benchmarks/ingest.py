@@ -76,7 +76,7 @@ def main(count: int = 40_000) -> None:
 def start_server(directory: Path, *arguments: str, **settings: str) -> tuple[subprocess.Popen[str], str, int]:
     """The installed program on a fresh embedded store; returns process, URL and port."""
     environment = {**os.environ, "STREAMLEDGER_CALLBACK_KEYS": f"bench:{KEY}", **settings}
-    command = [sys.executable, "-m", "streamledger.cli.main", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "streamledger.cli", "serve", "--port", "0"]
     server = subprocess.Popen(
         [*command, "--data-dir", str(directory), *arguments],
         env=environment,

@@ -24,7 +24,7 @@ from streamledger.postgres.embedded import start_embedded
 from streamledger.tencent.signature import signature_of
 from tests.deliveries import KEY
 
-COMMAND = (sys.executable, "-m", "streamledger.cli.main")
+COMMAND = (sys.executable, "-m", "streamledger.cli")
 CALLBACKS = "/callbacks/tencent"
 READY_WAIT_S = 60
 

@@ -1,8 +1,13 @@
 """How the installed command ends: with a code that means something, and never with a traceback."""
 
+import os
+import signal
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from tests.acceptance.serving import run
+from tests.acceptance.serving import COMMAND, run, settings_of
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -46,3 +51,25 @@ def test_every_command_explains_itself() -> None:
 def test_a_log_level_that_does_not_exist_is_wrong_usage() -> None:
     ended = run("sessions", log_level="loud")
     assert (ended.returncode, "expected one of debug, info, warning, error" in ended.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "arguments"), [("click", ["--version"]), ("psycopg", ["rebuild"]), ("litestar", ["serve"])]
+)
+def test_ctrl_c_while_it_is_still_loading_ends_it_without_a_word(
+    tmp_path: Path, loaded: str, arguments: list[str]
+) -> None:
+    (tmp_path / f"{loaded}.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(600)\n")
+    settings = settings_of()
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        env={**settings, "PYTHONPATH": os.pathsep.join([str(tmp_path), settings["PYTHONPATH"]])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130

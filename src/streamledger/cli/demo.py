@@ -24,7 +24,7 @@ class _Players:
     """The processes that play Tencent; none outlives the server that they play against."""
 
     def __init__(self, url: str, streams: int) -> None:
-        self._command = [sys.executable, "-m", "streamledger.cli.main", "simulate", "--url", url]
+        self._command = [sys.executable, "-m", "streamledger.cli", "simulate", "--url", url]
         self._command += ["--key", DEMO_KEY, "--streams", str(streams)]
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()

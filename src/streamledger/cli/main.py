@@ -8,13 +8,12 @@ from typing import Final
 
 import click
 
+from streamledger.cli import start
 from streamledger.domain.errors import StreamledgerError
 from streamledger.version import __version__
 
 EXIT_UNEXPECTED = 70
 EXIT_UNREACHABLE = 3
-EXIT_INTERRUPTED = 130
-
 
 COMMANDS: Final = {
     "serve": "serve:serve",
@@ -48,6 +47,7 @@ class _Commands(click.Group):
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
         found: click.Command = getattr(importlib.import_module(f"streamledger.cli.{module}"), name)
+        start.listen()
         return found
 
 
@@ -73,7 +73,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(start.EXIT_INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone
         sys.exit(0)

@@ -290,16 +290,17 @@ class _Work:
                 self._progress.events_done += done.events
                 lasted_s = time.monotonic() - began_s
                 if lasted_s >= PACE_AFTER_S:
-                    self._progress.events_per_s = (self._progress.events_done - before) / lasted_s
+                    done_s = max(0, self._progress.events_done - before) / lasted_s
+                    self._progress.events_per_s = done_s
                 self._check()
         if late:
             self._enter("indexing")
             self._do(connection, lambda: building.add_up(connection, streamwise))
             building.index(self._connect, late, self._check, workers, self._progress)
         self._do(connection, lambda: building.take_strays(connection, streamwise))
-        self._progress.events_done += self._do(
-            connection, lambda: building.take_crowded(connection, streamwise)
-        )
+        if building.is_crowded:
+            self._enter("folding")
+            self._do(connection, lambda: building.take_crowded(connection, streamwise, self._progress))
 
     def _catch_up(self, connection: psycopg.Connection[Any], building: Building) -> None:
         while True:

@@ -7,14 +7,15 @@ import psycopg
 import pytest
 
 from streamledger.domain.events import PUSH_STOPPED, SCREENSHOT_CREATED
+from streamledger.ledger import reader
 from streamledger.operations.rebuild import Order, rebuild
 from streamledger.postgres.connection import Database
 from streamledger.readmodel.facts import History
-from streamledger.readmodel.rebuild import building, generation, spill, units, worker
+from streamledger.readmodel.rebuild import building, generation, part_way, spill, units, worker
 from streamledger.readmodel.rebuild.building import Building
 from streamledger.readmodel.rebuild.folding import SessionsStreamwise
 from streamledger.readmodel.rebuild.registry import STREAMWISE
-from streamledger.readmodel.rebuild.worker import Task, fold_unit
+from streamledger.readmodel.rebuild.worker import Done, Task, fold_unit
 from streamledger.readmodel.session_projection import PROJECTIONS
 from streamledger.simulator.truth import Shape
 from tests.integration.readmodel.histories import bodies, digests, opened, project, rows_of, store
@@ -135,9 +136,9 @@ def test_a_stream_of_too_many_sessions_for_memory_is_taken_in_page_by_page(
     crowded: list[str] = []
     take_crowded = Building.take_crowded
 
-    def noted(self: Building, *given: Any) -> int:
+    def noted(self: Building, *given: Any) -> None:
         crowded.extend(self._crowded)
-        return take_crowded(self, *given)
+        take_crowded(self, *given)
 
     monkeypatch.setattr(Building, "take_crowded", noted)
     with opened(database) as connection:
@@ -146,7 +147,37 @@ def test_a_stream_of_too_many_sessions_for_memory_is_taken_in_page_by_page(
         rows, before = rows_of(connection), digests(connection)
         done = rebuild(database, Order(projections=PROJECTIONS), clock_us=lambda: 1)
         assert len(crowded) == SHAPE.streams
+        assert done.events == reader.head(connection)
         assert all(each.equal for each in done.standings)
         assert done.switched
         assert rows_of(connection) == rows
         assert digests(connection) == before
+
+
+@pytest.mark.parametrize("sessions_max", [20_000, 2])
+def test_what_is_told_part_way_of_a_long_stream_moves_on_and_adds_up_to_its_events(
+    database: Database, monkeypatch: pytest.MonkeyPatch, sessions_max: int
+) -> None:
+    monkeypatch.setattr(spill, "BUCKET_EVENTS", 50)
+    monkeypatch.setattr(spill, "SESSIONS_MAX", sessions_max)
+    monkeypatch.setattr(units, "EVENTS_PER_UNIT", 10)
+    monkeypatch.setattr(part_way, "TELL_EVERY_S", 0)
+    monkeypatch.setattr(part_way, "LOOK_EVENTS", 10)
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(2, SHAPE))
+        unit = max(units.units(connection), key=lambda each: each.events)
+        assert unit.is_long
+        own = task(database)
+        generation.make(connection, generation.tables_of(PROJECTIONS), own.suffix)
+        told: list[Done] = []
+        done = fold_unit(connection, own, unit, told.append)
+    assert all(each.goes_on and each.events > 0 and not each.digests for each in told)
+    so_far = sum(each.events for each in told)
+    assert not done.goes_on
+    if done.crowded:  # it is taken in, and counted, later
+        assert (so_far > unit.events / 5, so_far + done.events) == (True, 0)
+    else:
+        assert len(told) > unit.events / 20
+        assert so_far > 0.9 * unit.events
+        assert so_far + done.events == unit.events
+    assert bool(done.crowded) == (sessions_max == 2)

@@ -147,12 +147,18 @@ class Building:
             if each.name in streamwise:
                 self._take(connection, each, events, {})
 
-    def take_crowded(self, connection: psycopg.Connection[Any], streamwise: Iterable[str]) -> int:
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a stream waits to be taken in batch by batch."""
+        return bool(self._crowded)
+
+    def take_crowded(
+        self, connection: psycopg.Connection[Any], streamwise: Iterable[str], progress: Progress
+    ) -> None:
         """Let the streamwise projections take in, in order, the streams of too many sessions to be folded.
 
-        Page by page a transaction; returns how many events that were.
+        Page by page a transaction, of which the progress tells how many events are done.
         """
-        count = 0
         wanted = [each for each in self.projections if each.name in streamwise]
         for originator in self._crowded:
             version = 0
@@ -165,9 +171,8 @@ class Building:
                     for each in wanted:
                         self._take(connection, each, own, errors)
                 version = rows[-1][2]
-                count += len(rows)
+                progress.events_done += len(rows)
         self._crowded.clear()
-        return count
 
     def catch_up(self, connection: psycopg.Connection[Any], until: int | None = None) -> int:
         """Take in what has come since; returns how many events that were. Batch by batch a transaction."""

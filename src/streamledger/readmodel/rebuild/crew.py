@@ -1,7 +1,9 @@
 """The parent's side of a rebuild's worker processes: hands out work, gathers what is done, ends them."""
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
@@ -78,7 +80,8 @@ class Crew:
             process = context.Process(
                 target=run_worker, args=(task, theirs), name=f"rebuild worker {number + 1}", daemon=True
             )
-            process.start()
+            with _without_ctrl_c():
+                process.start()
             theirs.close()
             self._processes[ours] = process
             self._idle.append(ours)
@@ -118,6 +121,9 @@ class Crew:
             self._check()
             for pipe in self._ready():
                 done = self._receive(pipe)
+                if done.goes_on:
+                    yield done
+                    continue
                 self._idle.append(pipe)
                 del self._busy[pipe]
                 if done.reached and done.reached < until:
@@ -139,3 +145,17 @@ class Crew:
         if not isinstance(answer, Done):
             raise WorkerFailed(cause=answer)
         return answer
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """A process that is started here inherits what this thread holds back: Ctrl-C, which the terminal sends
+    to all, must not end it with a traceback as it loads. What comes to this thread meanwhile comes later."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

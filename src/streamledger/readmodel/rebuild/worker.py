@@ -23,6 +23,8 @@ from streamledger.readmodel.facts import Fact, History, Sorting
 from streamledger.readmodel.parking import NOT_THE_EVENTS_FAULT, described, take_in_or_park
 from streamledger.readmodel.projection import Projection, events_and_errors
 from streamledger.readmodel.rebuild.folding import Streamwise
+from streamledger.readmodel.rebuild.part_way import PartWay
+from streamledger.readmodel.rebuild.registry import ADDED_UP_FROM
 from streamledger.readmodel.rebuild.source import INDEX_ORDER, UnitReader
 from streamledger.readmodel.rebuild.spill import Spill
 from streamledger.readmodel.rebuild.units import Stretch, Unit
@@ -63,6 +65,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     """Positions of events whose body names another stream than the one they are stored under."""
     crowded: str = ""
     """A stream with too many sessions to be folded in memory: it is taken in batch by batch, later."""
+    goes_on: bool = False
+    """Whether this is told part-way: of the same work more is to come, and its rows are not there yet."""
     reached: int = 0
     """Of a stretch: the last position."""
     memory_bytes_max: int = 0
@@ -80,7 +84,7 @@ def run_worker(task: Task, pipe: Connection) -> None:
             while (work := pipe.recv()) is not None:
                 try:
                     if isinstance(work, Unit):
-                        done = fold_unit(connection, task, work)
+                        done = fold_unit(connection, task, work, pipe.send)
                     else:
                         done = take_stretch(connection, task, work)
                 except Exception as error:  # told to the parent, which ends the rebuild
@@ -132,20 +136,27 @@ def take_stretch(connection: psycopg.Connection[Any], task: Task, stretch: Stret
     )
 
 
-def fold_unit(connection: psycopg.Connection[Any], task: Task, unit: Unit) -> Done:
-    """Fold a unit and copy its rows in; what cannot be taken in is left out and named."""
+def fold_unit(
+    connection: psycopg.Connection[Any], task: Task, unit: Unit, tell: Callable[[Done], None] = lambda _: None
+) -> Done:
+    """Fold a unit and copy its rows in; what cannot be taken in is left out and named.
+
+    Of a long one `tell` is given part-way how many of its events are done; they are not counted again.
+    """
     source = UnitReader(connection, unit, task.until)
+    folds = sum(name not in ADDED_UP_FROM for name in task.streamwise)
+    part_way = PartWay(folds, unit.events, lambda events: tell(Done(events=events, goes_on=True)))
     digests: dict[str, int] = {}
     parked: dict[str, dict[int, str]] = {}
     with ExitStack() as stack:
         folding: Folding
         if unit.is_long:
             spill = stack.enter_context(Spill(unit.first, unit.events))
-            for each in source.read():
+            for each in part_way.reading(source.read()):
                 spill.put(each)
-            if spill.is_crowded:
-                return Done(events=0, strays=tuple(source.strays), crowded=unit.first)
-            folding = partial(_long, spill)
+            if spill.is_crowded:  # what was told is taken back: its events are taken in later
+                return Done(events=-part_way.told, strays=tuple(source.strays), crowded=unit.first)
+            folding = partial(_long, spill, part_way)
         else:
             folding = partial(_short, Sorting(source.read()).sorted())
         for name, streamwise in task.streamwise.items():
@@ -153,7 +164,9 @@ def fold_unit(connection: psycopg.Connection[Any], task: Task, unit: Unit) -> Do
             digests[name], parked[name] = _fold(connection, tables, partial(folding, streamwise))
     for errors in parked.values():
         errors.update(source.errors)
-    return Done(events=source.events, digests=digests, parked=parked, strays=tuple(source.strays))
+    return Done(
+        events=source.events - part_way.told, digests=digests, parked=parked, strays=tuple(source.strays)
+    )
 
 
 class _Poison(StreamledgerError):
@@ -169,8 +182,9 @@ def _short(history: History, streamwise: Streamwise, view: View) -> Iterator[Tab
     return streamwise.fold(view(history))
 
 
-def _long(spill: Spill, streamwise: Streamwise, view: View) -> Iterator[TableRow | Lines]:
-    return streamwise.fold_long(map(view, spill.defining()), map(view, spill.media()))
+def _long(spill: Spill, part_way: PartWay, streamwise: Streamwise, view: View) -> Iterator[TableRow | Lines]:
+    defining, media = part_way.folding(streamwise, spill.defining(), spill.media())
+    return streamwise.fold_long(map(view, defining), map(view, media))
 
 
 def _fold(

@@ -1,0 +1,29 @@
+"""Entry point of the installed command: quiet from its first moment, whoever presses Ctrl-C as it loads."""
+
+import os
+import signal
+from types import FrameType
+from typing import Final
+
+EXIT_INTERRUPTED: Final = 130
+
+
+def main() -> None:
+    """Load the command and run it."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not so where it is ignored
+        # An exception in the midst of an import would be shown with its traceback; and of a program that has
+        # only been loaded nothing is left to be cleared away.
+        signal.signal(signal.SIGINT, _end)
+    from streamledger.cli.main import main as run  # noqa: PLC0415  # what takes its time, behind the handler
+
+    run()
+
+
+def listen() -> None:
+    """From here on Ctrl-C is an exception again: a command begins."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    os._exit(EXIT_INTERRUPTED)

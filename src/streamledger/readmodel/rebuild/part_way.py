@@ -1,0 +1,65 @@
+"""How far a worker is within one long stream: told to the parent part-way, so that the progress moves on."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from operator import length_hint
+from typing import Final
+
+from streamledger.readmodel.facts import Event, History
+from streamledger.readmodel.rebuild.folding import Streamwise
+
+TELL_EVERY_S: Final = 0.5
+LOOK_EVENTS: Final = 500
+"""How many events are read between two looks at the clock."""
+
+
+class PartWay:
+    """Counts in passes over the stream: one reads it, the others fold it, each an equal part of the way.
+
+    `told` is how many events the parent has been told of; it never exceeds the number of those read.
+    """
+
+    def __init__(self, folds: int, events: int, tell: Callable[[int], None]) -> None:
+        """`events` is about how many there are, until all are read; `tell` is given what is newly done."""
+        self.told = 0
+        self._passes = 1 + folds
+        self._events = events
+        self._pass = 0
+        self._within = 0
+        self._fold: Streamwise | None = None
+        self._tell = tell
+        self._told_s = time.monotonic()
+
+    def reading(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The same events, counted as the first pass."""
+        for event in events:
+            yield event
+            self._within += 1
+            if self._within % LOOK_EVENTS == 0:
+                self._look()
+        self._events = self._within
+
+    def folding(self, fold: Streamwise, *buckets: Iterable[History]) -> list[Iterator[History]]:
+        """The same buckets, counted as the pass of this fold; one that is begun anew counts anew."""
+        if fold is not self._fold:
+            self._fold = fold
+            self._pass += 1
+        self._within = 0
+        return [self._counted(each) for each in buckets]
+
+    def _counted(self, buckets: Iterable[History]) -> Iterator[History]:
+        for bucket in buckets:
+            yield bucket
+            self._within += length_hint(bucket.facts) + sum(map(len, bucket.lane.values()))
+            self._look()
+
+    def _look(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._told_s < TELL_EVERY_S:
+            return
+        self._told_s = now_s
+        steps = min(self._pass, self._passes - 1) * self._events + min(self._within, self._events)
+        done = steps // self._passes
+        if done > self.told:
+            self._tell(done - self.told)
+            self.told = done
