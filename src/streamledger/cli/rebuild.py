@@ -77,7 +77,7 @@ def rebuild_command(
     if stream_id is not None:
         if to_position is not None:
             raise click.UsageError("--to is not for --stream: its rows must stand where the others stand")
-        with ended_by_signals(), bootstrap.open_store(settings) as database:
+        with ended_by_signals() as is_cancelled, bootstrap.open_store(settings) as database:
             repaired = repair_stream(
                 database,
                 wanted,
@@ -86,6 +86,7 @@ def rebuild_command(
                 dry_run=dry_run,
                 examples_max=examples,
                 on_row=all_rows.take if as_json else lambda *_: None,
+                is_cancelled=is_cancelled,
             )
         all_rows.write(repaired, sys.stdout.buffer) if as_json else show_repaired(repaired)
         return

@@ -17,6 +17,8 @@ from streamledger.readmodel.projection import Projection, events_and_errors
 from streamledger.readmodel.rebuild import generation, record
 from streamledger.readmodel.rebuild.building import prepare_session
 from streamledger.readmodel.rebuild.comparison import Difference, OnRow, compare
+from streamledger.readmodel.rebuild.crew import RebuildCancelled
+from streamledger.readmodel.rebuild.interrupting import interruptible
 from streamledger.readmodel.rebuild.registry import ADDED_UP_FROM
 from streamledger.readmodel.rebuild.sums import Sum, sums_of
 from streamledger.readmodel.recount import RECOUNTS, correct
@@ -59,13 +61,15 @@ def repair_stream(
     dry_run: bool = False,
     examples_max: int = 20,
     on_row: OnRow = lambda *_: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Repaired:
     """Fold the stream's events beside the live tables, and put its rows in the place of those there.
 
     Of tables that count over all streams, the counts of the days and minutes of its events are put right.
     `on_row` is given every row that was wrong. The runner waits only while the rows are exchanged.
-    Raises StreamUnknown, RebuildUnderWay, ProjectionsApart, DigestsNotCounted, or ParameterInvalid for
-    a projection without the one that it is added up from.
+    `is_cancelled` is asked all the while; a statement under way is broken off then.
+    Raises StreamUnknown, RebuildUnderWay, ProjectionsApart, RebuildCancelled, DigestsNotCounted, or
+    ParameterInvalid for a projection without the one that it is added up from.
     """
     names = {each.name for each in projections}
     for name in names:
@@ -80,7 +84,8 @@ def repair_stream(
         generation.drop_leftovers(connection, tables)
         checkpointing.checkpoints(connection, projections)
         work = _Repair(connection, projections, stream_id)
-        try:
+
+        def put_right() -> list[Difference]:
             work.make()
             work.fold(until=min(checkpointing.checkpoints(connection, projections).values()))
             if not work.events and not work.is_known():
@@ -91,18 +96,27 @@ def repair_stream(
                     raise ProjectionsApart(lowest=min(positions), highest=max(positions))
                 work.fold(until=max(positions))
                 differences = work.exchange(clock_us(), examples_max, on_row)
-        finally:
-            generation.drop_leftovers(connection, tables)
-        corrected = {}
-        if not dry_run:
+            work.is_exchanged = not dry_run
+            return differences
+
+        def count() -> dict[str, bool]:
+            wanted = [each.name for each in projections if each.name in RECOUNTS and not dry_run]
+            return {name: bool(correct(connection, name)) for name in wanted}
+
+        def check() -> None:
+            if is_cancelled():
+                raise RebuildCancelled
+
+        try:
             try:
-                corrected = {
-                    each.name: bool(correct(connection, each.name))
-                    for each in projections
-                    if each.name in RECOUNTS
-                }
-            except KeyboardInterrupt as error:
-                raise DigestsNotCounted(stream_id=stream_id) from error
+                differences = interruptible([put_right], [connection], check)[0]
+            finally:
+                generation.drop_leftovers(connection, tables)
+            corrected = interruptible([count], [connection], check)[0]
+        except (RebuildCancelled, KeyboardInterrupt) as error:
+            if not work.is_exchanged:
+                raise
+            raise DigestsNotCounted(stream_id=stream_id) from error
         return Repaired(
             stream_id=stream_id,
             events=work.events,
@@ -129,6 +143,8 @@ class _Repair:
         self._version = 0
         self.suffix = f"{generation.NEW}{NUMBER}"
         self.events = 0
+        self.is_exchanged = False
+        """Whether the rows that were made are live, and committed."""
         self._tables: list[str] = []
         """Whose rows name streams."""
         self._sums: list[Sum] = []

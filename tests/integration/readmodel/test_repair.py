@@ -13,8 +13,9 @@ from streamledger.operations.export_table import TABLE_KEYS
 from streamledger.operations.rebuild import Order
 from streamledger.operations.repair_stream import DigestsNotCounted, ProjectionsApart, repair_stream
 from streamledger.operations.verify_projections import verify_projections
-from streamledger.postgres.connection import Database
+from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel.facts import Fact
+from streamledger.readmodel.rebuild.crew import RebuildCancelled
 from streamledger.readmodel.session_projection import PROJECTIONS, SessionsProjection
 from streamledger.readmodel.unparking import retry_parked
 from streamledger.simulator.truth import Shape
@@ -230,6 +231,37 @@ def test_a_repair_interrupted_behind_its_exchange_says_that_the_rows_are_repaire
         with pytest.raises(DigestsNotCounted, match="are repaired"):
             repair_stream(database, PROJECTIONS, stream_id, clock_us=lambda: 1)
         assert rows_of(connection) == rows
+        assert connection.execute("SELECT FROM pg_tables WHERE tablename LIKE '%%\\_g0'").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("asleep_in", "outcome"), [("compare", RebuildCancelled), ("correct", DigestsNotCounted)]
+)
+def test_a_signal_in_the_midst_of_a_statement_of_a_repair_is_told_as_what_it_did(
+    database: Database, monkeypatch: pytest.MonkeyPatch, asleep_in: str, outcome: type[Exception]
+) -> None:
+    def last_an_hour(connection: psycopg.Connection[Any], *_: Any) -> None:
+        connection.execute("SELECT pg_sleep(3600)")
+
+    asleep = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    with opened(database) as connection, connect(database, application_name="other") as other:
+        store(connection, database.schema, bodies(1, SHAPE)[:100])
+        project(connection, database.schema)
+        stream_id = connection.execute("SELECT min(stream_id) FROM streams").fetchall()[0][0]
+        right = rows_of(connection)
+        connection.execute("DELETE FROM sessions WHERE stream_id = %s", (stream_id,))
+        tampered = rows_of(connection)
+        monkeypatch.setattr(f"streamledger.operations.repair_stream.{asleep_in}", last_an_hour)
+        with pytest.raises(outcome):
+            repair_stream(
+                database,
+                PROJECTIONS,
+                stream_id,
+                clock_us=lambda: 1,
+                is_cancelled=lambda: bool(other.execute(asleep).fetchall()),
+            )
+        assert not other.execute(asleep).fetchall()
+        assert rows_of(connection) == (tampered if outcome is RebuildCancelled else right)
         assert connection.execute("SELECT FROM pg_tables WHERE tablename LIKE '%%\\_g0'").fetchall() == []
 
 
