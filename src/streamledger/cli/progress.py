@@ -93,7 +93,6 @@ def _counts(progress: Progress) -> tuple[int, int | None]:
 
 
 def _pace(progress: Progress) -> str:
-    if not progress.events_per_s or progress.phase != "folding":
-        return ""
-    eta = f", {progress.eta_s:.0f} s left" if progress.eta_s else ""
-    return f"{progress.events_per_s:,.0f}/s{eta}"
+    left = f"{progress.eta_s:.0f} s left" if progress.eta_s else ""
+    rate = f"{progress.events_per_s:,.0f}/s" if progress.events_per_s and progress.phase == "folding" else ""
+    return ", ".join(filter(None, (rate, left)))

@@ -25,8 +25,11 @@ class RebuildAnswer(msgspec.Struct, frozen=True, kw_only=True):
     events_done: int
     events_total: int
     events_per_s: float
+    indexes_done: int
+    indexes_total: int
+    """Of the phase indexing."""
     eta_s: float | None
-    """Seconds until the fold is through, as it goes now."""
+    """Seconds until the fold is through, or the indexes are made, as it goes now; else null."""
     digests_equal: bool | None
     """Of live and rebuilt rows at one position; null when they were not compared."""
     error: str | None

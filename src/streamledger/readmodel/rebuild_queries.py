@@ -28,7 +28,8 @@ from streamledger.tencent.redaction import redact
 
 COLUMNS: Final = (
     "id, state, phase, purpose, projections, asked_by, asked_at_us, started_at_us, ended_at_us,"
-    " events_done, events_total, events_per_s, digests_equal, error, to_position, differences::text"
+    " events_done, events_total, events_per_s, digests_equal, error, to_position, differences::text,"
+    " indexes_done, indexes_total, indexes_left_s"
 )
 OPEN_STATES: Final = ("asked", "running")
 
@@ -185,8 +186,15 @@ async def _one(connection: AsyncConnection, number: int) -> RebuildAnswer:
 
 def _answer(row: Sequence[Any]) -> RebuildAnswer:
     (number, state, phase, purpose, projections, asked_by, asked, started, ended) = row[:9]
-    events_done, events_total, events_per_s, digests_equal, error, to_position, differences = row[9:]
-    pace = Progress(events_done=events_done, events_total=events_total, events_per_s=events_per_s)
+    events_done, events_total, events_per_s, digests_equal, error, to_position, differences = row[9:16]
+    indexes_done, indexes_total, indexes_left_s = row[16:]
+    pace = Progress(
+        phase=phase,
+        events_done=events_done,
+        events_total=events_total,
+        events_per_s=events_per_s,
+        indexes_left_s=indexes_left_s,
+    )
     return RebuildAnswer(
         id=str(number),
         state=state,
@@ -201,7 +209,9 @@ def _answer(row: Sequence[Any]) -> RebuildAnswer:
         events_done=events_done,
         events_total=events_total,
         events_per_s=events_per_s,
-        eta_s=None if phase != "folding" or pace.eta_s is None else round(pace.eta_s, 1),
+        indexes_done=indexes_done,
+        indexes_total=indexes_total,
+        eta_s=None if pace.eta_s is None else round(pace.eta_s, 1),
         digests_equal=digests_equal,
         error=None if error is None else redact(error),
         # Rows quote what was sent, folds with their stream_param among them.

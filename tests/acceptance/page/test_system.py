@@ -122,6 +122,11 @@ def test_a_row_changes_while_its_rebuild_runs_without_asking_for_the_page(
         expect(row).to_contain_text("50 events/s · about 15 s left")
         connection.execute("UPDATE rebuilds SET events_done = 900")
         expect(row.get_by_role("progressbar")).to_have_attribute("value", "900")
+        connection.execute(
+            "UPDATE rebuilds SET phase = 'indexing', indexes_done = 3, indexes_total = 20,"
+            " indexes_left_s = 12"
+        )
+        expect(row).to_contain_text("3 of 20 indexes · about 12 s left")
     assert asked == []
 
 

@@ -16,7 +16,7 @@ import pytest
 from streamledger.operations import rebuild as rebuilding
 from streamledger.operations.rebuild import Order, Rebuilt, rebuild
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel.rebuild import generation, record, room
+from streamledger.readmodel.rebuild import generation, index_pace, interrupting, record, room
 from streamledger.readmodel.rebuild.building import Building
 from streamledger.readmodel.rebuild.crew import RebuildCancelled
 from streamledger.readmodel.rebuild.record import Progress, RebuildUnderWay, SwitchBlocked
@@ -38,6 +38,8 @@ from tests.integration.readmodel.histories import (
 SHAPE = Shape(streams=4, sessions_per_stream=3, duration_s=900, recording_interval_s=120)
 INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1"
 BACKENDS = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'streamledger rebuild%'"
+INDEXES_OF_PROJECTIONS = "SELECT FROM pg_indexes WHERE schemaname = current_schema() AND tablename = ANY(%s)"
+TABLES = generation.tables_of(PROJECTIONS)
 CONSTRAINTS = (
     "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
     " WHERE connamespace = current_schema()::regnamespace ORDER BY 1, 2"
@@ -152,6 +154,31 @@ def test_a_cancelled_rebuild_leaves_the_live_tables_as_they_were(database: Datab
             assert (rows_of(connection), digests(connection)) == (rows, marks)
             assert leftovers(connection) == []
         assert states(connection) == ["cancelled"] * 4
+
+
+def test_the_time_left_of_the_indexes_is_told_while_they_are_made_and_stands_in_the_row(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_pace, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr(index_pace, "PACE_AFTER_S", 0)
+    monkeypatch.setattr(record, "WRITE_EVERY_S", 0)
+    monkeypatch.setattr(interrupting, "LOOK_S", 0.0005)
+    seen: list[tuple[int, int, float | None]] = []
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+
+        def look(progress: Progress) -> None:
+            row = connection.execute(
+                "SELECT phase, indexes_done, indexes_total, indexes_left_s FROM rebuilds"
+            ).fetchall()[0]
+            if row[0] == "indexing":
+                seen.append(row[1:])
+
+        run(database, on_progress=look)
+        total = len(connection.execute(INDEXES_OF_PROJECTIONS, (list(TABLES),)).fetchall())
+    assert {each[1] for each in seen[1:]} <= {0, total}
+    assert seen[-1][:2] == (total, total)
+    assert any(left_s is not None and left_s > 0 for done, _, left_s in seen if done < total)
 
 
 def test_a_rebuild_is_cancelled_by_its_row(database: Database) -> None:

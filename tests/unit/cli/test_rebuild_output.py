@@ -17,6 +17,7 @@ PHASES = (
     Progress(phase="folding", events_total=1000),
     Progress(phase="folding", events_total=1000, events_done=400, events_per_s=100.0),
     Progress(phase="indexing", events_total=1000, events_done=1000, events_per_s=100.0, indexes_total=9),
+    Progress(phase="indexing", events_per_s=100.0, indexes_total=9, indexes_done=5, indexes_left_s=12.3),
     Progress(phase="catching_up", events_done=1003, events_total=1000, events_per_s=100.0),
     Progress(phase="switching", events_done=1003, events_total=1000, events_per_s=100.0),
 )
@@ -34,6 +35,7 @@ def test_a_pipe_gets_a_line_for_each_phase_and_the_time_left(
         "folding events: 0 of 1000 events",
         "folding events: 400 of 1000 events 100/s, 6 s left",
         "making indexes: 0 of 9 indexes",
+        "making indexes: 5 of 9 indexes 12 s left",
         "catching up: 1003 events",
         "switching: 1003 events",
     ]

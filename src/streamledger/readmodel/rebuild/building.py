@@ -1,6 +1,7 @@
 """One generation under work: folded, indexed, kept up with the ledger, compared, and switched."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +17,7 @@ from streamledger.readmodel.parking import park, take_in_or_park
 from streamledger.readmodel.projection import PROJECTED_CHANNEL, Projection, events_and_errors
 from streamledger.readmodel.rebuild import generation
 from streamledger.readmodel.rebuild.folding import Streamwise
+from streamledger.readmodel.rebuild.index_pace import IndexPace
 from streamledger.readmodel.rebuild.interrupting import interruptible
 from streamledger.readmodel.rebuild.record import Progress
 from streamledger.readmodel.rebuild.worker import Done, copy_rows
@@ -109,28 +111,41 @@ class Building:
 
         When `check` raises, the statements under way are cancelled.
         """
-        with connect() as connection:
-            work = generation.index_statements(connection, tables, self.suffix)
-        progress.indexes_done, progress.indexes_total = 0, len(work)
-        connections: list[psycopg.Connection[Any]] = []
+        with connect() as looking:
+            made = [
+                (table, statements)
+                for table in tables
+                for statements in generation.index_statements(looking, [table], self.suffix)
+            ]
+            pace = IndexPace(looking, Counter(table + self.suffix for table, _ in made))
+            # The longest first, so that in the end no thread is left alone with one.
+            made.sort(key=lambda each: pace.bytes_of[each[0] + self.suffix], reverse=True)
+            progress.indexes_done, progress.indexes_total = 0, len(made)
+            connections: list[psycopg.Connection[Any]] = []
 
-        def run(statements: Sequence[str]) -> None:
-            with connect() as connection:
-                connections.append(connection)
-                connection.execute(f"SET maintenance_work_mem = '{INDEX_MEMORY}'")
-                connection.execute(_PAGES_AS_THEY_ARE)
-                connection.execute("SET max_parallel_maintenance_workers = 0")  # the threads are parallel
-                for statement in statements:
-                    connection.execute(statement)
-            progress.indexes_done += 1
+            def run(table: str, statements: Sequence[str]) -> None:
+                with connect() as connection:
+                    connections.append(connection)
+                    connection.execute(f"SET maintenance_work_mem = '{INDEX_MEMORY}'")
+                    connection.execute(_PAGES_AS_THEY_ARE)
+                    connection.execute("SET max_parallel_maintenance_workers = 0")  # the threads are parallel
+                    for statement in statements:
+                        connection.execute(statement)
+                pace.finished(table + self.suffix)
+                progress.indexes_done += 1
 
-        def finish(table: str) -> None:
-            with connect() as connection:
-                connections.append(connection)
-                generation.finish(connection, [table], self.suffix)
+            def look() -> None:
+                progress.indexes_left_s = pace.left_s()
+                check()
 
-        interruptible([partial(run, statements) for statements in work], connections, check, threads)
-        interruptible([partial(finish, table) for table in tables], connections, check, threads)
+            def finish(table: str) -> None:
+                with connect() as connection:
+                    connections.append(connection)
+                    generation.finish(connection, [table], self.suffix)
+
+            interruptible([partial(run, *each) for each in made], connections, look, threads)
+            progress.indexes_left_s = None
+            interruptible([partial(finish, table) for table in tables], connections, check, threads)
 
     def add_up(self, connection: psycopg.Connection[Any], streamwise: Mapping[str, Streamwise]) -> None:
         """Make the rows that count over all streams, once those of the streams are there."""

@@ -48,11 +48,15 @@ class Progress(msgspec.Struct, kw_only=True):
     indexes_done: int = 0
     indexes_total: int = 0
     """Of the phase `indexing`."""
+    indexes_left_s: float | None = None
+    """Likewise, seconds until the indexes are there; None when nobody can say yet."""
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds until the fold is through; None when nobody can say yet."""
-        if not self.events_per_s:
+        """Seconds until the fold is through, or the indexes are there; None when nobody can say yet."""
+        if self.phase == "indexing":
+            return self.indexes_left_s
+        if self.phase != "folding" or not self.events_per_s:
             return None
         return max(0, self.events_total - self.events_done) / self.events_per_s
 
@@ -74,13 +78,17 @@ class Record:
             return
         self._written_s = clock_s
         row = self._connection.execute(
-            "UPDATE rebuilds SET phase = %s, events_done = %s, events_total = %s, events_per_s = %s"
+            "UPDATE rebuilds SET phase = %s, events_done = %s, events_total = %s, events_per_s = %s,"
+            " indexes_done = %s, indexes_total = %s, indexes_left_s = %s"
             " WHERE id = %s RETURNING cancel_asked",
             (
                 progress.phase,
                 progress.events_done,
                 progress.events_total,
                 round(progress.events_per_s, 1),
+                progress.indexes_done,
+                progress.indexes_total,
+                progress.indexes_left_s,
                 self.number,
             ),
         ).fetchone()
