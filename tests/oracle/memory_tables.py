@@ -15,6 +15,9 @@ from streamledger.readmodel.session_projection import fold_in
 from streamledger.readmodel.tables import timeline_row
 from streamledger.readmodel.workspace import Change, FactKey, SessionKey
 
+NUMBERS = {name for name, kind in get_type_hints(TimelineRow).items() if kind in (int, int | None)}
+"""The fields of a timeline row that are numbers."""
+
 Row = TypeVar("Row", SessionRow, TimelineRow, StreamRow)
 
 
@@ -150,13 +153,9 @@ class MemoryTables:
 
 def _timeline_row(line: str) -> TimelineRow:
     """A row from its line, in which nothing is escaped."""
-    types = get_type_hints(TimelineRow)
     texts = zip(TimelineRow.__struct_fields__, line.split("\t"), strict=True)
     return timeline_row(
-        [
-            None if text == "\\N" else int(text) if types[name] in (int, int | None) else text
-            for name, text in texts
-        ]
+        [None if text == "\\N" else int(text) if name in NUMBERS else text for name, text in texts]
     )
 
 

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from streamledger.domain.forensics import DeliveryClass
-from streamledger.postgres.connection import Database, connect
+from streamledger.postgres.connection import connect
+from streamledger.postgres.embedded import EmbeddedServer
 from streamledger.readmodel.audit_queries import (
     EARLY_DAYS_SQL,
     IN_STREAM,
@@ -20,6 +21,7 @@ from streamledger.readmodel.audit_queries import (
     ledger_sql,
 )
 from streamledger.readmodel.delivery_queries import SESSION_SQL, DeliveryFilter, list_sql
+from tests.conftest import clone
 
 ROWS = 60_000
 FACTS: dict[str, Any] = {
@@ -60,10 +62,13 @@ ANALYZE;
 """  # noqa: E501  # one row of literals a line
 
 
-@pytest.fixture
-def filled(database: Database) -> Iterator[psycopg.Connection[Any]]:
-    """A database with enough rows that a wrong plan would be another one."""
-    with connect(database, application_name="test") as connection:
+@pytest.fixture(scope="module")
+def filled(postgres_server: EmbeddedServer, template_database: str) -> Iterator[psycopg.Connection[Any]]:
+    """A database with enough rows that a wrong plan would be another one; the tests only read it."""
+    with (
+        clone(postgres_server.dsn, template_database) as database,
+        connect(database, application_name="test") as connection,
+    ):
         connection.execute(FILL)
         yield connection
 
