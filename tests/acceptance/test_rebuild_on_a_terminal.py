@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -114,3 +115,30 @@ def test_an_error_stands_below_the_bar(own: tuple[Service, str]) -> None:
     terminal = Terminal("rebuild", "--to", "999999", "--data-dir", data_dir)
     terminal.wait_for("expected a position from 1 to 20")
     assert terminal.end() == 2
+
+
+def test_ctrl_c_while_its_workers_are_still_loading_shows_no_traceback(
+    own: tuple[Service, str], tmp_path: Path
+) -> None:
+    _, data_dir = own
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, time\nif '--multiprocessing-fork' in sys.orig_argv:\n    print('loading', flush=True)\n"
+        "    for _ in range(20):\n        time.sleep(0.05)\n"
+    )
+    settings = settings_of()
+    process = subprocess.Popen(
+        [*COMMAND, "rebuild", "--workers", "2", "--data-dir", data_dir],
+        env={**settings, "PYTHONPATH": os.pathsep.join([str(tmp_path), settings["PYTHONPATH"]])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["loading\n"] * 2
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("streamledger: the rebuild was cancelled")
+    assert "Traceback" not in errors
+    assert "KeyboardInterrupt" not in errors

@@ -2,10 +2,8 @@
 
 import os
 import signal
-from types import FrameType
-from typing import Final
 
-EXIT_INTERRUPTED: Final = 130
+EXIT_INTERRUPTED = 130  # nothing is imported for a type's sake: until `main` runs, Ctrl-C shows a traceback
 
 
 def main() -> None:
@@ -25,5 +23,5 @@ def listen() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end(*_: object) -> None:
     os._exit(EXIT_INTERRUPTED)

@@ -2,8 +2,10 @@
 
 import multiprocessing
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
@@ -75,6 +77,9 @@ class Crew:
         self._processes: dict[Connection, BaseProcess] = {}
         # Spawned, not forked: the parent may have threads and connections, which a fork would share.
         context = multiprocessing.get_context("spawn")
+        if sys.platform != "win32":
+            # The first spawned process starts it, and to do so lets through what is held back below.
+            resource_tracker.ensure_running()
         for number in range(count):
             ours, theirs = context.Pipe()
             process = context.Process(
