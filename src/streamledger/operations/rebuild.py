@@ -294,6 +294,7 @@ class _Work:
                     self._progress.events_per_s = done_s
                 self._check()
         if late:
+            self._progress.indexes_done = self._progress.indexes_total = 0  # of those made before the fold
             self._enter("indexing")
             self._do(connection, lambda: building.add_up(connection, streamwise))
             building.index(self._connect, late, self._check, workers, self._progress)
