@@ -1,10 +1,11 @@
 """One stream put right, projections verified, and poison events parked and tried again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from streamledger.domain.errors import ParameterInvalid, StreamUnknown
 from streamledger.ledger import transaction
@@ -14,11 +15,13 @@ from streamledger.operations.rebuild import Order
 from streamledger.operations.repair_stream import DigestsNotCounted, ProjectionsApart, repair_stream
 from streamledger.operations.verify_projections import verify_projections
 from streamledger.postgres.connection import Database, connect
+from streamledger.postgres.embedded import EmbeddedServer
 from streamledger.readmodel.facts import Fact
 from streamledger.readmodel.rebuild.crew import RebuildCancelled
 from streamledger.readmodel.session_projection import PROJECTIONS, SessionsProjection
 from streamledger.readmodel.unparking import retry_parked
 from streamledger.simulator.truth import Shape
+from tests.conftest import clone
 from tests.integration.readmodel.histories import (
     CAPS,
     STARTS_AT_MS,
@@ -144,14 +147,22 @@ def places_of(connection: psycopg.Connection[Any], but: dict[str, str]) -> dict[
     }
 
 
+@pytest.fixture(scope="module")
+def over_days(postgres_server: EmbeddedServer, template_database: str) -> Iterator[str]:
+    """The name of a database with a history of six days and its read model, to be cloned."""
+    with clone(postgres_server.dsn, template_database) as database:
+        with opened(database) as connection:
+            store_over_days(connection, database, bodies(1, SHAPE))
+            project(connection, database.schema)
+        yield conninfo_to_dict(database.dsn)["dbname"]
+
+
 @pytest.mark.parametrize("how", ["changed", "deleted", "invented"])
 @pytest.mark.parametrize("table", TABLES)
 def test_whatever_was_done_to_a_streams_rows_is_undone_and_no_other_row_is_written(
-    database: Database, table: str, how: str
+    postgres_server: EmbeddedServer, over_days: str, table: str, how: str
 ) -> None:
-    with opened(database) as connection:
-        store_over_days(connection, database, bodies(1, SHAPE))
-        project(connection, database.schema)
+    with clone(postgres_server.dsn, over_days) as database, opened(database) as connection:
         rows, marks = rows_of(connection), digests(connection)
         stream_id = connection.execute("SELECT min(stream_id) FROM streams").fetchall()[0][0]
         whose = {each: whose_rows(connection, each, stream_id) for each in TABLES}
