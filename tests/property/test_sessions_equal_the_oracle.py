@@ -123,7 +123,7 @@ def test_sessions_attributions_presence_and_broadcasts_equal_the_oracle(
 ) -> None:
     random = Random(seed)
     history = draw(random, push_count, media_count)
-    note(f"{history}")
+    note(history)  # written out only for one that fails
     with in_force(wanted):
         tables = projected(deliveries(history, random, most_copies), random)
     _sessions_are(history, tables)
@@ -162,7 +162,7 @@ def test_certain_is_true_and_the_truth_is_always_among_those_named(
     """
     random = Random(seed)
     history = draw(random, push_count, media_count)
-    note(f"{history}")
+    note(history)  # written out only for one that fails
     found = attributed(projected(deliveries(history, random, most_copies), random))
     known = {push.sequence: push for push in history.known()}
     everything = len(known) == len(history.pushes)
@@ -188,7 +188,7 @@ def test_batches_may_be_cut_anywhere_and_equal_a_judgement_from_scratch(
 ) -> None:
     random = Random(seed)
     history = draw(random, push_count, media_count)
-    note(f"{history}")
+    note(history)  # written out only for one that fails
     facts = deliveries(history, random, most_copies)
     with in_force(wanted):
         tables, whole = projected(facts, random), projected([as_fact(each) for each in facts])
