@@ -125,9 +125,7 @@ def system_postgres() -> Iterator[str]:
         [*command, "-E", "UTF8", "--locale=C"], check=True, capture_output=True, cwd="/", **options
     )
     server = [str(SYSTEM_BINARIES / "postgres"), "-D", str(cluster), "-k", str(directory)]
-    command, options = as_account(
-        account, [*server, "-c", "listen_addresses=", "-p", "5432", "-c", "fsync=off"]
-    )
+    command, options = as_account(account, [*server, "-c", "listen_addresses=", "-p", "5432"])
     postmaster = Postmaster(command, {**options, "cwd": "/"}, log)
     try:
         dsn = make_conninfo(host=str(directory), port=5432, user="streamledger", dbname="postgres")
