@@ -118,19 +118,22 @@ class Building:
                 for statements in generation.index_statements(looking, [table], self.suffix)
             ]
             pace = IndexPace(looking, Counter(table + self.suffix for table, _ in made))
-            # The longest first, so that in the end no thread is left alone with one.
-            made.sort(key=lambda each: pace.bytes_of[each[0] + self.suffix], reverse=True)
+            # The longest first, so that in the end no thread is left alone with one: big tables, and of
+            # each the indexes of all its rows.
+            made.sort(
+                key=lambda each: (pace.bytes_of[each[0] + self.suffix], " WHERE " not in each[1][0]),
+                reverse=True,
+            )
             progress.indexes_done, progress.indexes_total = 0, len(made)
             connections: list[psycopg.Connection[Any]] = []
 
-            def run(table: str, statements: Sequence[str]) -> None:
+            def run(table: str, statement: str) -> None:
                 with connect() as connection:
                     connections.append(connection)
                     connection.execute(f"SET maintenance_work_mem = '{INDEX_MEMORY}'")
                     connection.execute(_PAGES_AS_THEY_ARE)
                     connection.execute("SET max_parallel_maintenance_workers = 0")  # the threads are parallel
-                    for statement in statements:
-                        connection.execute(statement)
+                    connection.execute(statement)
                 pace.finished(table + self.suffix)
                 progress.indexes_done += 1
 
@@ -141,9 +144,15 @@ class Building:
             def finish(table: str) -> None:
                 with connect() as connection:
                     connections.append(connection)
+                    # Constraints take an index over in no time, but wait until all others are made.
+                    for of_table, (_, *constraints) in made:
+                        for statement in constraints if of_table == table else ():
+                            connection.execute(statement)
                     generation.finish(connection, [table], self.suffix)
 
-            interruptible([partial(run, *each) for each in made], connections, look, threads)
+            interruptible(
+                [partial(run, table, statements[0]) for table, statements in made], connections, look, threads
+            )
             progress.indexes_left_s = None
             interruptible([partial(finish, table) for table in tables], connections, check, threads)
 
