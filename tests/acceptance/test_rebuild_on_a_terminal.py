@@ -122,22 +122,23 @@ def test_ctrl_c_while_its_workers_are_still_loading_shows_no_traceback(
 ) -> None:
     _, data_dir = own
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys, time\nif '--multiprocessing-fork' in sys.orig_argv:\n    print('loading', flush=True)\n"
+        "import os, sys, time\nif '--multiprocessing-fork' in sys.orig_argv:\n"
+        "    os.write(1, b'loading\\n')  # whole: both workers write to one pipe\n"
         "    for _ in range(20):\n        time.sleep(0.05)\n"
     )
     settings = settings_of()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*COMMAND, "rebuild", "--workers", "2", "--data-dir", data_dir],
         env={**settings, "PYTHONPATH": os.pathsep.join([str(tmp_path), settings["PYTHONPATH"]])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert [process.stdout.readline() for _ in range(2)] == ["loading\n"] * 2
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    ) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)] == ["loading\n"] * 2
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines()[-1].startswith("streamledger: the rebuild was cancelled")
     assert "Traceback" not in errors
