@@ -38,6 +38,15 @@ SEARCHED_SQL: Final = (
     " OFFSET %(searched)s - 1 LIMIT 2"
 )
 _MATCHING: Final = "streams-matching"
+TABLES_SQL: Final = (
+    # A table that a rebuild drops meanwhile has no size: it is left out.
+    "SELECT name, rows, bytes FROM (SELECT c.relname AS name,"
+    " greatest(c.reltuples, pg_stat_get_live_tuples(c.oid))::int8 AS rows,"
+    " pg_total_relation_size(c.oid) AS bytes"
+    " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = current_schema() AND c.relkind = 'r' OFFSET 0) AS tables"
+    " WHERE bytes IS NOT NULL ORDER BY bytes DESC, name LIMIT 20"
+)
 
 _OF_SESSION: Final = "stream_id = %(stream_id)s AND sequence = %(sequence)s"
 _SHOTS: Final = f"FROM timeline WHERE {_OF_SESSION} AND kind = 'screenshot'"
@@ -260,11 +269,7 @@ class PageQueries:
                 "SELECT current_setting('server_version'), pg_database_size(current_database())",
                 {},
             )
-            tables = await fetch(
-                connection,
-                TABLES_SQL,
-                {},
-            )
+            tables = await fetch(connection, TABLES_SQL, {})
             counters = await fetch(
                 connection, "SELECT outcome, count FROM intake_counters ORDER BY outcome", {}
             )
@@ -284,17 +289,6 @@ class PageQueries:
             await cursor.execute(reader.AT_SQL, (sorted({row.position for row in rows}),))
             events = {event.position: event for event in reader.events_of(await cursor.fetchall())}
         return [answering.picture_entry(row, events.get(row.position)) for row in rows]
-
-
-TABLES_SQL: Final = (
-    # A table that a rebuild drops meanwhile has no size: it is left out.
-    "SELECT name, rows, bytes FROM (SELECT c.relname AS name,"
-    " greatest(c.reltuples, pg_stat_get_live_tuples(c.oid))::int8 AS rows,"
-    " pg_total_relation_size(c.oid) AS bytes"
-    " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-    " WHERE n.nspname = current_schema() AND c.relkind = 'r' OFFSET 0) AS tables"
-    " WHERE bytes IS NOT NULL ORDER BY bytes DESC, name LIMIT 20"
-)
 
 
 def _order(row: TimelineRow) -> tuple[int, str, str]:

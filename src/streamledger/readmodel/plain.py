@@ -137,44 +137,32 @@ def _stream(workspace: Workspace, stream_id: str, lane: Sequence[PlainMedia]) ->
 _RECORDING: Final = Kind.RECORDING.value
 
 
-def _sure_form(kind: Kind, *more: str) -> str:
-    told = ("stream_id", "key", "sequence", "at_ms", "until_ms", "position", "received_ms", *more)
-    facts: dict[str, Any] = dict.fromkeys(told, "%s")
-    confidence, because = Confidence.CERTAIN.value, ",".join(PLAIN)
-    return copy_line(
-        TimelineRow(kind=kind.value, deliveries=1, confidence=confidence, because=because, **facts)
-    )
-
-
-_SURE_SCREENSHOT: Final = _sure_form(Kind.SCREENSHOT)
-_SURE_RECORDING: Final = _sure_form(Kind.RECORDING, "duration_s", "bytes")
-# The line of media that surely lie in one push, to be filled in by %.
+_TOLD: Final = (
+    *("stream_id", "kind", "key", "sequence", "at_ms", "until_ms", "position", "received_ms"),
+    *("duration_s", "bytes"),
+)
+_FORM: Final[dict[str, Any]] = dict.fromkeys(_TOLD, "%s")
+_SURE: Final = copy_line(
+    TimelineRow(deliveries=1, confidence=Confidence.CERTAIN.value, because=",".join(PLAIN), **_FORM)
+)
+"""The line of media that surely lie in one push, to be filled in by %."""
+_NULL: Final = copy_field(None)
 
 
 def _sure_lines(sequence: str, found: Iterable[PlainMedia]) -> list[str]:
     return [
-        _SURE_SCREENSHOT
+        _SURE
         % (
             media.stream_id,
+            media.kind,
             media.key,
             sequence,
             media.at_ms,
             media.until_ms,
             media.position,
             media.delivery.received_at_us // 1000,
-        )
-        if media.kind != _RECORDING
-        else _SURE_RECORDING
-        % (
-            media.stream_id,
-            media.key,
-            sequence,
-            media.at_ms,
-            media.until_ms,
-            media.position,
-            media.delivery.received_at_us // 1000,
-            copy_field(media.duration_s),
-            copy_field(media.file_bytes),
+            _NULL if media.duration_s is None else media.duration_s,
+            _NULL if media.file_bytes is None else media.file_bytes,
         )
         for media in found
     ]

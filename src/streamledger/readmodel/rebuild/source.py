@@ -6,9 +6,9 @@ from typing import Any, Final
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
-from streamledger.domain.events import ADMIN_ACTED
+from streamledger.domain.events import is_notification
 from streamledger.ledger import mapper
-from streamledger.readmodel.facts import Event, PlainMedia, is_stray, read_event
+from streamledger.readmodel.facts import Event, is_stray, read_event
 from streamledger.readmodel.rebuild.units import Unit
 
 Row = tuple[int, str, str, bytes]
@@ -74,16 +74,17 @@ class UnitReader:
         """Each event once, each stream in the order of positions."""
         for position, originator, name, state in self._rows:
             self.events += 1
+            if not is_notification(name):
+                continue  # what administrators did is no fact
             try:
                 current, delivery = mapper.decode(name, state)
-                if current == ADMIN_ACTED:
-                    continue  # what administrators did is no fact
+                if not is_notification(current):
+                    continue
                 event = read_event(position, current, originator, delivery)
             except StreamledgerError as error:  # an event of a later version, or a damaged one
-                if name != ADMIN_ACTED:
-                    self.errors[position] = f"{type(error).__name__}: {error}"
+                self.errors[position] = f"{type(error).__name__}: {error}"
                 continue
-            if isinstance(event, PlainMedia) or not is_stray(event, originator):
-                yield event
-            else:
+            if is_stray(event, originator):
                 self.strays.append(position)
+            else:
+                yield event
