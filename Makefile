@@ -18,7 +18,7 @@ COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --generate-hashes 
 	--no-header --no-emit-index-url --no-emit-find-links --no-annotate
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: help setup run demo test check lint types rules fast bench fmt docs lock clean
+.PHONY: help setup run demo test check lint types rules fast bench fmt docs dist lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ demo: setup ## start it, play Tencent against it, say where to look
 	$(BIN)/streamledger demo $(ARGS)
 
 test: setup ## run every test (ARGS="-k stop")
-	HYPOTHESIS_PROFILE=ci $(PYTEST) --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
+	HYPOTHESIS_PROFILE=ci $(PYTEST) --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types rules fast ## what must pass before a commit, in under two minutes
 
@@ -66,6 +66,10 @@ fmt: setup ## format, and mend what can be mended
 
 docs: setup ## write docs/settings.md and docs/cli.md from the code
 	$(BIN)/python -m scripts.reference
+
+dist: setup ## build the wheel and the source archive into dist/
+	@rm -rf dist
+	$(BIN)/python -m hatchling build
 
 lock: setup ## resolve pyproject.toml anew into requirements/*.lock (ARGS=--upgrade)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -1,10 +1,10 @@
-"""`python -m benchmarks [NAME...] [--events N] [--write FILE]`: runs the named benchmarks, or all."""
+"""`python -m benchmarks [NAME...] [--write FILE] [...]`: runs those named, or all; the rest is theirs."""
 
 import argparse
 import os
 from pathlib import Path
 
-from benchmarks import flood, importing, ingest, pages, query, rebuild
+from benchmarks import flood, importing, ingest, pages, query, rebuild, truth
 from benchmarks.table import note_condition, summary, write_summary
 
 BENCHMARKS = {
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "rebuild": rebuild.main,
     "import": importing.main,
     "flood": flood.main,
+    "truth": truth.main,
 }
 
 
@@ -23,11 +24,10 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default"
     )
-    parser.add_argument("--events", type=int, help="history of the rebuild: 1000000 by default, or 10000000")
     parser.add_argument(
         "--write", type=Path, metavar="FILE", help="put the table of all into FILE, between its marks"
     )
-    given = parser.parse_args()
+    given, rest = parser.parse_known_args()
     for name in given.names:
         if name not in BENCHMARKS:
             parser.error(f"no benchmark is called {name}: {', '.join(BENCHMARKS)}")
@@ -35,10 +35,7 @@ def main() -> None:
     note_condition("load before", f"{load:.1f}")
     for name in given.names or BENCHMARKS:
         print(f"## {name}\n", flush=True)
-        if name == "rebuild" and given.events:
-            rebuild.main(given.events)
-        else:
-            BENCHMARKS[name]()
+        BENCHMARKS[name](rest)
         print(flush=True)
     print(f"## All\n\n{summary()}")
     if given.write is not None:

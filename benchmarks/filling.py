@@ -13,19 +13,27 @@ from typing import Any
 import msgspec
 import psycopg
 
-from streamledger.domain.events import Delivery, event_name, originator_of
-from streamledger.ledger import mapper, transaction
-from streamledger.ledger.append import NewEvent, QuarantineCaps
-from streamledger.ledger.transaction import Batch
-from streamledger.readmodel.runner import catch_up
-from streamledger.readmodel.session_projection import PROJECTIONS
-from streamledger.readmodel.tables import TYPES
+from streamledger.domain.events import Delivery, originator_of
+from streamledger.ledger.application import Batch, Ledger, environment
+from streamledger.ledger.mapper import event_class
+from streamledger.ledger.quarantining import QuarantineCaps
+from streamledger.postgres.connection import Database
+from streamledger.readmodel.fold.columns import NARROW
+from streamledger.readmodel.fold.rows import StreamRow, TimelineRow
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import catch_up
 from streamledger.tencent.reader import read_notification
 
 STREAMS = 100
 SESSIONS_PER_STREAM = 10
 SCREENSHOTS, RECORDINGS = 8, 2
 """Media of one session."""
+COLUMNS = {
+    "sessions": NARROW,
+    "session_folds": ("stream_id", "sequence", "fold"),
+    "timeline": TimelineRow.__struct_fields__,
+    "streams": StreamRow.__struct_fields__,
+}
 LONG_STREAM = "long"
 LONG_SEQUENCE = "4000000000000000001"
 SCREENSHOT_EVERY_S = 10
@@ -72,9 +80,10 @@ def fill_long_stream(
         }
         _insert(connection, "timeline", by_name, numbers, "t.stream_id = 'long' AND t.kind = 'screenshot'")
         connection.execute(
-            "INSERT INTO ledger_events (originator_id, originator_version, topic, state, notification_id)"
-            f" SELECT t.originator_id, t.originator_version + g, t.topic, t.state, t.notification_id + g"
-            f" FROM ledger_events AS t, {numbers}"
+            "INSERT INTO ledger_events"
+            " (originator_id, originator_version, topic, state, notification_id, delivery_id)"
+            f" SELECT t.originator_id, t.originator_version + g, t.topic, t.state, t.notification_id + g,"
+            f" gen_random_uuid() FROM ledger_events AS t, {numbers}"
             " WHERE t.originator_id = 'long' AND t.topic = 'screenshot-created.v1'"
         )
     connection.execute("UPDATE sessions SET screenshots = %s WHERE stream_id = 'long'", (screenshots,))
@@ -92,14 +101,14 @@ def append(connection: psycopg.Connection[Any], schema: str, bodies: Sequence[Bo
             body=encoded, received_at_us=(notification.at_ms or 0) * 1000 + 500_000, source_ip="192.0.2.1"
         )
         events.append(
-            NewEvent(
+            event_class(notification.event_type)(
                 originator_id=originator_of(notification.stream_id, notification.event_type),
-                name=event_name(notification.event_type),
-                state=mapper.encode(delivery),
                 delivery_id=uuid.uuid4(),
+                delivery=delivery,
             )
         )
-    transaction.store(connection, schema, Batch(events=events), _NO_QUARANTINE)
+    ledger = Ledger(environment(Database("", schema)))
+    ledger.receive(connection, Batch(events=events), _NO_QUARANTINE)
     catch_up(connection, schema, PROJECTIONS)
 
 
@@ -116,29 +125,27 @@ def multiply(connection: psycopg.Connection[Any], times: int) -> None:
         "sequence": "CASE t.sequence WHEN '' THEN '' ELSE (t.sequence::numeric + g * 1000000)::text END",
         "position": f"t.position + g * {step}::bigint",
     }
-    with _without_indexes(connection, ("ledger_events", *TYPES)):
-        for table, row_type in TYPES.items():
-            changed = {name: by_name[name] for name in by_name if name in row_type.__struct_fields__}
-            if table == "sessions":
+    with _without_indexes(connection, ("ledger_events", *COLUMNS)):
+        for table, names in COLUMNS.items():
+            changed = {name: by_name[name] for name in by_name if name in names}
+            if table == "session_folds":
                 sequence = by_name["sequence"]
                 changed["fold"] = (
-                    "t.fold || jsonb_build_object('stream_id', t.stream_id || '-' || g,"
-                    f" 'sequence', {sequence})"
+                    "(t.fold::jsonb || jsonb_build_object('stream_id', t.stream_id || '-' || g,"
+                    f" 'sequence', {sequence}))::text"
                 )
             _insert(connection, table, changed, numbers, "true")
         connection.execute(
-            "INSERT INTO ledger_events (originator_id, originator_version, topic, state, notification_id)"
+            "INSERT INTO ledger_events"
+            " (originator_id, originator_version, topic, state, notification_id, delivery_id)"
             " SELECT t.originator_id || '-' || g, t.originator_version, t.topic, t.state,"
-            f" t.notification_id + g * {step}::bigint FROM ledger_events AS t, {numbers}"
+            f" t.notification_id + g * {step}::bigint, gen_random_uuid() FROM ledger_events AS t, {numbers}"
         )
 
 
 def follow_up(connection: psycopg.Connection[Any]) -> None:
     """Let the projections stand behind what was inserted past them, and the planner know of it."""
-    connection.execute(
-        "SELECT setval(pg_get_serial_sequence('ledger_events', 'notification_id'),"
-        " (SELECT max(notification_id) FROM ledger_events))"
-    )
+    connection.execute("UPDATE ledger_head SET position = (SELECT max(notification_id) FROM ledger_events)")
     connection.execute("UPDATE projections SET position = (SELECT max(notification_id) FROM ledger_events)")
     connection.execute("VACUUM ANALYZE")
 
@@ -146,7 +153,7 @@ def follow_up(connection: psycopg.Connection[Any]) -> None:
 def _insert(
     connection: psycopg.Connection[Any], table: str, changed: dict[str, str], numbers: str, condition: str
 ) -> None:
-    names = TYPES[table].__struct_fields__
+    names = COLUMNS[table]
     values = ", ".join(changed.get(name, f"t.{name}") for name in names)
     connection.execute(
         f"INSERT INTO {table} ({', '.join(names)}) SELECT {values}"

@@ -2,17 +2,19 @@
 
 import itertools
 import random
+import time
 from collections.abc import Iterator
 
 import psycopg
 
 from benchmarks.load import bodies
-from streamledger.domain.events import Delivery, event_name, originator_of
+from streamledger.domain.events import Belief, Delivery, event_name, originator_of
 from streamledger.ledger import mapper
 from streamledger.ledger.delivery_id import new_delivery_id
 from streamledger.tencent.envelope import read_envelope
 
 EVENTS_PER_STREAM = 2000
+BELIEVED = Belief("key", "bench")
 REPEATED_SHARE = 0.03
 """Deliveries that come twice."""
 
@@ -37,6 +39,9 @@ def deliveries(events: int, seed: int) -> Iterator[bytes]:
 def fill(connection: psycopg.Connection, events: int, seed: int = 1) -> None:
     """Copy a history into an empty ledger, numbered as the appender would."""
     versions: dict[str, int] = {}
+    began_us = (
+        int(time.time()) * 1_000_000
+    )  # after what they tell: a time that lies ahead of it counts as none
     columns = "(originator_id, originator_version, topic, state, notification_id, delivery_id)"
     with connection.cursor() as cursor:
         with cursor.copy(f"COPY ledger_events {columns} FROM STDIN (FORMAT BINARY)") as copy:
@@ -45,8 +50,10 @@ def fill(connection: psycopg.Connection, events: int, seed: int = 1) -> None:
                 envelope = read_envelope(body)
                 originator = originator_of(envelope.stream_id, envelope.event_type)
                 version = versions[originator] = versions.get(originator, 0) + 1
-                now_us = 1_700_000_000_000_000 + position * 1000
-                delivery = Delivery(body=body, received_at_us=now_us, source_ip="203.0.113.9", key="bench")
+                now_us = began_us + position * 1000
+                delivery = Delivery(
+                    body=body, received_at_us=now_us, source_ip="203.0.113.9", believed=BELIEVED
+                )
                 copy.write_row(
                     (
                         originator,
@@ -57,7 +64,5 @@ def fill(connection: psycopg.Connection, events: int, seed: int = 1) -> None:
                         new_delivery_id(now_us),
                     )
                 )
-        cursor.execute(
-            "SELECT setval(pg_get_serial_sequence('ledger_events', 'notification_id'), %s)", (events,)
-        )
+        cursor.execute("UPDATE ledger_head SET position = %s", (events,))
         cursor.execute("ANALYZE ledger_events")

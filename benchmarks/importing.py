@@ -1,5 +1,6 @@
 """Import of an export, and of plain bodies, into empty ledgers, against COPY of the same rows in one run."""
 
+import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,9 +12,12 @@ import psycopg
 
 from benchmarks.history import fill
 from benchmarks.table import print_table
+from streamledger.ledger.acts import Actor
+from streamledger.ledger.application import Ledger, environment
 from streamledger.ledger.portable import Head, head_line
 from streamledger.operations.export_events import Wanted, export_events
 from streamledger.operations.import_events import import_events
+from streamledger.operations.imported_delivery import ImportRules
 from streamledger.postgres.connection import Database, connect
 from streamledger.postgres.embedded import start_embedded
 from streamledger.postgres.schema import migrate
@@ -21,13 +25,19 @@ from streamledger.postgres.schema import migrate
 COLUMNS = "originator_id, originator_version, topic, state, delivery_id"
 
 
-def main(events: int = 200_000) -> None:
+EVENTS = 200_000
+
+
+def main(arguments: list[str] | None = None) -> None:
     """One run of each, each into a ledger of its own."""
+    parser = argparse.ArgumentParser(prog="benchmarks import")
+    parser.add_argument("--events", type=int, default=EVENTS)
+    events: int = parser.parse_args(arguments or []).events
     with (
         tempfile.TemporaryDirectory(prefix="streamledger-bench-") as directory,
         start_embedded(Path(directory)) as server,
     ):
-        full = Database(server.dsn)
+        full = Database(server.owner_dsn)
         migrate(full)
         exported, plain = Path(directory) / "events.ndjson", Path(directory) / "bodies.ndjson"
         with connect(full, application_name="bench") as source:
@@ -47,8 +57,8 @@ def main(events: int = 200_000) -> None:
                 "import of plain bodies": plain,
             }.items():
                 schema = "imported" if path == exported else f"ledger_{len(seconds)}"
-                migrate(Database(server.dsn, schema=schema))
-                with connect(Database(server.dsn, schema=schema), application_name="bench") as target:
+                migrate(Database(server.owner_dsn, schema=schema))
+                with connect(Database(server.owner_dsn, schema=schema), application_name="bench") as target:
                     seconds[name] = timed(lambda path=path, to=target: fill_from(path, source, to, events))  # type: ignore[misc]  # bound by default
         copied = seconds["COPY binary of the same rows, from ledger to ledger"]
         print_table(
@@ -67,8 +77,16 @@ def fill_from(
         return
     schema = target.execute("SELECT current_schema()").fetchone()
     assert schema is not None
+    now_us = time.time_ns() // 1000
     with path.open("rb") as file:
-        done = import_events(target, schema[0], file, plain=path.stem == "bodies", now_us=1)
+        done = import_events(
+            target,
+            Ledger(environment(Database("", schema[0]))),
+            file,
+            plain=path.stem == "bodies",
+            rules=ImportRules(body_bytes_max=262_144, now_us=now_us),
+            actor=Actor(by="benchmark", reason="", at_us=now_us),
+        )
     assert done.stored + done.known == events, done
 
 

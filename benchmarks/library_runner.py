@@ -1,15 +1,17 @@
 """The library's ProjectionRunner on a sample of the ledger: a small view, one transaction an event."""
 
+import os
 import time
 from typing import Any
 
 from eventsourcing.persistence import Tracking
 from eventsourcing.postgres import PostgresTrackingRecorder
 from eventsourcing.projection import Projection, ProjectionRunner
-from psycopg.sql import SQL
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Identifier
 
-from streamledger.ledger.application import Ledger
-from streamledger.postgres.connection import Database, eventsourcing_env
+from streamledger.ledger.application import Ledger, environment
+from streamledger.postgres.connection import Database
 from streamledger.tencent.reader import read_notification
 
 PERSISTENCE = "eventsourcing.postgres"
@@ -21,8 +23,10 @@ class StreamCounts(PostgresTrackingRecorder):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
+        self._table = SQL("{}.bench_stream_counts").format(Identifier(self.datastore.schema))
+        columns = SQL("(stream_id text PRIMARY KEY, events int8)")
         self.sql_create_statements.append(
-            SQL("CREATE TABLE IF NOT EXISTS bench_stream_counts (stream_id text PRIMARY KEY, events int8)")
+            SQL("CREATE TABLE IF NOT EXISTS {} {}").format(self._table, columns)
         )
 
     def count(self, stream_id: str, tracking: Tracking) -> None:
@@ -30,8 +34,10 @@ class StreamCounts(PostgresTrackingRecorder):
         with self.datastore.transaction(commit=True) as cursor:
             self._insert_tracking(cursor, tracking)
             cursor.execute(
-                "INSERT INTO bench_stream_counts AS c VALUES (%s, 1)"
-                " ON CONFLICT (stream_id) DO UPDATE SET events = c.events + 1",
+                SQL(
+                    "INSERT INTO {} AS c VALUES (%s, 1)"
+                    " ON CONFLICT (stream_id) DO UPDATE SET events = c.events + 1"
+                ).format(self._table),
                 (stream_id,),
             )
 
@@ -49,7 +55,10 @@ class CountStreams(Projection[StreamCounts]):
 
 def events_per_s(database: Database, sample: int) -> float:
     """How many of the first `sample` events it takes in a second."""
-    env = {**eventsourcing_env(database), "CREATE_TABLE": "y", "PERSISTENCE_MODULE": PERSISTENCE}
+    env = {**environment(database), "CREATE_TABLE": "y", "PERSISTENCE_MODULE": PERSISTENCE}
+    # The library passes on five facts of a connection; libpq finds the file of passwords by itself.
+    if passfile := conninfo_to_dict(database.dsn).get("passfile"):
+        os.environ["PGPASSFILE"] = str(passfile)
     # The ledger's own table is there already, and is never made by the library.
     env["LEDGER_CREATE_TABLE"] = "n"
     began = time.perf_counter()

@@ -1,32 +1,12 @@
-"""A load client: keep-alive connections that each send the next prebuilt request when answered."""
+"""Signed notifications as a busy hour brings them, and the HTTP requests that carry them."""
 
-import asyncio
 import hashlib
 import json
 import random
 import time
-from collections import Counter
 from collections.abc import Iterator
 
-import msgspec
-import uvloop
-
 KEY = "benchmark-callback-key"
-
-
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What a load run measured."""
-
-    requests: int
-    seconds: float
-    statuses: dict[str, int]
-    p50_ms: float
-    p99_ms: float
-
-    @property
-    def rate(self) -> float:
-        """Requests answered a second."""
-        return self.requests / self.seconds
 
 
 def bodies(count: int, streams: int, seed: int) -> Iterator[bytes]:
@@ -122,83 +102,3 @@ def requests(
     return [
         head.encode() + str(len(body)).encode() + b"\r\n\r\n" + body for body in bodies(count, streams, seed)
     ]
-
-
-class _Connection(asyncio.Protocol):
-    def __init__(self, run: "_Run") -> None:
-        self._run = run
-        self._buffer = b""
-        self._sent_at = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._send()
-
-    def _send(self) -> None:
-        request = self._run.next_request()
-        if request is None:
-            self._transport.close()
-            return
-        self._sent_at = time.perf_counter()
-        self._transport.write(request)  # type: ignore[attr-defined]  # a transport that writes
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head = self._buffer[:end].lower()
-        at = head.find(b"content-length:")
-        length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-        if len(self._buffer) < end + 4 + length:
-            return
-        self._buffer = b""
-        self._run.answered(head[9:12].decode(), time.perf_counter() - self._sent_at)
-        self._send()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._run.closed()
-
-
-class _Run:
-    def __init__(self, pending: list[bytes], connections: int) -> None:
-        self._pending = iter(pending)
-        self.statuses: Counter[str] = Counter()
-        self.latencies: list[float] = []
-        self.open = connections
-        self.done = asyncio.get_running_loop().create_future()
-
-    def next_request(self) -> bytes | None:
-        return next(self._pending, None)
-
-    def answered(self, status: str, seconds: float) -> None:
-        self.statuses[status] += 1
-        self.latencies.append(seconds)
-
-    def closed(self) -> None:
-        self.open -= 1
-        if self.open == 0 and not self.done.done():
-            self.done.set_result(None)
-
-
-def run_load(host: str, port: int, pending: list[bytes], connections: int) -> Result:
-    """Send all requests over so many connections, each one request at a time."""
-
-    async def drive() -> Result:
-        run = _Run(pending, connections)
-        loop = asyncio.get_running_loop()
-        began = time.perf_counter()
-        for _ in range(connections):
-            await loop.create_connection(lambda: _Connection(run), host, port)
-        await run.done
-        seconds = time.perf_counter() - began
-        ordered = sorted(run.latencies)
-        return Result(
-            requests=len(ordered),
-            seconds=seconds,
-            statuses=dict(run.statuses),
-            p50_ms=round(ordered[len(ordered) // 2] * 1000, 2),
-            p99_ms=round(ordered[len(ordered) * 99 // 100] * 1000, 2),
-        )
-
-    return uvloop.run(drive())

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.filling import LONG_SEQUENCE, append, fill, fill_long_stream, follow_up
-from benchmarks.ingest import start_server
 from benchmarks.query import LIMIT_MS, percentile, sequence_of
+from benchmarks.server import start_server
 from benchmarks.table import print_table
 from streamledger.postgres.connection import Database, connect
 from streamledger.postgres.embedded import start_embedded
@@ -28,8 +28,8 @@ PAGE_MS_MAX, PAINT_MS_MAX, FIRST_PAGE_BYTES_MAX = 50, 300, 100_000
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """`python -m benchmarks.pages --full` fills a million sessions."""
-    parser = argparse.ArgumentParser(prog="benchmarks.pages")
+    """`python -m benchmarks pages --full` fills a million sessions."""
+    parser = argparse.ArgumentParser(prog="benchmarks pages")
     parser.add_argument("--sessions", type=int, default=SESSIONS)
     parser.add_argument("--live", type=int, default=LIVE_STREAMS, help="streams that are live")
     parser.add_argument("--long-screenshots", type=int, default=LONG_SCREENSHOTS)
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     sessions = FULL_SESSIONS if given.full else given.sessions
     with tempfile.TemporaryDirectory(prefix="streamledger-bench-") as directory:
         with start_embedded(Path(directory)) as embedded:
-            _fill(Database(embedded.dsn), sessions, given.live, given.long_screenshots)
+            _fill(Database(embedded.owner_dsn), sessions, given.live, given.long_screenshots)
         for name in ("SILENCE", "NEWER_PUSH", "RECORDING_ENDED"):
             os.environ[f"STREAMLEDGER_{name}_S_MAX"] = str(LIMIT_MS // 1000)
         server, url, _ = start_server(Path(directory))
@@ -115,7 +115,13 @@ def _ask(url: str, sessions: int, count: int, pid: int) -> None:
         "the longest session, half of it known": lambda _: f"/sessions/{LONG_SEQUENCE}?step=30&why=state",
         "the longest session": lambda _: f"/sessions/{LONG_SEQUENCE}",
         "/audit": lambda _: "/audit",
-        "/audit/{position}": lambda drawn: f"/audit/{drawn.randrange(1, 10_000)}",
+        "/deliveries": lambda _: "/deliveries",
+        "/deliveries?stream_id=": lambda drawn: f"/deliveries?stream_id={sequence_of(sessions, drawn)[0]}",
+        "/deliveries/{position}": lambda drawn: f"/deliveries/{drawn.randrange(1, 10_000)}",
+        "/sessions?end=idle&sort=duration": lambda _: "/sessions?end=idle&sort=duration",
+        "/search?q= (the beginning of a sequence)": lambda drawn: (
+            f"/search?q={sequence_of(sessions, drawn)[1][:12]}"
+        ),
         "/quarantine": lambda _: "/quarantine",
         "/system": lambda _: "/system",
     }
@@ -184,9 +190,3 @@ def _weigh(url: str) -> None:
         ],
         benchmark="pages",
     )
-
-
-if __name__ == "__main__":
-    import sys
-
-    main(sys.argv[1:])

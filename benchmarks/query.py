@@ -22,14 +22,14 @@ from benchmarks.filling import (
     fill,
     fill_long_stream,
 )
-from benchmarks.ingest import start_server
+from benchmarks.server import start_server
 from benchmarks.table import print_table
 from streamledger.postgres.connection import Database, connect, open_pool_async
 from streamledger.postgres.embedded import start_embedded
 from streamledger.postgres.schema import migrate
-from streamledger.readmodel.moment import Asked, KnownAt
-from streamledger.readmodel.past_queries import PastQueries
-from streamledger.readmodel.queries import Queries
+from streamledger.readmodel.moments.moment import Asked, KnownAt
+from streamledger.readmodel.moments.queries import PastQueries
+from streamledger.readmodel.queries.sessions import Queries
 
 SESSIONS, LONG_SCREENSHOTS = 100_000, 100_000
 FULL_SESSIONS, FULL_LONG_SCREENSHOTS = 1_000_000, 1_000_000
@@ -41,8 +41,8 @@ Question = Callable[[random.Random], Awaitable[Any]]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """`python -m benchmarks.query --full` fills a million sessions with ten million media."""
-    parser = argparse.ArgumentParser(prog="benchmarks.query")
+    """`python -m benchmarks query --full` fills a million sessions with ten million media."""
+    parser = argparse.ArgumentParser(prog="benchmarks query")
     parser.add_argument("--sessions", type=int, default=SESSIONS)
     parser.add_argument("--long-screenshots", type=int, default=LONG_SCREENSHOTS)
     parser.add_argument("--full", action="store_true", help="a million sessions, ten million media")
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     screenshots = FULL_LONG_SCREENSHOTS if given.full else given.long_screenshots
     with tempfile.TemporaryDirectory(prefix="streamledger-bench-") as directory:
         with start_embedded(Path(directory)) as server:
-            database = Database(server.dsn)
+            database = Database(server.owner_dsn)
             _fill(database, sessions, screenshots)
             asyncio.run(_ask(database, sessions))
         _ask_over_http(Path(directory), sessions)
@@ -213,9 +213,3 @@ def _ask_over_http(directory: Path, sessions: int) -> None:
         ],
         benchmark="query",
     )
-
-
-if __name__ == "__main__":
-    import sys
-
-    main(sys.argv[1:])

@@ -1,5 +1,6 @@
 """Rebuild of every read model from a seeded history, against reading it to nowhere and the library."""
 
+import argparse
 import os
 import sys
 import tempfile
@@ -16,14 +17,16 @@ from benchmarks.history import fill
 from benchmarks.memory import PeakMemory
 from benchmarks.table import note_condition, print_table
 from streamledger.ledger import reader
-from streamledger.ledger.application import Ledger
-from streamledger.operations.rebuild import Order, Rebuilt, rebuild
-from streamledger.postgres.connection import Database, connect, eventsourcing_env
+from streamledger.ledger.application import Ledger, environment
+from streamledger.operations.rebuild import Order, rebuild
+from streamledger.operations.rebuilt import Rebuilt
+from streamledger.postgres.connection import Database, connect
 from streamledger.postgres.embedded import start_embedded
 from streamledger.postgres.schema import migrate
-from streamledger.readmodel.projection import Projection, events_and_errors
+from streamledger.readmodel.projections.reading import events_and_errors
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.view import Projection
 from streamledger.readmodel.rebuild.record import Progress
-from streamledger.readmodel.session_projection import PROJECTIONS
 from streamledger.tencent.reader import read_notification
 
 EVENTS = 1_000_000
@@ -33,13 +36,16 @@ RUNNER_SAMPLE = 5_000
 """Events that the slowest is given."""
 
 
-def main(events: int = EVENTS) -> None:
+def main(arguments: list[str] | None = None) -> None:
     """One run of each, on one history in one store."""
+    parser = argparse.ArgumentParser(prog="benchmarks rebuild")
+    parser.add_argument("--events", type=int, default=EVENTS, help="of the history: 1000000, or 10000000")
+    events: int = parser.parse_args(arguments or []).events
     with (
         tempfile.TemporaryDirectory(prefix="streamledger-bench-") as directory,
         start_embedded(Path(directory)) as server,
     ):
-        database = Database(server.dsn)
+        database = Database(server.owner_dsn)
         migrate(database)
         with connect(database, application_name="bench") as connection:
             version = connection.execute("SHOW server_version").fetchone()
@@ -109,7 +115,7 @@ def copied_to_nowhere(connection: psycopg.Connection[Any]) -> int:
 
 def library_read(database: Database, sample: int) -> None:
     """As the library's ProjectionRunner reads: pages of notifications, each decoded; nothing is projected."""
-    ledger = Ledger(env=eventsourcing_env(database))
+    ledger = Ledger(env=environment(database))
     try:
         recorder = ledger.recorder
         assert isinstance(recorder, PostgresApplicationRecorder)

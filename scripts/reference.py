@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from streamledger.cli.main import cli
-from streamledger.settings import FIELDS, Secret
+from streamledger.settings import CONFIG_VARIABLE, FIELDS, Secret
 
 DOCS = Path(__file__).parent.parent / "docs"
 _WIDTH = 100
@@ -18,11 +18,11 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "<!-- Written by `make docs` from src/streamledger/settings.py. -->",
+        "<!-- Written by `make docs` from src/streamledger/settings. -->",
         "",
         "Each setting is a variable in the environment, a lower-case name in a TOML file, and for some a flag.",
         "Flags win over the environment, the environment over the file, the file over the default.",
-        "The file is named by `--config` or by the variable `CONFIG` with the prefix of the others.",
+        f"The file is named by `--config` or by the variable `{CONFIG_VARIABLE}`.",
         "An unknown name or a value that does not fit ends the program with a sentence and exit code 2.",
         "",
         "| variable | default | what it is |",

@@ -177,7 +177,7 @@ def scene_of(now_s: int, *, streams: int = 18) -> Scene:
         if number % 6 == 4:
             receive(push_error(name, sequence, now_s - 70))
     for name in ("night-cam", "old-studio"):
-        receive(push(name, str(chance.randrange(10**18, 9 * 10**18)), now_s - 9000))
+        receive(push(name, str(chance.randrange(10**18, 9 * 10**18)), now_s - 90_000))
     _history(receive, chance, now_s)
     sequence = str(chance.randrange(10**18, 9 * 10**18))
     _everything(receive, sequence, now_s)

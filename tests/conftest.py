@@ -1,15 +1,17 @@
 """PostgreSQL for the tests (one server a session, one cloned database a test) and Hypothesis's profiles."""
 
+import atexit
 import gc
 import itertools
 import os
 import random
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import hypothesis
@@ -17,13 +19,14 @@ import psycopg
 import pytest
 from hypothesis import settings
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from streamledger.postgres import embedded
 from streamledger.postgres.account import account_for, as_account
 from streamledger.postgres.connection import Database
 from streamledger.postgres.embedded import EmbeddedServer, start_embedded
 from streamledger.postgres.postmaster import Postmaster
+from streamledger.postgres.roles import SUPERUSER
 from streamledger.postgres.schema import migrate
 
 SYSTEM_BINARIES = Path("/usr/lib/postgresql/15/bin")
@@ -34,7 +37,7 @@ settings.register_profile("dev", deadline=None, print_blob=True)
 settings.register_profile("ci", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
-ROOMS = ("property", "acceptance", "integration", "house", "unit")
+ROOMS = ("property", "corpus", "drills", "acceptance", "integration", "house", "unit")
 """The order of the tests: neither of two processes should begin something long when the other is done."""
 COLLECT_AFTER = (50_000, 20, 50)
 """Objects made before the collector of cycles looks; hypothesis and the folds make many, and few cycles."""
@@ -46,11 +49,47 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The profile `ci` draws one seed for all processes of a run, `dev` leaves it to each test."""
+    """Ctrl-C as at a terminal; the profile `ci` draws one seed for a run's processes, `dev` one per test."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # What a script starts in the background ignores it, and so would every command that a test starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # the same below nohup
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    _let_the_account_pass()
     if config.getoption("--hypothesis-seed") is None and os.environ.get("HYPOTHESIS_PROFILE") == "ci":
         # The processes that the tests are spread over inherit it.
         seed = int(os.environ.setdefault(SEED_VARIABLE, str(random.randrange(2**32))))
         vars(hypothesis.core)["global_force_seed"] = seed  # what the option would set
+
+
+def _let_the_account_pass() -> None:
+    """Where root runs the tests, the server's account must pass through their directories.
+
+    pytest closes its own; below a root of this process nobody else's run closes it again.
+    """
+    if os.geteuid() == 0 and "PYTEST_XDIST_WORKER" not in os.environ:
+        root = tempfile.mkdtemp(prefix="streamledger-pytest-")
+        Path(root).chmod(0o711)
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = root
+        atexit.register(shutil.rmtree, root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def passable(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """See `_let_the_account_pass`."""
+    if os.geteuid() == 0:
+        root = Path(os.environ["PYTEST_DEBUG_TEMPROOT"])
+        directory = tmp_path_factory.getbasetemp()
+        while directory.is_relative_to(root):
+            directory.chmod(0o711)
+            directory = directory.parent
+
+
+@pytest.fixture(autouse=True)
+def passable_path(request: pytest.FixtureRequest) -> None:
+    """The directory of the test itself."""
+    if os.geteuid() == 0 and "tmp_path" in request.fixturenames:
+        request.getfixturevalue("tmp_path").chmod(0o711)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -82,9 +121,31 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
     """The embedded server of this test session."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded, "_PROMISES", {**vars(embedded)["_PROMISES"], **UNPRESSED})
-        server = start_embedded(tmp_path_factory.mktemp("postgres"))
+        server = start_embedded(_passable(tmp_path_factory.mktemp("postgres")))
     with server:
+        let_superuser_in(server)
         yield server
+
+
+def _passable(directory: Path) -> Path:
+    directory.chmod(0o711)
+    return directory
+
+
+def let_superuser_in(server: EmbeddedServer) -> None:
+    """Tests make databases, end connections and tamper with tables: for them there is a way in."""
+    sockets = str(conninfo_to_dict(server.dsn)["host"])
+    hba = Path(sockets).parent / "postgres" / "pg_hba.conf"
+    hba.write_text("local all all trust\n")
+    os.kill(server.postmaster.pid, signal.SIGHUP)
+    server.dsn = make_conninfo(host=sockets, port=5432, user=SUPERUSER, dbname="postgres")
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(server.dsn).close()
+            return
+        time.sleep(0.01)
+    pytest.fail("the server did not read pg_hba.conf again")
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import psycopg
 
-from streamledger.domain.events import Delivery, event_name, originator_of
-from streamledger.ledger import mapper, transaction
-from streamledger.ledger.append import NewEvent, NewQuarantined, QuarantineCaps
-from streamledger.ledger.transaction import Batch, Stored
+from streamledger.domain.events import Belief, Delivery, DeliveryEvent, NewEvent, originator_of
+from streamledger.ledger.application import Batch, Ledger, Stored, environment
+from streamledger.ledger.mapper import event_class
+from streamledger.ledger.quarantining import NewQuarantined, QuarantineCaps
+from streamledger.postgres.connection import Database
 from streamledger.tencent.envelope import read_envelope
 from streamledger.tencent.signature import signature_of
 
@@ -23,6 +24,9 @@ NOON_S = 1_764_000_000
 AMPLE = QuarantineCaps(
     refused_rows_max=10_000, refused_bytes_max=10**9, signed_rows_max=10_000, signed_bytes_max=10**9
 )
+
+LEDGER = Ledger(environment(Database("", SCHEMA)))
+"""For commands on a connection of the test's own; asked to read, it finds no database."""
 
 _numbers = itertools.count(1)
 
@@ -79,7 +83,7 @@ def signed(body: Mapping[str, Any], t_s: int, key: str = KEY) -> bytes:
 
 def new_event(
     body: Mapping[str, Any] | bytes, received_s: float = NOON_S, t_s: int = NOON_S + 600
-) -> NewEvent:
+) -> DeliveryEvent:
     """The event that operations.receive would append for a believed delivery."""
     sent = body if isinstance(body, bytes) else signed(body, t_s)
     envelope = read_envelope(sent)
@@ -87,18 +91,23 @@ def new_event(
         body=sent,
         received_at_us=round(received_s * 1_000_000),
         source_ip="192.0.2.1",
-        key="main",
+        believed=Belief("key", "main"),
         mended=envelope.mended,
     )
-    return NewEvent(
-        originator_of(envelope.stream_id, envelope.event_type),
-        event_name(envelope.event_type),
-        mapper.encode(delivery),
-        uuid.uuid4(),
+    return event_of(delivery)
+
+
+def event_of(delivery: Delivery, delivery_id: uuid.UUID | None = None) -> DeliveryEvent:
+    """The event of a delivery, as the receiver would file it."""
+    envelope = read_envelope(delivery.body)
+    return event_class(envelope.event_type)(
+        originator_id=originator_of(envelope.stream_id, envelope.event_type),
+        delivery_id=delivery_id or uuid.uuid4(),
+        delivery=delivery,
     )
 
 
-def any_event(stream_id: str = "room") -> NewEvent:
+def any_event(stream_id: str = "room") -> DeliveryEvent:
     """A stop that nothing else has sent."""
     return new_event(push_stopped(stream_id, str(10**17 + next(_numbers)), NOON_S))
 
@@ -124,7 +133,7 @@ def store(
 ) -> Stored:
     """One transaction of the writer."""
     batch = Batch(events=events, quarantined=refused, counts=counts or {})
-    return transaction.store(connection, SCHEMA, batch, caps)
+    return LEDGER.receive(connection, batch, caps)
 
 
 def cut(items: Sequence[Any], cuts: Sequence[int]) -> list[Sequence[Any]]:

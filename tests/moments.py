@@ -1,7 +1,6 @@
 """Disordered histories, a ledger that grows by one delivery, and the naive answer about a moment."""
 
 import random
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,30 +8,27 @@ import msgspec
 import psycopg
 
 from streamledger.domain.answers import Session, TimelineEntry
-from streamledger.domain.events import Delivery, LedgerEvent, event_name, originator_of
+from streamledger.domain.events import Delivery, LedgerEvent
 from streamledger.domain.notification import Kind
-from streamledger.domain.session import SessionState
-from streamledger.domain.succession import spans_of
 from streamledger.domain.suspicion import SuspectLimits
-from streamledger.ledger import mapper, transaction
-from streamledger.ledger.append import NewEvent, QuarantineCaps
-from streamledger.ledger.transaction import Batch
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel import answering, batch
-from streamledger.readmodel.answering import Found
-from streamledger.readmodel.moment import Moment
-from streamledger.readmodel.projection import read_facts
-from streamledger.readmodel.runner import catch_up
-from streamledger.readmodel.session_projection import PROJECTIONS
-from streamledger.readmodel.workspace import Workspace
+from streamledger.readmodel.fold.engine import fold
+from streamledger.readmodel.fold.nothing import Nothing
+from streamledger.readmodel.fold.signs import recorded_ms, signs_of
+from streamledger.readmodel.moments.moment import Moment
+from streamledger.readmodel.moments.session import begin
+from streamledger.readmodel.projections.reading import read_facts
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import catch_up
+from streamledger.readmodel.queries import presenters as answering
+from streamledger.readmodel.queries.presenters import Found
 from streamledger.simulator.history import generate
 from streamledger.simulator.truth import Shape
-from streamledger.tencent.reader import read_notification
+from tests.deliveries import event_of, store
 
 STARTS_AT_MS = 1_713_731_478_000
 SILENCE_MS_MAX = 120_000
 LIMITS = SuspectLimits(silence_ms_max=SILENCE_MS_MAX)
-NO_QUARANTINE = QuarantineCaps(refused_rows_max=0, refused_bytes_max=0, signed_rows_max=0, signed_bytes_max=0)
 
 
 def disordered(seed: int, *, streams: int = 1, duration_s: int = 120) -> list[Delivery]:
@@ -99,18 +95,7 @@ def append_all(
     connection: psycopg.Connection[Any], database: Database, deliveries: Sequence[Delivery]
 ) -> int:
     """Append deliveries and let the projections take them in; returns the last position."""
-    events = []
-    for delivery in deliveries:
-        notification = read_notification(delivery.body)
-        events.append(
-            NewEvent(
-                originator_id=originator_of(notification.stream_id, notification.event_type),
-                name=event_name(notification.event_type),
-                state=mapper.encode(delivery),
-                delivery_id=uuid.uuid4(),
-            )
-        )
-    transaction.store(connection, database.schema, Batch(events=events), NO_QUARANTINE)
+    store(connection, [event_of(delivery) for delivery in deliveries])
     return catch_up(connection, database.schema, PROJECTIONS)
 
 
@@ -123,40 +108,36 @@ def naive(
     events: Sequence[LedgerEvent], moment: Moment, sequence: str, now_ms: int
 ) -> tuple[Session, list[TimelineEntry]] | None:
     """Session and timeline from the whole history up to the moment: nothing looked up, everything judged."""
-    facts = [fact for fact in read_facts(events) if moment.holds(fact)]
-    workspace = Workspace()
-    items = batch.take(workspace, facts)
-    batch.settle(workspace, list(workspace.sessions), list(workspace.sessions), {})
-    states: dict[str, list[SessionState]] = {}
-    for row in workspace.sessions.values():
-        states.setdefault(row.stream_id, []).append(row.fold)
-    spans = {name: spans_of(each) for name, each in states.items()}
-    batch.attribute(workspace, items, spans, moment.slack_ms)
-    sessions = [row for row in workspace.sessions.values() if row.sequence == sequence]
+    read = list(read_facts(events))
+    facts = [fact for fact in read if moment.holds(fact)]
+    view = Nothing()
+    for fact in read:
+        if moment.is_begun_by(fact):
+            begin(view.at_hand(fact.notification.stream_id or ""), [fact])
+    changes = fold(view, facts, moment.slack_ms)
+    list(view.write(changes))
+    list(view.end())
+    streams = {fact.notification.stream_id for fact in read if fact.notification.stream_id is not None}
+    known = [row for stream_id in streams for row in view.at_hand(stream_id).rows.values()]
+    sessions = [row for row in known if row.sequence == sequence]
     if len(sessions) != 1:
         return None
     session = sessions[0]
     entries = sorted(
         (
             row
-            for key, rows in workspace.timeline.items()
-            for row in rows.values()
-            if row.sequence == sequence and key[0] == session.stream_id
+            for rows in changes.entries.values()
+            for row in rows
+            if row.sequence == sequence and row.stream_id == session.stream_id
         ),
         key=lambda row: (row.at_ms, row.kind, row.key),
     )
-    files = [row for row in entries if row.kind == Kind.RECORDING]
-    statuses = [row for row in entries if row.kind == Kind.RECORDING_STATUS]
-    ended_ms = None
-    if statuses and statuses[-1].note == "record_ended":
-        ended_ms = max(statuses[-1].at_ms, *(row.until_ms for row in files[-1:]), 0)
-    elif files and not (statuses and statuses[-1].at_ms > files[-1].until_ms):
-        ended_ms = files[-1].until_ms + (files[-1].until_ms - files[-1].at_ms)
+    files = [(row.at_ms, row.until_ms) for row in entries if row.kind == Kind.RECORDING]
     pictures = [row for row in entries if row.kind == Kind.SCREENSHOT]
     found = Found(
         session,
-        max([row.at_ms for row in entries] + [row.until_ms for row in files[-1:]]),
-        None if session.ended else ended_ms,
+        signs_of(entries, param_known=session.witness is not None),
+        recorded_ms(session, files),
         pictures[-1].position if pictures else None,
     )
     by_position = {event.position: event for event in events}

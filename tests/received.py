@@ -7,21 +7,17 @@ from typing import Any
 import msgspec
 import psycopg
 
-from streamledger.domain.events import Delivery, Release, event_name, originator_of
-from streamledger.ledger import mapper
-from streamledger.ledger.append import NewEvent, NewQuarantined, QuarantineCaps
-from streamledger.ledger.transaction import Batch, store
+from streamledger.domain.events import Belief, By, Delivery, NewEvent, Release
+from streamledger.ledger.quarantining import NewQuarantined
 from streamledger.tencent.envelope import read_envelope
 from streamledger.tencent.signature import signature_of
+from tests.deliveries import event_of, store
 
 SCHEMA = "streamledger"
 KEY = "streamledger-test-key"
 BEGAN_S = 1_764_000_000
 """2025-11-24T16:00:00Z"""
 TENCENT, STRANGER = "192.0.2.7", "198.51.100.9"
-AMPLE = QuarantineCaps(
-    refused_rows_max=10_000, refused_bytes_max=10**9, signed_rows_max=10_000, signed_bytes_max=10**9
-)
 
 
 def started(stream_id: str, sequence: str, at_s: int = BEGAN_S, **more: Any) -> dict[str, Any]:
@@ -57,7 +53,6 @@ def received(
 ) -> NewEvent:
     """A believed delivery at this time; by default it was signed when it was received."""
     sent = body if isinstance(body, bytes) else signed(body, t_s or int(at_s) + 600)
-    envelope = read_envelope(sent)
     release = None
     if released:
         release = Release(
@@ -67,14 +62,14 @@ def received(
             reason="outage",
             released_at_us=round(at_s * 1e6) + 10**9,
         )
-    delivery = Delivery(
-        body=sent, received_at_us=round(at_s * 1e6), source_ip=source_ip, key=key, release=release
-    )
-    return NewEvent(
-        originator_of(envelope.stream_id, envelope.event_type),
-        event_name(envelope.event_type),
-        mapper.encode(delivery),
-        uuid.uuid4(),
+    by: By = "release" if released else "key" if key else "unchecked"
+    return event_of(
+        Delivery(
+            body=sent,
+            received_at_us=round(at_s * 1e6),
+            source_ip=source_ip,
+            believed=Belief(by, key, release=release),
+        )
     )
 
 
@@ -103,5 +98,4 @@ def keep(
     aside: Sequence[NewQuarantined] = (),
 ) -> list[int]:
     """Store deliveries as the receiver's writer does; returns the positions of the events."""
-    stored = store(connection, SCHEMA, Batch(events=events, quarantined=aside, counts={}), AMPLE)
-    return list(stored.positions)
+    return list(store(connection, events, aside).positions)

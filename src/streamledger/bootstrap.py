@@ -1,49 +1,60 @@
 """The composition root: from settings to a store, to services, to the web application."""
 
 import asyncio
-import ipaddress
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from streamledger.domain.errors import SettingInvalid, UnsafeCombination
-from streamledger.ledger.append import QuarantineCaps
+from streamledger.domain.errors import SettingInvalid, StoreUnavailable, UnsafeCombination
+from streamledger.invocation import own_command
 from streamledger.ledger.appender import Appender, AppenderLimits
-from streamledger.operations.attend_rebuilds import RebuildDesk
-from streamledger.operations.key_ring import KeyRing
-from streamledger.operations.receive import Receiver, Trust
-from streamledger.operations.refusal_limit import RefusalLimit
+from streamledger.ledger.application import Ledger, environment
+from streamledger.ledger.quarantining import QuarantineCaps
+from streamledger.operations import open_store as opening
+from streamledger.operations.absences import Absences
+from streamledger.operations.agreement import Agreement
+from streamledger.operations.attend_rebuilds import RebuildAttendant
+from streamledger.operations.given_secrets import callback_keys, cookie_key, is_exposed, parts_of
+from streamledger.operations.health import Health
+from streamledger.operations.key_ring import KeyRing, follow_file
+from streamledger.operations.observe import ObservedReceiver
+from streamledger.operations.receive import Receiver, ReceiverLimits, Trust
 from streamledger.operations.release import Releases
 from streamledger.operations.retention import Retention
+from streamledger.operations.timings import SHARED
 from streamledger.operations.tokens import ANONYMOUS, SCOPES, digest_of, has_active_token
+from streamledger.operations.tracing import observers_of
 from streamledger.postgres.connection import Database, connect, connect_async, open_pool_async
-from streamledger.postgres.embedded import EmbeddedServer, running_dsn, start_embedded
-from streamledger.postgres.schema import migrate
-from streamledger.readmodel.feed import Tail
-from streamledger.readmodel.feed_source import LedgerSource
-from streamledger.readmodel.listening import Listener, Pulse
-from streamledger.readmodel.page_queries import PageQueries
-from streamledger.readmodel.quarantine_queries import QuarantineQueries
-from streamledger.readmodel.queries import Queries
-from streamledger.readmodel.runner import Runner
-from streamledger.readmodel.session_projection import PROJECTIONS
-from streamledger.readmodel.system_queries import SystemQueries
+from streamledger.postgres.disk_space import free_bytes
+from streamledger.postgres.healing import restarts
+from streamledger.postgres.patience import ANSWERING, APPENDING, PROJECTING, WRITING
+from streamledger.readmodel.feed.feed import Tail
+from streamledger.readmodel.feed.listening import Listener, Pulse
+from streamledger.readmodel.feed.source import LedgerSource
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import Runner
+from streamledger.readmodel.queries.pages import PageQueries
+from streamledger.readmodel.queries.quarantine import QuarantineQueries
+from streamledger.readmodel.queries.sessions import Queries
+from streamledger.readmodel.queries.system import SystemQueries
 from streamledger.settings import Secret, Settings
+from streamledger.supervision import Tasks
+from streamledger.telemetry import configure_logging
 from streamledger.tencent.redaction import also_redact
-from streamledger.tencent.signature import CallbackKey
 from streamledger.web.senders import Network, Senders, networks_of
 
 if TYPE_CHECKING:  # half of a command's start is the web framework: only what serves loads it
     from streamledger.web.app import WebServices
     from streamledger.web.auth import ApiToken
     from streamledger.web.callbacks import HotPath
+    from streamledger.web.images import ImageHosts
 
 POOL_SIZE_MAX: Final = 8
 """Connections for queries, per web process."""
@@ -53,8 +64,12 @@ FEED_POOL_SIZE_MAX: Final = 4
 SYSTEM_POOL_SIZE_MAX: Final = 2
 """Connections for tokens, quarantine and metrics, per web process: queries never take them all."""
 
-KEY_FILE_LOOK_S: Final = 1.0
-"""How often the key file is looked at for a change."""
+RENEWED: Final = frozenset({"callback_keys", "callback_keys_file", "api_tokens", "log_level"})
+"""The settings that a running server can change (SIGHUP); the others need a new start."""
+
+
+open_store: Final = opening.open_store
+open_empty_store: Final = opening.open_empty_store
 
 
 def now_us() -> int:
@@ -62,70 +77,22 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-@contextmanager
-def open_store(
-    settings: Settings, *, serving: bool = False, on_end: Callable[[], None] | None = None
-) -> Iterator[Database]:
-    """The database of the settings, migrated: the external one, or the embedded one while this lasts.
-
-    A command beside a running server (`serving` false) uses that server's embedded PostgreSQL.
-    `on_end` is called, on another thread, when the embedded PostgreSQL has ended, whatever ended it.
-    """
-    if settings.database_url is not None:
-        database = Database(settings.database_url.reveal(), settings.database_schema)
-        migrate(database)
-        yield database
-        return
-    dsn = None if serving else running_dsn(settings.data_dir)
-    if dsn is not None:
-        yield Database(dsn, settings.database_schema)
-        return
-    with start_embedded(settings.data_dir) as server:
-        database = Database(server.dsn, settings.database_schema)
-        migrate(database)
-        if on_end is not None:
-            threading.Thread(target=_await_end, args=(server, on_end), daemon=True).start()
-        yield database
-
-
-def _await_end(server: EmbeddedServer, on_end: Callable[[], None]) -> None:
-    server.postmaster.exited.wait()
-    on_end()
-
-
-def callback_keys(secret: Secret | None) -> list[CallbackKey]:
-    """The keys of the setting callback_keys: comma-separated, each `name:key` or `key`."""
-    keys: list[CallbackKey] = []
-    for number, part in enumerate(_parts(secret), start=1):
-        name, colon, text = part.rpartition(":")
-        keys.append(CallbackKey(name.strip() if colon else f"key{number}", text.strip()))
-    names = [key.name for key in keys]
-    if len(set(names)) != len(names) or not all(names):
-        raise SettingInvalid(
-            name="STREAMLEDGER_CALLBACK_KEYS", expected="keys of different names", got=repr(names)
-        )
-    return keys
-
-
 def api_tokens(secret: Secret | None) -> "list[ApiToken]":
     """The tokens of the setting api_tokens: comma-separated, each `name:scope:token`."""
     from streamledger.web.auth import ApiToken  # noqa: PLC0415  # the framework, see above
 
     tokens: list[ApiToken] = []
-    for part in _parts(secret):
+    for number, part in enumerate(parts_of(secret), start=1):
         name, scope, text = [*part.split(":", 2), "", ""][:3]
         if scope not in SCOPES or not text or name in ("", ANONYMOUS, *(token.name for token in tokens)):
+            # Nothing of it is shown: behind a comma in a token stands the rest of that token.
             raise SettingInvalid(
                 name="STREAMLEDGER_API_TOKENS",
-                expected="name:scope:token, the scope read or admin, the names different",
-                got=f"a part named {name[:20]!r} that is not",
+                expected="name:scope:token, scope read or admin, names different, no comma in a token",
+                got=f"a part, number {number}, that is not",
             )
         tokens.append(ApiToken(name, scope, digest_of(text)))
     return tokens
-
-
-def _parts(secret: Secret | None) -> list[str]:
-    return [part.strip() for part in secret.reveal().split(",") if part.strip()] if secret else []
 
 
 def key_ring(settings: Settings) -> KeyRing:
@@ -150,22 +117,33 @@ def _networks(name: str, text: str) -> list[Network]:
         ) from error
 
 
+def public_url(settings: Settings) -> str:
+    """Where others reach the server, without a slash at its end, or "". Raises SettingInvalid."""
+    from streamledger.web.prefix import public_url_of  # noqa: PLC0415  # only what serves needs it
+
+    return public_url_of(settings.public_url)
+
+
 def _redact_also(settings: Settings) -> None:
     names = (name.strip() for name in settings.redact_parameters.split(","))
     also_redact(frozenset(name for name in names if name))
 
 
-def refuse_unsafe(settings: Settings) -> None:
-    """Raises UnsafeCombination when others could send what is not verified."""
-    if settings.insecure or _is_loopback(settings.host):
-        return
-    if not _parts(settings.callback_keys) and settings.callback_keys_file is None:
-        raise UnsafeCombination(host=settings.host, missing="STREAMLEDGER_CALLBACK_KEYS")
+def image_hosts(settings: Settings) -> "ImageHosts":
+    """Hosts whose images the pages load. Raises SettingInvalid."""
+    from streamledger.web.images import ImageHosts  # noqa: PLC0415  # only what serves needs them
+
+    try:
+        return ImageHosts(settings.image_hosts.split(","))
+    except ValueError as error:
+        raise SettingInvalid(
+            name="STREAMLEDGER_IMAGE_HOSTS", expected="names of hosts, `*.name` or `*`", got=repr(str(error))
+        ) from error
 
 
 def refuse_unguarded(settings: Settings, database: Database) -> None:
     """Raises UnsafeCombination when others could query: neither the settings nor the store hold a token."""
-    if settings.insecure or _is_loopback(settings.host) or _parts(settings.api_tokens):
+    if not is_exposed(settings) or parts_of(settings.api_tokens):
         return
     with connect(database, application_name="streamledger") as connection:
         if not has_active_token(connection):
@@ -173,15 +151,6 @@ def refuse_unguarded(settings: Settings, database: Database) -> None:
                 host=settings.host,
                 missing="STREAMLEDGER_API_TOKENS or a token of `streamledger token create`",
             )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def appender_limits(settings: Settings) -> AppenderLimits:
@@ -200,12 +169,13 @@ def appender_limits(settings: Settings) -> AppenderLimits:
 
 
 def connect_writer(database: Database) -> psycopg.Connection[Any]:
-    """The appender's connection: a lock or a statement that hangs must not hang it for ever."""
-    connection = connect(database, application_name="streamledger appender")
-    connection.execute("SET lock_timeout = '10s'")
-    connection.execute("SET statement_timeout = '30s'")
-    connection.execute("SET jit = off")
-    return connection
+    """The appender's connection: nothing hangs it for longer than deliveries may wait."""
+    return connect(database, application_name="streamledger appender", patience=APPENDING)
+
+
+def open_ledger(database: Database) -> Ledger:
+    """The ledger, through which everything is written. It connects when the library is asked to read."""
+    return Ledger(environment(database))
 
 
 @asynccontextmanager
@@ -221,6 +191,7 @@ async def open_queries(
             silence_ms_max=settings.silence_s_max * 1000,
             newer_push_ms_max=settings.newer_push_s_max * 1000,
             recording_ended_ms_max=settings.recording_ended_s_max * 1000,
+            unheard_ms_max=settings.unheard_s_max * 1000,
             projected=projected,
         )
     finally:
@@ -237,83 +208,147 @@ class Following(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_following(settings: Settings, database: Database) -> AsyncIterator[Following]:
+async def open_following(
+    settings: Settings, database: Database, tasks: Tasks | None = None
+) -> AsyncIterator[Following]:
     """The feed and what wakes it. Its pool is its own: readers that catch up never hold up a query."""
     listener = Listener(
-        lambda: connect_async(database, application_name="streamledger listener"), database.schema
+        lambda: connect_async(database, application_name="streamledger listener", patience=ANSWERING),
+        database.schema,
     )
     pool = await open_pool_async(database, min_size=1, max_size=FEED_POOL_SIZE_MAX, name="streamledger feed")
     tail = Tail(LedgerSource(pool), listener.ledger, readers_max=settings.readers_max)
     changes = Tail(LedgerSource(pool, projected=True), listener.projected, readers_max=settings.readers_max)
+    tasks = tasks or Tasks()
     try:
-        async with listener.listening(), tail.running(), changes.running():
+        async with listener.listening(tasks), tail.running(tasks), changes.running(tasks, "changes"):
             yield Following(listener, tail, changes, PageQueries(pool, clock_ms=lambda: now_us() // 1000))
     finally:
         await pool.close()
 
 
-def create_web_app(settings: Settings, database: Database) -> "HotPath":
-    """The web application of one worker process."""
+def create_web_app(settings: Settings, database: Database, row: int = 0) -> "HotPath":
+    """The web application of one worker process; `row` is its own in the timings that all of them share."""
     from streamledger.web.app import WebOptions, WebServices, create_app  # noqa: PLC0415  # see above
     from streamledger.web.auth import ApiToken, Tokens  # noqa: PLC0415  # see above
+    from streamledger.web.bounds import bounds_of  # noqa: PLC0415  # see above
     from streamledger.web.callbacks import HotPath  # noqa: PLC0415  # see above
+    from streamledger.web.connections import ConnectionLimits  # noqa: PLC0415  # see above
+    from streamledger.web.pages.links import stand_below  # noqa: PLC0415  # see above
+    from streamledger.web.pages.page import load_images_from  # noqa: PLC0415  # see above
 
+    load_images_from(image_hosts(settings))
+    prefix = urlsplit(public_url(settings)).path
+    stand_below(prefix)
     fixed_tokens = api_tokens(settings.api_tokens)
     ring = key_ring(settings)
+    known_senders = senders(settings)
+    bounds = bounds_of(
+        settings.picked(ConnectionLimits),
+        known_senders,
+        wrong_tokens_per_minute_max=settings.wrong_tokens_per_minute_max,
+        readers_per_token_max=settings.readers_per_token_max,
+    )
     trust = Trust(
         keys=ring.keys,
         grace_s=settings.expiry_grace_s,
         ahead_s_max=settings.ahead_s_max,
         path_token_configured=settings.callback_token is not None,
+        path_token_required=settings.callback_token_required,
     )
 
     @asynccontextmanager
     async def services() -> "AsyncIterator[WebServices]":
+        tasks = Tasks()
+        observers, end_observing = observers_of(settings)
         async with (
-            open_following(settings, database) as following,
+            open_following(settings, database, tasks) as following,
             open_queries(settings, database, projected=following.listener.projected) as queries,
             _open_system_pool(database) as pool,
         ):
-            appender = Appender(lambda: connect_writer(database), database.schema, appender_limits(settings))
-            receiver = Receiver(appender, trust, now_us, RefusalLimit(settings.refused_per_minute_max))
-            watch = asyncio.create_task(_follow_key_file(ring, receiver))
+            ledger = open_ledger(database)
+            appender = Appender(
+                lambda: connect_writer(database),
+                ledger,
+                appender_limits(settings),
+                observe_commit=SHARED.row(row).commit.observe,
+            )
+            absences = (
+                Absences(lambda: connect_writer(database), now_us) if settings.believe_after_absence else None
+            )
+            parts = (appender, trust, now_us, settings.picked(ReceiverLimits), bounds.reached.note, absences)
+            receiver = ObservedReceiver(*parts, observers=observers) if observers else Receiver(*parts)
             system = SystemQueries(pool)
+            if absences is not None:
+                with suppress(StoreUnavailable):  # before anything is judged
+                    await absences.look()
+            agreement = Agreement(settings, ring)
+            health = Health(
+                appender,
+                connect=lambda: connect(database, application_name="streamledger health", patience=ANSWERING),
+                data_dir=settings.data_dir if settings.database_url is None else None,
+                clock_us=now_us,
+                absences=absences,
+                agreement=agreement,
+            )
+            tasks.keep_thread("health", health.watch, lambda: health.is_stopping).start()
+
+            def renew(fresh: Settings) -> None:
+                # All that can fail first: new settings are taken whole or not at all.
+                given = api_tokens(fresh.api_tokens)
+                ring.renew(callback_keys(fresh.callback_keys), fresh.callback_keys_file)
+                receiver.use_keys(ring.keys)
+                tokens.use_fixed(given)
+                agreement.renew(fresh)
+                configure_logging(fresh.log_level, settings.log_format)
 
             async def stored_tokens() -> list[ApiToken]:
                 return [ApiToken(*token) for token in await system.active_tokens()]
 
+            tokens = Tokens(
+                fixed_tokens,
+                stored_tokens,
+                open_without=not is_exposed(settings),
+            )
             try:
-                yield WebServices(
-                    receiver=receiver,
-                    queries=queries,
-                    quarantine=QuarantineQueries(pool),
-                    system=system,
-                    releases=releases(settings, database, ring),
-                    tokens=Tokens(
-                        fixed_tokens,
-                        stored_tokens,
-                        open_without=settings.insecure or _is_loopback(settings.host),
-                    ),
-                    tail=following.tail,
-                    changes=following.changes,
-                    pages=following.pages,
-                )
+                async with tasks.keep("key file", lambda: follow_file(ring, receiver.use_keys)):
+                    yield WebServices(
+                        receiver=receiver,
+                        queries=queries,
+                        quarantine=QuarantineQueries(pool),
+                        system=system,
+                        releases=releases(settings, database, ring),
+                        tokens=tokens,
+                        tail=following.tail,
+                        changes=following.changes,
+                        pages=following.pages,
+                        tasks=tasks,
+                        health=health,
+                        renew=renew,
+                    )
             finally:
-                watch.cancel()
-                with suppress(asyncio.CancelledError):
-                    await watch
+                health.stop()
                 await appender.close()
+                await asyncio.to_thread(end_observing)
 
     application = create_app(
         services,
         WebOptions(
             body_bytes_max=settings.body_bytes_max,
             path_token=settings.callback_token.reveal() if settings.callback_token else None,
-            senders=senders(settings),
+            senders=known_senders,
+            bounds=bounds,
             key_names=lambda: [key.name for key in ring.keys],
+            own_command=own_command(),
+            public_url=public_url(settings),
+            embedded_restarts=restarts,
+            disk_free_bytes=lambda: None if settings.database_url else free_bytes(settings.data_dir),
+            path_token_required=settings.callback_token_required,
+            cookie_key=cookie_key(settings),
+            timings=SHARED.row(row),
         ),
     )
-    return HotPath(application)
+    return HotPath(application, bounds.connections, prefix, SHARED.row(row))
 
 
 @asynccontextmanager
@@ -327,37 +362,21 @@ async def _open_system_pool(database: Database) -> AsyncIterator[AsyncConnection
         await pool.close()
 
 
-async def _follow_key_file(ring: KeyRing, receiver: Receiver) -> None:
-    while True:
-        await asyncio.sleep(KEY_FILE_LOOK_S)
-        if await asyncio.to_thread(ring.refresh):
-            receiver.use_keys(ring.keys)
-
-
 def releases(settings: Settings, database: Database, ring: KeyRing) -> Releases:
     """What releases quarantined deliveries."""
     return Releases(
-        lambda: connect(database, application_name="streamledger release"),
-        database.schema,
+        lambda: connect(database, application_name="streamledger release", patience=WRITING),
+        open_ledger(database),
         ring,
         grace_s=settings.expiry_grace_s,
         ahead_s_max=settings.ahead_s_max,
     )
 
 
-@asynccontextmanager
-async def open_quarantine(settings: Settings, database: Database) -> AsyncIterator[QuarantineQueries]:
-    """The queries of the quarantine, with a pool of their own."""
-    _redact_also(settings)
-    async with _open_system_pool(database) as pool:
-        yield QuarantineQueries(pool)
-
-
 def create_retention(settings: Settings, database: Database) -> Retention:
     """What purges the quarantine."""
     return Retention(
-        lambda: connect(database, application_name="streamledger retention"),
-        database.schema,
+        lambda: connect(database, application_name="streamledger retention", patience=WRITING),
         settings.quarantine_days_max,
     )
 
@@ -365,10 +384,13 @@ def create_retention(settings: Settings, database: Database) -> Retention:
 def create_runner(database: Database) -> Runner:
     """The projection's runner."""
     return Runner(
-        lambda: connect(database, application_name="streamledger projector"), database.schema, PROJECTIONS
+        lambda: connect(database, application_name="streamledger projector", patience=PROJECTING),
+        database.schema,
+        PROJECTIONS,
     )
 
 
-def create_rebuild_desk(settings: Settings, database: Database) -> RebuildDesk:
+def create_rebuild_attendant(settings: Settings, database: Database) -> RebuildAttendant:
     """What does the rebuilds that are asked for over HTTP, or due."""
-    return RebuildDesk(database, PROJECTIONS, clock_us=now_us, automatically=settings.rebuild_automatically)
+    by_itself, limits = settings.rebuild_automatically, settings.suspect_limits()
+    return RebuildAttendant(database, PROJECTIONS, clock_us=now_us, automatically=by_itself, limits=limits)

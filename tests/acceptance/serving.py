@@ -142,14 +142,19 @@ def start(data_dir: Path, arguments: Sequence[str] = (), **settings: object) -> 
             text=True,
             start_new_session=True,
         )
+    return announced(process, log)
+
+
+def announced(process: subprocess.Popen[str], log: Path) -> Service:
+    """The service of this process, once that says that it is ready."""
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
         process.communicate()
         raise AssertionError(f"serve ended with {process.returncode}: {log.read_text()}")
-    announced = json.loads(line)
-    assert announced["ready"] is True
-    return Service(process, announced["url"], log)
+    said = json.loads(line)
+    assert said["ready"] is True
+    return Service(process, said["url"], log)
 
 
 def end(service: Service) -> None:
@@ -179,6 +184,7 @@ def data_directory(*, made: bool = False) -> Iterator[Path]:
     longer than most tests of the program do.
     """
     with tempfile.TemporaryDirectory(prefix="streamledger-", ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o711)  # where root runs the tests, the server's account passes through
         data_dir = Path(directory) / "ledger"
         if made:
             subprocess.run(["cp", "-a", str(_made_cluster()), str(data_dir)], check=True)
@@ -189,9 +195,31 @@ def data_directory(*, made: bool = False) -> Iterator[Path]:
 def _made_cluster() -> Path:
     """A data directory that was started and stopped once, in this process."""
     directory = Path(tempfile.mkdtemp(prefix="streamledger-made-"))
+    directory.chmod(0o711)
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     start_embedded(directory / "ledger").close()
     return directory / "ledger"
+
+
+@contextmanager
+def beginning(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Another command of streamledger, in a process group of its own; killed at the end, however that comes.
+
+    What a test that fails would leave open is told by a warning in another one, when it is collected.
+    """
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        env=settings_of(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def run(*arguments: str, wait_s: float = 60, **settings: object) -> subprocess.CompletedProcess[str]:

@@ -21,6 +21,7 @@ NOBODY = "http://127.0.0.1:1"
         (("simulate", "--url", NOBODY, "--streams", "1"), 3, f"no receiver answers at {NOBODY}"),
         (("simulate", "--url", "ftp://x"), 2, "setting url: expected http"),
         (("sessions", "--limit", "0"), 2, "--limit"),
+        (("parked", "list", "--projection", "nope"), 2, "expected one of addresses, sessions, tallies"),
         (("sessions", "--config", "absent.toml"), 2, "expected a readable file"),
         (
             ("sessions", "--database-url", "postgresql://a:hush@127.0.0.1:1/x"),
@@ -61,15 +62,18 @@ def test_ctrl_c_while_it_is_still_loading_ends_it_without_a_word(
 ) -> None:
     (tmp_path / f"{loaded}.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(600)\n")
     settings = settings_of()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*COMMAND, *arguments],
         env={**settings, "PYTHONPATH": os.pathsep.join([str(tmp_path), settings["PYTHONPATH"]])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "loading\n"
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60) == ("", "")
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "loading\n"
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=60) == ("", "")
+        finally:
+            process.kill()  # nothing once it has ended
     assert process.returncode == 130

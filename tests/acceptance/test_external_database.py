@@ -1,5 +1,6 @@
 """The same service on a PostgreSQL of the user's own, with rights on its own schema and nothing else."""
 
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.deliveries import push_started, push_stopped, screenshot
 
 NOW_S = int(time.time())
 ROLE = "ledger_writer"
+JSON = {"Content-Type": "application/json"}
 PASSWORD = "invented-for-this-test"
 
 
@@ -66,7 +68,7 @@ def test_a_role_with_one_schema_is_enough_for_the_whole_way(external: Service, n
         schemas = connection.execute(
             "SELECT DISTINCT schemaname FROM pg_tables WHERE tableowner = %s", (ROLE,)
         ).fetchall()
-        with pytest.raises(psycopg.errors.RestrictViolation):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):  # before any trigger is asked
             connection.execute("DELETE FROM tenant.ledger_events")
     assert schemas == [("tenant",)]
 
@@ -92,18 +94,14 @@ def test_rebuild_repair_verify_export_and_import_need_no_more_rights(
 
     assert [
         each["live_digest"] == each["rebuilt_digest"] for each in rebuilt("--workers", "2")["standings"]
-    ] == [
-        True,
-        True,
-        True,
-    ]
+    ] == [True, True, True]
     with psycopg.connect(narrow_dsn, autocommit=True) as connection:
         connection.execute("DELETE FROM tenant.sessions WHERE stream_id = 'rebuilt'")
-        connection.execute("UPDATE tenant.deliveries SET received_ms = 1 WHERE stream_id = 'rebuilt'")
+        connection.execute("UPDATE tenant.timeline SET received_ms = 1 WHERE stream_id = 'rebuilt'")
     found = {each["table"]: each for each in rebuilt("--dry-run")["differences"]}
-    assert (found["sessions"]["added"], found["deliveries"]["changed"]) == (1, 2)
+    assert (found["sessions"]["added"], found["timeline"]["changed"]) == (1, 2)
     found = {each["table"]: each for each in rebuilt("--stream", "rebuilt")["differences"]}
-    assert (found["sessions"]["added"], found["deliveries"]["changed"]) == (1, 2)
+    assert (found["sessions"]["added"], found["timeline"]["changed"]) == (1, 2)
     verified = command("verify", "projections")
     assert [each["sound"] for each in verified if isinstance(each, dict)] == [True, True, True]
     assert external.read(f"/v1/sessions/{sequence}")["state"] == "ended"
@@ -119,8 +117,68 @@ def test_rebuild_repair_verify_export_and_import_need_no_more_rights(
         done = run("import", str(path), "--data-dir", str(elsewhere))
         assert f"{external.last_position} events stored" in done.stdout, done
         done = run("rebuild", "--json", "--data-dir", str(elsewhere))
-        digests = [each["rebuilt_digest"] for each in json.loads(done.stdout)["standings"]]
-    assert digests == [each["rebuilt_digest"] for each in rebuilt()["standings"]]
+        assert done.returncode == 0, done
+        again = tmp_path / "again.ndjson.gz"
+        assert run("export", str(again), "--data-dir", str(elsewhere)).returncode == 0
+    # The import is an act of its own: positions differ, and with them the digests of rows that have one.
+    assert deliveries_in(again) == deliveries_in(path)
+
+
+def deliveries_in(path: Path) -> list[tuple[str, str, str]]:
+    """Id, name and body of each delivery of an export, without acts."""
+    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()[1:]]
+    return [
+        (line["delivery_id"], line["name"], line["body"]) for line in lines if line["originator"] != "~admin"
+    ]
+
+
+def test_a_database_that_only_reads_stores_nothing_shows_everything_and_is_found_again(
+    external: Service, narrow_dsn: str, system_postgres: str
+) -> None:
+    external.deliver(push_started("read-only", "5", NOW_S - 60))
+    aside = external.post(signed_now(push_started("read-only", "6", NOW_S), ahead_s=-5))
+    assert aside.status == 200
+    held = external.read("/v1/quarantine")["items"][0]["id"]
+
+    def only_read(value: str) -> None:
+        with psycopg.connect(system_postgres, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE external SET default_transaction_read_only = {value}")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'external'"
+            )
+
+    def ready(status: int) -> None:
+        deadline = time.monotonic() + 30
+        while (answer := external.get("/health/ready")).status != status:
+            assert time.monotonic() < deadline, answer
+            time.sleep(0.1)
+
+    only_read("on")
+    try:
+        ready(503)
+        for path in (
+            "/",
+            "/sessions/5",
+            "/deliveries",
+            "/quarantine",
+            "/system",
+            "/v1/sessions/5",
+            "/metrics",
+        ):
+            assert external.get(path).status == 200, path
+        said = json.dumps({"reason": "as asked"}).encode()
+        for path in (f"/v1/quarantine/{held}/release", "/v1/projections/rebuild"):
+            answer = external.request("POST", path, said if "quarantine" in path else b"{}", JSON)
+            assert (answer.status, "read-only" in answer.json()["detail"]) == (503, True), answer
+        assert external.post(signed_now(push_started("read-only", "7", NOW_S))).status == 503
+        done = run("rebuild", database_url=narrow_dsn, database_schema="tenant")
+        assert (done.returncode, "read-only" in done.stderr) == (3, True), done
+    finally:
+        only_read("off")
+    ready(200)
+    position = external.deliver(push_started("read-only", "7", NOW_S))
+    assert external.read("/v1/sessions/7")["state"] == "live", position
+    assert "Traceback" not in external.log.read_text()
 
 
 def test_the_password_of_the_database_is_in_no_log_and_no_answer(external: Service) -> None:

@@ -82,7 +82,7 @@ def test_sessions_are_found_by_state_and_by_time_of_start(
     assert found(state="suspect") == [silent]
     assert found(started_from=NOW_S - 100, started_to=NOW_S) == [ended]
     assert found(stream_id="states") == [live, ended]
-    assert service.read(f"/v1/sessions/{silent}")["state_reasons"] == ["silence"]
+    assert service.read(f"/v1/sessions/{silent}")["state_reasons"] == ["unheard"]
 
 
 WRONG = [

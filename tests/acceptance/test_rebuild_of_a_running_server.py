@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from streamledger.postgres.connection import Database, connect
 from streamledger.postgres.embedded import running_dsn
 from streamledger.readmodel.rebuild import record
-from tests.acceptance.serving import COMMAND, Answer, Service, data_directory, run, serving, settings_of
+from tests.acceptance.serving import Answer, Service, beginning, data_directory, run, serving
 from tests.deliveries import push_started, push_stopped
 
 NOW_S = int(time.time())
@@ -94,8 +93,9 @@ def test_a_rebuild_that_is_not_there_cannot_be_followed(own: tuple[Service, str]
 
 def test_a_second_rebuild_is_refused_with_a_sentence_everywhere(own: tuple[Service, str]) -> None:
     service, data_dir = own
-    with connected(data_dir) as other:
-        record.lock(other, SCHEMA)
+    dsn = running_dsn(Path(data_dir))
+    assert dsn is not None
+    with record.only_one(Database(dsn, SCHEMA)):
         answer = asked(service)
         assert (answer.status, answer.headers["content-type"]) == (409, "application/problem+json")
         assert "under way" in answer.json()["detail"]
@@ -113,18 +113,15 @@ def test_a_second_rebuild_is_refused_with_a_sentence_everywhere(own: tuple[Servi
 def test_up_to_a_position_first_and_the_server_goes_on_from_there(own: tuple[Service, str]) -> None:
     service, data_dir = own
     head = service.last_position
-    before = {each["name"]: each["digest"] for each in service.read("/v1/projections")["items"]}
     answer = asked(service, to=head // 2)
     assert (answer.status, answer.json()["to_position"]) == (202, head // 2)
     assert followed(service, answer.json()["id"])[-1][1]["state"] == "done"
 
     def now() -> bool:
-        found = service.read("/v1/projections")["items"]
-        return all(each["position"] == head for each in found) and before == {
-            each["name"]: each["digest"] for each in found
-        }
+        return all(each["position"] == head for each in service.read("/v1/projections")["items"])
 
     until(now)
+    assert run("verify", "projections", "--data-dir", data_dir).returncode == 0
     assert asked(service, to=head + 1).status == 400
     assert asked(service, to=0).status == 400
     done = run("rebuild", "--to", str(head + 1), "--data-dir", data_dir)
@@ -146,17 +143,12 @@ def test_a_signal_ends_the_command_and_nothing_is_left(
     with connected(data_dir) as blocking, connected(data_dir) as connection:
         blocking.execute("BEGIN")
         blocking.execute("SELECT FROM sessions")  # the switch waits for this reader
-        process = subprocess.Popen(
-            [*COMMAND, "rebuild", "--workers", "2", "--data-dir", data_dir],
-            env=settings_of(),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
         waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass"
-        until(lambda: connection.execute(waiting).fetchall())
-        assert connection.execute(LEFT_BEHIND).fetchall()
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        with beginning("rebuild", "--workers", "2", "--data-dir", data_dir) as process:
+            until(lambda: connection.execute(waiting).fetchall())
+            assert connection.execute(LEFT_BEHIND).fetchall()
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
         assert process.returncode == 130, errors
         assert "the rebuild was cancelled; the live tables are as they were" in errors
         blocking.execute("ROLLBACK")
@@ -194,14 +186,10 @@ def test_what_a_killed_command_leaves_is_cleared_up_by_the_server_beside_it(
     with connected(data_dir) as blocking, connected(data_dir) as connection:
         blocking.execute("BEGIN")
         blocking.execute("SELECT FROM sessions")
-        process = subprocess.Popen(
-            [*COMMAND, "rebuild", "--data-dir", data_dir], env=settings_of(), stderr=subprocess.PIPE
-        )
         waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass"
-        until(lambda: connection.execute(waiting).fetchall())
-        assert connection.execute(LEFT_BEHIND).fetchall()
-        process.kill()
-        process.communicate()
+        with beginning("rebuild", "--data-dir", data_dir):  # and killing
+            until(lambda: connection.execute(waiting).fetchall())
+            assert connection.execute(LEFT_BEHIND).fetchall()
         blocking.execute("ROLLBACK")
         until(lambda: not connection.execute(LEFT_BEHIND).fetchall())
         until(lambda: service.read("/v1/rebuilds", limit=1)["items"][0]["state"] != "running")
@@ -219,23 +207,16 @@ def test_deliveries_go_on_while_it_is_rebuilt_cancelled_and_killed(own: tuple[Se
         service.deliver(push_started(f"under-load-{sent % 5}", str(2**61 + sent), NOW_S + sent % 60))
 
     for rounds in range(6):
-        process = subprocess.Popen(
-            [*COMMAND, "rebuild", "--workers", "2", "--data-dir", data_dir],
-            env=settings_of(),
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
         left = 15 + 25 * rounds
-        while process.poll() is None:
-            deliver()
-            left -= 1
-            if left == 0 and rounds % 2 == 0:
-                os.killpg(process.pid, signal.SIGKILL)
-            elif left == 0:
-                process.send_signal(signal.SIGTERM)
-        out, errors = process.communicate()
+        with beginning("rebuild", "--workers", "2", "--data-dir", data_dir) as process:
+            while process.poll() is None:
+                deliver()
+                left -= 1
+                if left == 0 and rounds % 2 == 0:
+                    os.killpg(process.pid, signal.SIGKILL)
+                elif left == 0:
+                    process.send_signal(signal.SIGTERM)
+            out, errors = process.communicate()
         # SIGTERM before the command has begun ends it as it ends any program.
         assert process.returncode in (0, 130, -signal.SIGKILL, -signal.SIGTERM), errors
         assert "DIFFERENT" not in out

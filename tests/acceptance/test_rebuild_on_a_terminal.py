@@ -65,7 +65,10 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         with self._news:
-            assert self._news.wait_for(lambda: text in self.seen, 60), self.seen
+            came = self._news.wait_for(lambda: text in self.seen, 60)
+        if not came:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise AssertionError(self.seen)
 
     def press(self, keys: bytes) -> None:
         os.write(self._ours, keys)
@@ -89,7 +92,7 @@ def test_each_phase_has_its_bar(own: tuple[Service, str]) -> None:
     terminal = Terminal("rebuild", "--data-dir", data_dir)
     terminal.wait_for("switching")
     assert terminal.end() == 0
-    for words in ("folding events", "20/20", "making indexes", "catching up"):
+    for words in ("folding events", "40/40", "making indexes", "catching up"):
         assert words in terminal.seen
     assert "\x1b" not in terminal.seen
 
@@ -135,10 +138,14 @@ def test_ctrl_c_while_its_workers_are_still_loading_shows_no_traceback(
         text=True,
         start_new_session=True,
     ) as process:
-        assert process.stdout is not None
-        assert [process.stdout.readline() for _ in range(2)] == ["loading\n"] * 2
-        os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        try:
+            assert process.stdout is not None
+            assert [process.stdout.readline() for _ in range(2)] == ["loading\n"] * 2
+            os.killpg(process.pid, signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130
     assert errors.splitlines()[-1].startswith("streamledger: the rebuild was cancelled")
     assert "Traceback" not in errors

@@ -50,22 +50,6 @@ def test_a_second_server_on_the_same_directory_ends_with_a_sentence_and_a_code()
         assert service.get("/health/ready").status == 200
 
 
-def test_a_server_whose_embedded_postgresql_dies_ends_with_a_sentence_and_loses_nothing() -> None:
-    with data_directory() as data_dir:
-        service = start(data_dir)
-        try:
-            answer = service.deliver(push_started("room-1", "42", NOW_S))
-            assert answer.status == 200
-            postmaster = int((data_dir / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
-            os.kill(postmaster, signal.SIGKILL)
-            assert service.process.wait(40) == 3
-            assert "the embedded PostgreSQL ended by itself" in service.log.read_text()
-        finally:
-            end(service)
-        with serving(data_dir) as again:
-            assert again.read("/v1/sessions/42")["sequence"] == "42"
-
-
 def test_a_port_that_is_taken_ends_with_a_sentence_and_a_code() -> None:
     with data_directory(made=True) as data_dir, socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -78,7 +62,7 @@ def test_a_port_that_is_taken_ends_with_a_sentence_and_a_code() -> None:
     ("settings", "missing"),
     [
         ({"callback_keys": None}, "STREAMLEDGER_CALLBACK_KEYS"),
-        ({"callback_keys": None, "api_tokens": "a:read:token"}, "STREAMLEDGER_CALLBACK_KEYS"),
+        ({"callback_keys": None, "api_tokens": "a:read:token-of-sixteen"}, "STREAMLEDGER_CALLBACK_KEYS"),
         ({}, "STREAMLEDGER_API_TOKENS"),
     ],
 )
@@ -97,7 +81,7 @@ def test_it_refuses_to_listen_where_others_reach_it_without_keys_or_tokens(
 
 def test_with_keys_and_tokens_or_insecure_it_listens_everywhere() -> None:
     with data_directory(made=True) as data_dir:
-        with serving(data_dir, ["--host", "0.0.0.0"], api_tokens="a:read:token") as service:
+        with serving(data_dir, ["--host", "0.0.0.0"], api_tokens="a:read:token-of-sixteen") as service:
             assert service.get("/health/ready").status == 200
         with serving(data_dir, ["--host", "0.0.0.0", "--insecure"], callback_keys=None) as service:
             assert service.get("/v1/sessions").status == 200
@@ -145,7 +129,8 @@ def test_a_web_worker_that_is_killed_is_started_again() -> None:
     with data_directory(made=True) as data_dir, serving(data_dir) as service:
         children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
         before = set(children.read_text().split())
-        workers = [pid for pid in before if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        workers = [pid for pid in before if b"unix_socket" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert len(workers) == 2, "the web worker and the projector"
         for pid in workers:
             os.kill(int(pid), signal.SIGKILL)
         deadline = time.monotonic() + 30

@@ -7,7 +7,7 @@ import pytest
 from tests.house.rooms import ROOT, SOURCE, foreign_packages, impure_calls, lint_imports
 
 ROOMS = ("cli", "web", "operations", "readmodel", "simulator", "ledger", "postgres", "tencent", "domain")
-MODULES = ("bootstrap", "settings", "telemetry", "version")
+MODULES = ("bootstrap", "invocation", "settings", "supervision", "telemetry", "version")
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_imports_that_run_inwards_keep_the_rules(house: Path) -> None:
     (house / "readmodel" / "runner.py").write_text(
         "import psycopg, streamledger.ledger, streamledger.domain\n"
     )
-    (house / "web" / "sessions.py").write_text("import litestar, streamledger.readmodel.runner\n")
+    (house / "web" / "sessions.py").write_text("import litestar, streamledger.readmodel.projections.runner\n")
     (house / "tencent" / "reader.py").write_text("import pyjson5, streamledger.domain\n")
     (house / "settings.py").write_text("import os, streamledger.domain\n")
     code, output = lint_imports(house.parent)
@@ -44,7 +44,7 @@ def test_imports_that_run_inwards_keep_the_rules(house: Path) -> None:
     [
         pytest.param("utils.py", "", id="a module outside of the rooms"),
         pytest.param("ledger/mapper.py", "import streamledger.readmodel", id="ledger uses readmodel"),
-        pytest.param("readmodel/queries.py", "import streamledger.simulator", id="readmodel uses simulator"),
+        pytest.param("readmodel/runner.py", "import streamledger.simulator", id="readmodel uses simulator"),
         pytest.param("simulator/plan.py", "import streamledger.readmodel", id="simulator uses readmodel"),
         pytest.param("simulator/plan.py", "import streamledger.ledger", id="simulator uses ledger"),
         pytest.param("operations/receive.py", "import streamledger.web", id="operations uses web"),

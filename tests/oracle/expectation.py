@@ -4,11 +4,14 @@ It knows the rules only as docs/sessions.md and ADR 0008 state them. Stretches o
 seconds. Nothing here is fast, and nothing here imports streamledger.
 """
 
+import itertools
 from dataclasses import dataclass
 
-from tests.oracle.true_history import HORIZON_S, History, TrueItem, TruePush
+from tests.oracle.true_history import BEGIN_S, HORIZON_S, RECEIVED_S, History, TruePush
 
 SLACK_S = 5
+DAY_S = 86_400
+REFUSED = (18, 19)
 EARLIEST_S, LATEST_S = -500, HORIZON_S + 500
 """Beyond these nothing of a history happens; they stand for twelve hours before and for ever after."""
 
@@ -19,9 +22,27 @@ class Limits:
 
     lookback_s: int = LATEST_S - EARLIEST_S
     beside_newer_s: int = LATEST_S - EARLIEST_S
+    open_later_max: int = 8
+    """So many later open pushes at its place end the possibility of an open one."""
 
 
 HALF_A_DAY = Limits()
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A medium that is attributed to a push, with the times that attribution goes by."""
+
+    kind: str
+    at_s: int
+    until_s: int
+    key: str
+    note: str | None = None
+    task: str | None = None
+    param: str | None = None
+
+
+Lasted = tuple[int | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -36,27 +57,23 @@ class Expected:
     errors: int
 
 
-@dataclass(frozen=True)
-class Judged:
-    """One session that an item must be attributed to."""
-
-    sequence: str
-    confidence: str
-    alternatives: tuple[str, ...]
-
-
 def session(push: TruePush) -> Expected:
     """The session of a push, from what is reported of it."""
     started_s, source = began(push)
     ended_s = max(push.reported_stops, default=None)
     odd = set()
-    if push.reported_stops and not push.reported_starts:
+    starts = len(push.reported_starts) + len(push.impossible)
+    if push.reported_stops and not starts:
         odd.add("start_missing")
-    if not push.reported_stops and not push.reported_starts:
+    if not push.reported_stops and not starts:
         odd.add("push_errors_only")
-    if len(push.reported_starts) > 1:
+    if starts > 1:
         odd.add("start_conflict")
-    if len(push.reported_stops) > 1:
+    if push.impossible:
+        odd.add("unreadable_field")
+    if ended_s is not None and any(start_s - ended_s > SLACK_S for start_s in push.reported_starts):
+        odd.add("start_after_stop")
+    if len(push.reported_stops) + len(push.forged_stops) > 1:
         odd.add("stop_conflict")
     if source == "reported" and ended_s is not None and started_s is not None:
         if ended_s < started_s:
@@ -75,16 +92,38 @@ def began(push: TruePush) -> tuple[int | None, str | None]:
     return None, None
 
 
-def duration(push: TruePush, now_s: int) -> tuple[int | None, str | None]:
-    """How long a push lasted, in milliseconds, and how that is known."""
+def duration(push: TruePush, media_s: list[Medium], now_s: int, reasons: set[str] | None) -> Lasted:
+    """How long a push lasted, in milliseconds, and how that is known, given what `suspect` says of it."""
     started_s, _ = began(push)
     if push.reported_stops and push.duration_s is not None:
         return push.duration_s * 1000, "reported"
     if push.reported_stops and push.reported_starts:
         return max(0, max(push.reported_stops) - min(push.reported_starts)) * 1000, "measured"
-    if not push.reported_stops and started_s is not None:
-        return max(0, now_s - started_s) * 1000, "running"
-    return None, None
+    if push.reported_stops or started_s is None:
+        return None, None
+    if reasons:
+        return max(0, (latest_sign(push, media_s) or 0) - started_s) * 1000, "last_sign"
+    return max(0, now_s - started_s) * 1000, "running"
+
+
+def neighbours(push: TruePush, pushes: list[TruePush]) -> list[TruePush]:
+    """The other pushes at its place that say anything of it: one that was refused never ran."""
+    return [
+        other
+        for other in pushes
+        if other is not push and not was_refused(other) and same_place(domain_of(push), other)
+    ]
+
+
+def was_refused(push: TruePush) -> bool:
+    """Whether its stop says that it was refused."""
+    return bool(push.reported_stops) and push.errcode in REFUSED
+
+
+def follower(push: TruePush, pushes: list[TruePush], from_s: int) -> int | None:
+    """When the next push at its place began."""
+    times = [began(other)[0] for other in neighbours(push, pushes)]
+    return min((time_s for time_s in times if time_s is not None and time_s > from_s), default=None)
 
 
 def stretch(push: TruePush, pushes: list[TruePush], limits: Limits) -> tuple[set[int], set[int]]:
@@ -96,21 +135,57 @@ def stretch(push: TruePush, pushes: list[TruePush], limits: Limits) -> tuple[set
         if started_s is None:
             known_s = ended_s if first_error_s is None else min(ended_s, first_error_s)
             back_s = ended_s - limits.lookback_s
+            # Where the clocks disagree the other lies between its two times, so it is over at the later one.
+            over_s = [
+                max(*other.reported_stops, began(other)[0] or 0)
+                for other in neighbours(push, pushes)
+                if other.reported_stops
+            ]
+            back_s = max([back_s, *(each_s for each_s in over_s if each_s <= known_s and each_s < ended_s)])
             return set(range(min(known_s, back_s), ended_s + 1)), set(range(known_s, ended_s + 1))
         ran = set(range(min(started_s, ended_s), max(started_s, ended_s) + 1))
         return ran, ran
     from_s = started_s if started_s is not None else first_error_s
-    assert from_s is not None, "a push of which nothing is known has no session"
+    if from_s is None:
+        return set(), set()
     may = set(range(from_s, LATEST_S))
-    later = [began(other)[0] for other in pushes if other is not push and same_place(_app(push), other)]
-    newer = [time_s for time_s in later if time_s is not None and time_s > from_s]
-    if not newer:
+    newer_s = follower(push, pushes, from_s)
+    if newer_s is None:
         return may, may
     last_sign_s = max(push.errors_s, default=from_s)
-    sure_s = max(min(newer), last_sign_s)
-    return set(range(from_s, min(sure_s + limits.beside_newer_s, LATEST_S) + 1)), set(
-        range(from_s, sure_s + 1)
+    sure_s = max(newer_s, last_sign_s)
+    until_s = min(sure_s + limits.beside_newer_s, LATEST_S)
+    later_open = sorted(
+        began_s for other, began_s in _later_open(push, pushes) if began_s > max([from_s, *push.errors_s])
     )
+    if len(later_open) >= limits.open_later_max:
+        until_s = min(until_s, later_open[limits.open_later_max - 1])
+    return set(range(from_s, until_s + 1)), set(range(from_s, sure_s + 1))
+
+
+def _later_open(push: TruePush, pushes: list[TruePush]) -> list[tuple[TruePush, int]]:
+    """The pushes at exactly its place that began later and have no stop either."""
+    from_s = began(push)[0]
+    if from_s is None:
+        from_s = min(push.errors_s, default=LATEST_S)
+    return [
+        (other, began_s)
+        for other in pushes
+        for began_s in [began(other)[0]]
+        if other is not push and not other.reported_stops and place_of(other) == place_of(push)
+        if began_s is not None and began_s > from_s
+    ]
+
+
+def witnessed(push: TruePush, pushes: list[TruePush], may: set[int], limits: Limits) -> set[int]:
+    """The seconds in which a push may have run for media that have its stream_param."""
+    if push.reported_stops or push_param(push) is None or not may:
+        return may
+    same = sorted(
+        began_s for other, began_s in _later_open(push, pushes) if push_param(other) == push_param(push)
+    )
+    until_s = same[limits.open_later_max - 1] if len(same) >= limits.open_later_max else LATEST_S - 1
+    return may | set(range(min(may), until_s + 1))
 
 
 @dataclass(frozen=True)
@@ -121,6 +196,13 @@ class Held:
     sure: dict[str, set[int]]
     firsts: dict[str, int]
     """The first second in which each may have run."""
+    witnessed: dict[str, set[int]]
+    """The seconds in which each may have run for media that have its stream_param."""
+
+    def for_param(self, push: TruePush, param: str | None) -> set[int]:
+        """The seconds in which a push may have run for a medium with this stream_param."""
+        is_witness = param is not None and push_param(push) == param
+        return (self.witnessed if is_witness else self.may)[push.sequence]
 
 
 def held_by(history: History, limits: Limits = HALF_A_DAY) -> Held:
@@ -130,168 +212,93 @@ def held_by(history: History, limits: Limits = HALF_A_DAY) -> Held:
     return Held(
         may={sequence: may for sequence, (may, _) in seconds.items()},
         sure={sequence: sure for sequence, (_, sure) in seconds.items()},
-        firsts={sequence: min(may) for sequence, (may, _) in seconds.items()},
+        firsts={sequence: min(may) for sequence, (may, _) in seconds.items() if may},
+        witnessed={
+            push.sequence: witnessed(push, pushes, seconds[push.sequence][0], limits) for push in pushes
+        },
     )
+
+
+def host(app: str | None) -> str | None:
+    """A push domain as it is compared."""
+    return None if app is None else app.lower().removesuffix(":1935")
+
+
+def place_of(push: TruePush) -> tuple[str | None, bool]:
+    """The place of a push as far as it is known: its domain, and whether anything named its path."""
+    named = bool(push.reported_starts or push.reported_stops or push.impossible)
+    return host(domain_of(push)), named
 
 
 def same_place(app: str | None, push: TruePush) -> bool:
     """Whether nothing speaks against the same push domain. Only starts and stops name a push's."""
-    known = push.app if push.reported_starts or push.reported_stops else None
-    return app is None or known is None or app == known
-
-
-def overlap(item: TrueItem, seconds: set[int]) -> int:
-    """How many seconds of an item are among these, less one; negative numbers say how far they are off."""
-    covered = set(range(item.at_s, item.until_s + 1)) & seconds
-    if covered:
-        return len(covered) - 1
-    return -distance(set(range(item.at_s, item.until_s + 1)), seconds)
-
-
-def distance(one: set[int], other: set[int]) -> int:
-    """Seconds between the closest of two sets."""
-    if one & other:
-        return 0
-    return min(abs(one_s - other_s) for one_s in (min(one), max(one)) for other_s in (min(other), max(other)))
-
-
-def judge(item: TrueItem, history: History, held: Held) -> list[Judged]:
-    """To which sessions an item must be attributed, in order of time."""
-    pushes = history.known()
-    here = [push for push in pushes if same_place(item.app, push)]
-    may, sure, firsts = held.may, held.sure, held.firsts
-    around = set(range(item.at_s - SLACK_S, item.until_s + SLACK_S + 1))
-    near = [push for push in here if may[push.sequence] & around]
-    if not near:
-        return _last_open(item, pushes, firsts)
-    long = item.until_s - item.at_s > 2 * SLACK_S
-    middle_ms = (item.at_s + item.until_s) * 500
-    core = set(range(item.at_s + SLACK_S, item.until_s - SLACK_S + 1))
-    if long and any(may[push.sequence] & core for push in near):
-        return _long(item, near, may, sure, core)
-
-    def off(seconds: set[int]) -> int:
-        if long:
-            return 1000 * distance(core, seconds)
-        return max(0, min(seconds) * 1000 - middle_ms, middle_ms - max(seconds) * 1000)
-
-    scores: dict[str, tuple[int, int]] = {}
-    for push in near:
-        surely = bool(sure[push.sequence] & around)
-        gap = off(sure[push.sequence] if surely else may[push.sequence])
-        scores[push.sequence] = ((0 if surely else 2) + (1 if gap else 0), gap)
-    best = min(scores.values())
-    tied = [push for push in near if scores[push.sequence] == best]
-    winner = min(tied, key=lambda push: (firsts[push.sequence], push.sequence))
-    witnesses = [push for push in near if item.param is not None and push_param(push) == item.param]
-    if len(near) > 1 and len(witnesses) == 1:
-        winner, tied = witnesses[0], witnesses
-    others = tuple(sorted(push.sequence for push in near if push is not winner))
-    if len(tied) > 1:
-        confidence = "ambiguous"
-    elif not others and scores[winner.sequence][0] == 0 and began(winner)[0] is not None:
-        confidence = "certain"
-    else:
-        confidence = "probable"
-    return [Judged(winner.sequence, confidence, others)]
+    known = domain_of(push)
+    return app is None or known is None or host(app) == host(known)
 
 
 def push_param(push: TruePush) -> str | None:
     """The stream_param of a session: that of its start, else of its stop."""
-    return push.param if push.reported_starts or push.reported_stops else None
+    return push.param if push.reported_starts or push.reported_stops or push.impossible else None
 
 
-def _last_open(item: TrueItem, pushes: list[TruePush], firsts: dict[str, int]) -> list[Judged]:
-    """The latest push without a stop that began before an item."""
-    fitting = [
-        (firsts[push.sequence], push.sequence)
-        for push in pushes
-        if not push.reported_stops and same_place(item.app, push)
-    ]
-    before = [each for each in fitting if each[0] <= item.at_s + SLACK_S]
-    return [Judged(max(before)[1], "probable", ())] if before else []
+def recording_ended(media_s: list[Medium], param_known: bool) -> int | None:
+    """When the last task that recorded a push was over, if everything says that it is over."""
+    tasks: dict[str, list[Medium]] = {}
+    for each in media_s:
+        if each.kind in ("recording", "recording_status"):
+            tasks.setdefault(each.task or "", []).append(each)
+    if len(tasks) == 2 and "" in tasks:
+        tasks = {"": [each for own in tasks.values() for each in own]}
+    ends = []
+    for own in tasks.values():
+        files = [each for each in own if each.kind == "recording"]
+        told = sorted((each.at_s, each.key, each.note) for each in own if each.kind == "recording_status")
+        if param_known and files and all(each.param is None for each in files):
+            continue  # CreateRecordTask
+        if told and told[-1][2] == "record_start_failed" and not files:
+            continue
+        last_s = max((each.until_s for each in files), default=EARLIEST_S)
+        if told and told[-1][2] == "record_ended":
+            ends.append(max(told[-1][0], last_s))
+            continue
+        if not files or (told and told[-1][0] > last_s):
+            return None
+        if not any(one.at_s >= other.until_s - SLACK_S for one in files for other in files):
+            return None
+        ends.append(last_s + max(each.until_s - each.at_s for each in files))
+    return max(ends, default=None)
 
 
-def _long(
-    item: TrueItem,
-    near: list[TruePush],
-    may: dict[str, set[int]],
-    sure: dict[str, set[int]],
-    core: set[int],
-) -> list[Judged]:
-    """A file: a push that ran all the while, else one of each group that ran at the same time."""
-    held = [push for push in near if may[push.sequence] & core]
-    surely = [push for push in held if sure[push.sequence] & core]
-    seconds = sure if surely else may
-    rivals = sorted(
-        surely or held, key=lambda p: (min(seconds[p.sequence]), max(seconds[p.sequence]), p.sequence)
-    )
-    groups: list[list[TruePush]] = []
-    whole = [push for push in rivals if core <= seconds[push.sequence]]
-    if whole:
-        groups, rivals = [whole], whole
-    for push in [] if whole else rivals:
-        begins_s = max(min(seconds[push.sequence]), item.at_s)
-        reach_s = [min(max(seconds[each.sequence]), item.until_s) for each in (groups[-1] if groups else [])]
-        if reach_s and max(reach_s) - begins_s > SLACK_S:
-            groups[-1].append(push)
-        else:
-            groups.append([push])
-    judged: dict[str, Judged] = {}
-    for number, group in enumerate(groups):
-        window = range(
-            max(item.at_s, min(min(seconds[push.sequence]) for push in group)),
-            min(item.until_s, max(max(seconds[push.sequence]) for push in group)) + 1,
-        )
-        doubtful = [push for push in held if push not in rivals and may[push.sequence] & set(window)]
-        pool = group + doubtful
-        most = max(overlap(item, seconds[push.sequence]) for push in group)
-        tied = [push for push in group if overlap(item, seconds[push.sequence]) == most]
-        winner = min(tied, key=lambda push: (min(may[push.sequence]), push.sequence))
-        witnesses = [push for push in pool if item.param is not None and push_param(push) == item.param]
-        witnessed = len(pool) > 1 and len(witnesses) == 1
-        if witnessed:
-            winner = witnesses[0]
-        extent = seconds[winner.sequence] if winner in group else may[winner.sequence]
-        fits = (number > 0 or item.at_s + SLACK_S >= min(extent)) and (
-            number + 1 < len(groups) or item.until_s - SLACK_S <= max(extent)
-        )
-        if witnessed:
-            confidence = "probable"
-        elif len(group) > 1:
-            confidence = "ambiguous"
-        elif doubtful or not fits or not surely or began(winner)[0] is None or len(groups) > 1:
-            confidence = "probable"
-        else:
-            confidence = "certain"
-        others = tuple(sorted(push.sequence for push in pool if push is not winner))
-        judged.setdefault(winner.sequence, Judged(winner.sequence, confidence, others))
-    return list(judged.values())
+def start_sign(push: TruePush) -> int | None:
+    """When the start of a push tells of it; one with an impossible time when it came."""
+    started_s, _ = began(push)
+    return started_s if started_s is not None else RECEIVED_S if push.impossible else None
 
 
-Medium = tuple[str, int, int, str, str | None]
-"""Kind, time, end, identity and record_event."""
+def signs(push: TruePush, media_s: list[Medium]) -> list[tuple[int, int]]:
+    """All signs of a push without a stop, with their begin and end: its start, push errors, media."""
+    started_s = start_sign(push)
+    start = [] if started_s is None else [started_s]
+    moments = [*start, *push.errors_s]
+    return [*((at_s, at_s) for at_s in moments), *((each.at_s, each.until_s) for each in media_s)]
 
 
-def recording_ended(media_s: list[Medium]) -> int | None:
-    """When the last recording of a push was over, second by second, if anything says that it is over."""
-    files = sorted((at_s, key, until_s) for kind, at_s, until_s, key, _ in media_s if kind == "recording")
-    told = sorted((at_s, key, note) for kind, at_s, _, key, note in media_s if kind == "recording_status")
-    if told and told[-1][2] == "record_ended":
-        return max([told[-1][0], *(until_s for _, _, until_s in files[-1:])])
-    if not files:
-        return None
-    from_s, _, until_s = files[-1]
-    if told and told[-1][0] > until_s:
-        return None
-    return until_s + (until_s - from_s)
+def latest_sign(push: TruePush, media_s: list[Medium]) -> int | None:
+    """When a push without a stop gave its latest sign."""
+    return max((until_s for _, until_s in signs(push, media_s)), default=None)
 
 
-def latest_sign(push: TruePush, media_s: list[Medium]) -> int:
-    """When a push without a stop gave its latest sign: its start, a push error, or media."""
-    signs = [*push.errors_s, *push.reported_starts[:1], *(at_s for _, at_s, _, _, _ in media_s)]
-    files = sorted((at_s, key, until_s) for kind, at_s, until_s, key, _ in media_s if kind == "recording")
-    return max([*signs, *(until_s for _, _, until_s in files[-1:])])
+def heard(history: History, from_s: int, until_s: int) -> int:
+    """The seconds between two moments in which the receiver was there."""
+    return until_s - from_s - len(history.away & set(range(from_s, until_s)))
+
+
+def patience(push: TruePush, history: History, media_s: list[Medium]) -> int:
+    """For how long a push may be silent: by its own rhythm."""
+    latest = sorted(signs(push, media_s))[-32:]
+    pauses = [heard(history, sooner[0], later[0]) for sooner, later in itertools.pairwise(latest)]
+    longest_s = max([*pauses, *(heard(history, at_s, until_s) for at_s, until_s in latest)], default=0)
+    return max(LIMITS_S["silence"], min(2 * longest_s, DAY_S))
 
 
 def on_air(push: TruePush, media_s: list[Medium], now_s: int, reasons: set[str] | None) -> tuple[int, int]:
@@ -299,9 +306,10 @@ def on_air(push: TruePush, media_s: list[Medium], now_s: int, reasons: set[str] 
     from_s, _ = began(push)
     ended_s = max(push.reported_stops, default=None)
     if from_s is None:
-        from_s = min([*push.errors_s, *([] if ended_s is None else [ended_s])])
+        from_s = min([*push.errors_s, *([] if ended_s is None else [ended_s])], default=-BEGIN_S)
     if ended_s is None:
-        ended_s = latest_sign(push, media_s) if reasons else now_s
+        sign_s = latest_sign(push, media_s)
+        ended_s = (from_s if sign_s is None else sign_s) if reasons else now_s
     return from_s, max(from_s, ended_s)
 
 
@@ -312,27 +320,53 @@ def suspect(push: TruePush, history: History, media_s: list[Medium], now_s: int)
     """
     if push.reported_stops:
         return None
-    started_s, _ = began(push)
     sign_s = latest_sign(push, media_s)
+    if sign_s is None:
+        return {"unheard"}  # only types that are not modelled name it
     reasons = set()
-    if now_s - sign_s > LIMITS_S["silence"]:
+    # A recorder that reports with the start that it begins says no more than the start does.
+    told_s = start_sign(push)
+    with_start = [
+        each
+        for each in media_s
+        if each.kind == "recording_status" and told_s is not None and each.at_s <= told_s + 5
+    ]
+    gives_signs = bool(push.errors_s) or len(media_s) > len(with_start)
+    if gives_signs and heard(history, sign_s, now_s) > patience(push, history, media_s):
         reasons.add("silence")
-    from_s = started_s if started_s is not None else min(push.errors_s)
-    starts = [began(p)[0] for p in history.known() if p is not push and same_place(_app(push), p)]
-    newer = min((time_s for time_s in starts if time_s is not None and time_s > from_s), default=None)
-    if newer is not None and now_s - newer > LIMITS_S["newer_push"] and sign_s <= newer:
+    if not gives_signs and heard(history, sign_s, now_s) > LIMITS_S["unheard"]:
+        reasons.add("unheard")
+    started_s, _ = began(push)
+    from_s = started_s if started_s is not None else min(push.errors_s, default=None)
+    # One that began within the slack stands beside it from the start, as a backup does.
+    newer = None if from_s is None else follower(push, history.known(), from_s + SLACK_S)
+    if newer is not None and heard(history, newer, now_s) > LIMITS_S["newer_push"] and sign_s <= newer:
         reasons.add("newer_push")
-    over_s = recording_ended(media_s)
-    if over_s is not None and now_s - over_s > LIMITS_S["recording_ended"] and sign_s <= over_s:
+    over_s = recording_ended(media_s, push_param(push) is not None)
+    if (
+        over_s is not None
+        and heard(history, over_s, now_s) > LIMITS_S["recording_ended"]
+        and sign_s <= over_s
+    ):
         reasons.add("recording_ended")
     return reasons
 
 
-def _app(push: TruePush) -> str | None:
-    return push.app if push.reported_starts or push.reported_stops else None
+def recorded(push: TruePush, media_s: list[Medium], may: set[int]) -> tuple[int, int]:
+    """The seconds of a push that its files hold, each once, and the sum of the files."""
+    ran = may if push.reported_stops else set(range(min(may, default=0), LATEST_S))
+    files = [each for each in media_s if each.kind == "recording"]
+    held = {second for each in files for second in range(each.at_s, each.until_s)}
+    last = max(ran, default=0)
+    return len(held & (ran - {last})), sum(each.until_s - each.at_s for each in files)
 
 
-LIMITS_S = {"silence": 120, "newer_push": 20, "recording_ended": 30}
+def domain_of(push: TruePush) -> str | None:
+    """The push domain of a session: that of its start, else of its stop."""
+    return push.app if push.reported_starts or push.reported_stops or push.impossible else None
+
+
+LIMITS_S = {"silence": 120, "newer_push": 20, "recording_ended": 30, "unheard": 300}
 
 
 def broadcast_groups(parts: list[tuple[str, int, int]], window_s: int) -> list[set[str]]:

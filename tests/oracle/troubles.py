@@ -12,13 +12,6 @@ def _pairs(history: History) -> list[tuple[TruePush, TruePush]]:
     return list(itertools.combinations(ordered, 2))
 
 
-def _short_and_recorded(history: History) -> bool:
-    short = [
-        push.sequence for push in history.pushes if push.end_s is not None and push.end_s - push.start_s < 10
-    ]
-    return any(item.kind == "recording" and item.origins[0] in short for item in history.items)
-
-
 TROUBLES: dict[str, Callable[[History], bool]] = {
     "reconnect within the slack": lambda h: any(
         0 <= later.start_s - (earlier.end_s or HORIZON_S) <= 5 for earlier, later in _pairs(h)
@@ -75,6 +68,36 @@ TROUBLES: dict[str, Callable[[History], bool]] = {
         if i.origins == (p.sequence,)
     ),
     "places differ": lambda h: len({p.app for p in h.pushes} - {None}) > 1,
+    "a host is spelt in another way": lambda h: any(
+        i.app is not None and i.app not in {p.app for p in h.pushes} for i in h.items
+    ),
+    "one names an address and the other a domain": lambda h: any(
+        i.app == "a.example" and p.app == "192.0.2.9" and i.origins == (p.sequence,)
+        for p in h.pushes
+        for i in h.items
+    ),
+    "a stop was forged": lambda h: any(p.forged_stops for p in h.pushes),
+    "a rival was refused": lambda h: any(p.errcode != 1 for p in h.pushes),
+    "only pushes are called back": lambda h: not h.items and not any(p.errors_s for p in h.pushes),
+    "a time that cannot be": lambda h: any(p.impossible for p in h.pushes),
+    "a time that cannot be, and none beside it": lambda h: any(
+        p.impossible and not p.reported_starts for p in h.pushes
+    ),
+    "a type that is not modelled names a push": lambda h: any(p.others for p in h.pushes),
+    "and nothing else does": lambda h: any(
+        p.others and not (p.reported_starts or p.reported_stops or p.errors_s or p.impossible)
+        for p in h.pushes
+    ),
+    "a stream_param that no push has": lambda h: any(i.param == "txTime=strange" for i in h.items),
+    "a file that was closed late": lambda h: any(i.key.startswith("late") for i in h.items),
+    "a file of a task of its own": lambda h: any(i.key.startswith("task") for i in h.items),
+    "a duration of zero, none, or a longer one": lambda h: any(
+        i.lasting in ("zero", "absent", "longer") for i in h.items
+    ),
+    "one file name for several screenshots": lambda h: (
+        sum(i.name is not None and i.kind == "screenshot" for i in h.items) > 1
+    ),
+    "two tasks record": lambda h: {"A", "B"} <= {i.task for i in h.items},
     "one stream_param for several pushes": lambda h: any(
         earlier.param == later.param for earlier, later in _pairs(h)
     ),

@@ -11,6 +11,10 @@ from typing import Any
 BEGIN_S = 1_713_731_000
 STREAM = "stream"
 HORIZON_S = 400
+RECEIVED_S = HORIZON_S
+"""Everything is received from then on."""
+FORGED = "forged"
+"""The node of what is to be signed long before what it tells."""
 SKEW_S = 3
 """How far the times of media are off, at either end; less than the slack."""
 
@@ -31,6 +35,14 @@ class TruePush:
     """push_duration in every stop."""
     errors_s: tuple[int, ...] = ()
     """Times of its push errors."""
+    errcode: int = 1
+    """In every stop; 18 and 19 say that the push was refused."""
+    impossible: tuple[int | None, ...] = ()
+    """event_time of starts and stops that cannot be, as sent; None is something that is no number."""
+    forged_stops: tuple[int, ...] = ()
+    """Times of stops that were signed long before them, beside reported ones."""
+    others: int = 0
+    """How many notifications of types that are not modelled name it."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,20 @@ class TrueItem:
     app: str | None = None
     param: str | None = None
     note: str | None = None
+    writing_s: int | None = None
+    """When the writing of a file began, where that is not a second before its content."""
+    lasting: str = "given"
+    """How its duration is reported: given, float, zero, absent, or longer than the writing."""
+    task: str | None = None
+    name: str | None = None
+    """A screenshot's file name, where it is not its own: the customer's template may be constant."""
+
+    @property
+    def began_s(self) -> int:
+        """start_time of a file, else its time."""
+        if self.kind != "recording" or self.until_s == self.at_s:
+            return self.at_s
+        return self.at_s - (self.lasting in ("given", "float")) if self.writing_s is None else self.writing_s
 
 
 @dataclass
@@ -57,17 +83,26 @@ class History:
     relays: int = 0
     altered: set[str] = field(default_factory=set)
     """Keys of the recordings that are delivered with another content too."""
+    away: set[int] = field(default_factory=set)
+    """Seconds in which the receiver was away."""
 
     def known(self) -> list[TruePush]:
         """The pushes of which any notification is delivered."""
-        return [push for push in self.pushes if push.reported_starts or push.reported_stops or push.errors_s]
+        return [
+            push
+            for push in self.pushes
+            if push.reported_starts or push.reported_stops or push.errors_s or push.impossible or push.others
+        ]
 
 
 def draw(random: Random, pushes: int, media: int) -> History:
     """A history with so many main pushes and, at most, so many media a push."""
     history = History()
     clock_s = random.randint(0, 20)
-    apps = ["a.example"] if random.random() < 0.8 else ["a.example", "b.example"]
+    apps = random.choice(
+        [["a.example"]] * 7 + [["a.example", "b.example"]] * 2 + [["192.0.2.9", "a.example"]]
+    )
+    kinds = random.choice(["all"] * 8 + ["pushes", "pushes and files"])
     shared_param = "txTime=1" if random.random() < 0.5 else None
     lost_stops = random.choice([0.15, 0.15, 0.15, 0.7])
     mains: list[TruePush] = []
@@ -91,14 +126,28 @@ def draw(random: Random, pushes: int, media: int) -> History:
                 live=last,
             )
             history.pushes.append(backup)
+        if random.random() < 0.15:
+            history.pushes.append(_refused(random, f"3{number}", clock_s + random.randint(0, length_s), main))
         clock_s += length_s + random.choice([0, 0, 1, 2, 4, 6, 15, 40])
     for push in history.pushes:
+        if push.errcode != 1:
+            continue
         for _ in range(random.randint(0, media)):
             history.items.append(_moment(random, push, len(history.items)))
         if random.random() < 0.6:
             history.items += _files(random, push, len(history.items))
+        if random.random() < 0.15:
+            history.items.append(_of_a_task(random, push, len(history.items)))
     if len(mains) >= 3 and random.random() < 0.4:
         history.items.append(_resumed(random, mains, len(history.items)))
+    if len(mains) >= 2 and random.random() < 0.3:
+        history.items.append(_closed_late(random, mains, len(history.items)))
+    _configure(history, kinds)
+    taken = set()
+    for place, item in enumerate(history.items):
+        if item.name is not None and (item.name, item.at_s) in taken:
+            history.items[place] = replace(item, name=None)
+        taken.add((item.name, item.at_s))
     history.altered = {
         each.key for each in history.items if each.kind == "recording" and random.random() < 0.1
     }
@@ -143,7 +192,43 @@ def _push(
         seen_s = HORIZON_S if end_s is None else end_s
         times = {random.randint(start_s, max(start_s, min(seen_s, start_s + length_s))) for _ in range(2)}
         push = replace(push, errors_s=tuple(sorted(times)))
-    return push
+    if random.random() < 0.08:
+        cannot_be = [0, 946_684_800, BEGIN_S + 10 * 365 * 86_400, None]
+        push = replace(push, impossible=tuple(random.sample(cannot_be, random.randint(1, 2))))
+    if push.reported_stops and random.random() < 0.08:
+        later_s = max(push.reported_stops)
+        push = replace(push, forged_stops=(later_s + random.choice([-20, 1, 30]),))
+    return replace(push, others=random.choice([0] * 5 + [1]))
+
+
+def _refused(random: Random, sequence: str, start_s: int, main: TruePush) -> TruePush:
+    """A rival of a main push that was refused within a second."""
+    return TruePush(
+        sequence=sequence,
+        start_s=start_s,
+        end_s=start_s + 1,
+        app=main.app,
+        param=f"txTime={sequence}",
+        reported_starts=(start_s,),
+        reported_stops=(start_s + random.randint(0, 1),),
+        duration_s=random.choice([None, 1]),
+        errcode=random.choice([18, 19]),
+    )
+
+
+def _configure(history: History, kinds: str) -> None:
+    """Leave out what is never called back."""
+    if kinds == "all":
+        return
+    history.pushes = [replace(push, errors_s=()) for push in history.pushes]
+    history.items = [item for item in history.items if kinds != "pushes" and item.kind == "recording"]
+
+
+def spelt(random: Random, app: str | None) -> str | None:
+    """A push domain in one of the ways in which it may be written."""
+    if app is None or app[0].isdigit() or random.random() < 0.7:
+        return app
+    return random.choice([app.upper(), f"{app}:1935", app.title()])
 
 
 def _until(push: TruePush) -> int:
@@ -159,10 +244,26 @@ def _moment(random: Random, push: TruePush, number: int) -> TrueItem:
         at_s=at_s,
         until_s=at_s,
         origins=(push.sequence,),
-        app=push.app if random.random() < 0.7 else None,
-        param=push.param if random.random() < 0.5 else None,
-        note=random.choice(["record_start_succeeded", "record_ended"]) if status else None,
+        app=_domain(random, push) if random.random() < 0.7 else None,
+        param=_param_of(random, push),
+        note=random.choice(["record_start_succeeded", "record_ended", "record_ended", "record_start_failed"])
+        if status
+        else None,
+        task=random.choice([None, "A", "B"]) if status else None,
+        name=random.choice([None, None, "constant.jpg"]),
     )
+
+
+def _domain(random: Random, push: TruePush) -> str | None:
+    """The push domain that a medium names: of a push to an address, mostly the domain all the same."""
+    if push.app and push.app[0].isdigit() and random.random() < 0.7:
+        return "a.example"
+    return spelt(random, push.app)
+
+
+def _param_of(random: Random, push: TruePush) -> str | None:
+    """A medium's stream_param: that of its push, none, or now and then one that no push has."""
+    return random.choice([push.param] * 6 + [None] * 5 + ["txTime=strange"])
 
 
 def _files(random: Random, push: TruePush, number: int) -> list[TrueItem]:
@@ -176,9 +277,48 @@ def _files(random: Random, push: TruePush, number: int) -> list[TrueItem]:
         end_s = max(begin_s, next_s + random.randint(-SKEW_S, SKEW_S))
         for file_format in ("flv", "mp4")[: random.randint(1, 2)]:
             key = f"file-{number}-{len(files)}-{file_format}"
-            param = push.param if random.random() < 0.5 else None
-            files.append(TrueItem("recording", key, begin_s, end_s, (push.sequence,), push.app, param))
+            files.append(
+                TrueItem(
+                    "recording",
+                    key,
+                    begin_s,
+                    end_s,
+                    (push.sequence,),
+                    _domain(random, push),
+                    _param_of(random, push),
+                    lasting=random.choice(["given"] * 6 + ["float", "zero", "absent", "longer"]),
+                    task=random.choice([None, None, "A", "B"]),
+                )
+            )
     return files
+
+
+def _of_a_task(random: Random, push: TruePush, number: int) -> TrueItem:
+    """A file of CreateRecordTask: of a part of the push, without its stream_param."""
+    begin_s = random.randint(push.start_s, _until(push))
+    end_s = random.randint(begin_s, _until(push))
+    return TrueItem(
+        "recording", f"task-{number}", begin_s, end_s, (push.sequence,), push.app, task=f"task-{number}"
+    )
+
+
+def _closed_late(random: Random, mains: list[TruePush], number: int) -> TrueItem:
+    """A file of one push that was held open for a resumption, and closed while the next one ran."""
+    place = random.randrange(len(mains) - 1)
+    push, later = mains[place], mains[place + 1]
+    length_s = max(0, _until(push) - push.start_s)
+    until_s = random.randint(later.start_s, max(later.start_s, _until(later)))
+    writing_s = push.start_s + random.randint(0, 2)
+    return TrueItem(
+        kind="recording",
+        key=f"late-{number}",
+        at_s=max(writing_s, until_s - length_s),
+        until_s=max(writing_s, until_s),
+        origins=(push.sequence,),
+        app=push.app,
+        param=random.choice([push.param, None]),
+        writing_s=writing_s,
+    )
 
 
 def _resumed(random: Random, mains: list[TruePush], number: int) -> TrueItem:
@@ -204,11 +344,20 @@ def bodies(history: History) -> list[dict[str, Any]]:
         for number, at_s in enumerate(push.reported_starts):
             start = {"event_type": 1, "event_time": BEGIN_S + at_s, "node": f"192.0.2.{number}"}
             found.append({**start, **shared, "app": push.app, "appname": "live", "errcode": 0})
+        for number, sent in enumerate(push.impossible):
+            time = {"event_time": "soon" if sent is None else sent, "node": f"198.51.100.{number}"}
+            found.append({"event_type": 1, **time, **shared, "app": push.app, "appname": "live"})
         for at_s in push.reported_stops:
-            stop = {"event_type": 0, "event_time": BEGIN_S + at_s, "errcode": 1}
+            stop = {"event_type": 0, "event_time": BEGIN_S + at_s, "errcode": push.errcode}
             if push.duration_s is not None:
                 stop["push_duration"] = str(push.duration_s * 1000)
+            stop_app = push.app.upper() if push.app else None
+            found.append({**stop, **shared, "app": stop_app, "appname": "live"})
+        for at_s in push.forged_stops:
+            stop = {"event_type": 0, "event_time": BEGIN_S + at_s, "errcode": 2, "node": FORGED}
             found.append({**stop, **shared, "app": push.app, "appname": "live"})
+        for number in range(push.others):
+            found.append({"event_type": 999, "number": number, **shared})
         for at_s in push.errors_s:
             error = {"event_type": 321, "data_time": (BEGIN_S + at_s) * 1000, "report_interval": 5000}
             abnormal = [{"type": 6, "count": 2}, {"type": 7, "count": 1}]
@@ -226,11 +375,31 @@ def _body(item: TrueItem) -> dict[str, Any]:
 def _fields(item: TrueItem) -> dict[str, Any]:
     body: dict[str, Any] = {"stream_id": STREAM, "stream_param": item.param, "app": item.app}
     if item.kind == "screenshot":
-        return {"event_type": 200, "pic_url": item.key, "create_time": BEGIN_S + item.at_s, **body}
+        return {
+            "event_type": 200,
+            "pic_url": item.name or item.key,
+            "create_time": BEGIN_S + item.at_s,
+            **body,
+        }
+    body["task_id"] = item.task
     if item.kind == "recording":
-        times = {"start_time": BEGIN_S + item.at_s - 1, "end_time": BEGIN_S + item.until_s}
-        size = {"duration": item.until_s - item.at_s, "file_size": 1000}
-        return {"event_type": 100, "file_id": item.key, **times, **size, **body}
+        times = {"start_time": BEGIN_S + item.began_s, "end_time": BEGIN_S + item.until_s}
+        seconds: Any = item.until_s - item.at_s
+        lasting = {
+            "given": seconds,
+            "float": float(seconds),
+            "zero": 0,
+            "absent": None,
+            "longer": seconds + 500,
+        }[item.lasting]
+        return {
+            "event_type": 100,
+            "file_id": item.key,
+            **times,
+            "duration": lasting,
+            "file_size": 1000,
+            **body,
+        }
     del body["app"]
     status = {"event_type": 332, "record_event": item.note, "event_time": BEGIN_S + item.at_s}
     return {**status, "seq": item.key, "domain": item.app, **body}

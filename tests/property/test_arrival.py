@@ -73,7 +73,6 @@ def truth_of(database: Database, bodies: list[dict[str, Any]], cuts: list[int]) 
         reading.empty_ledger(connection)
         deliver(connection, bodies)
         reading.project(connection, cuts)
-        assert reading.digest(connection) == reading.recomputed_digest(connection)
         return reading.truth(connection)
 
 
@@ -161,7 +160,7 @@ def test_conflicting_deliveries_give_the_same_truth_in_any_order(
 @settings(one_database_for_all_examples, max_examples=25)
 @given(seed=st.integers(0, 50), order=st.integers(0, 2**32), cuts=st.lists(st.integers(0, 300), max_size=12))
 @example(seed=1, order=1, cuts=list(range(300)))
-def test_any_cut_into_batches_gives_the_same_rows_and_digest_as_one_batch(
+def test_any_cut_into_batches_gives_the_same_rows_as_one_batch(
     database: Database, seed: int, order: int, cuts: list[int]
 ) -> None:
     source = random.Random(order)
@@ -171,8 +170,23 @@ def test_any_cut_into_batches_gives_the_same_rows_and_digest_as_one_batch(
         reading.empty_ledger(connection)
         deliver(connection, arrived)
         reading.project(connection)
-        whole, digest = reading.all_rows(connection), reading.digest(connection)
+        whole = reading.all_rows(connection), reading.days(connection)
         reading.empty_read_model(connection)
         reading.project(connection, cuts)
+        assert (reading.all_rows(connection), reading.days(connection)) == whole
+
+
+def test_a_session_whose_first_time_comes_in_a_later_batch_lies_as_if_it_had_come_in_the_first(
+    database: Database,
+) -> None:
+    # Nothing known and a push since the year 1970 look alike but for whether there is a span at all.
+    unknown = {"event_type": 999, "stream_id": "room", "sequence": "9"}
+    error = {"event_type": 321, "stream_id": "room", "sequence": "9", "data_time": 0}
+    with connect_quickly(database) as connection:
+        reading.empty_ledger(connection)
+        deliver(connection, [unknown, error])
+        reading.project(connection)
+        whole = reading.all_rows(connection)
+        reading.empty_read_model(connection)
+        reading.project(connection, [1])
         assert reading.all_rows(connection) == whole
-        assert reading.digest(connection) == digest == reading.recomputed_digest(connection)

@@ -6,7 +6,7 @@ from typing import IO
 
 import msgspec
 
-from streamledger.operations.rebuild import Rebuilt
+from streamledger.operations.rebuilt import Rebuilt
 from streamledger.operations.repair_stream import Repaired
 from streamledger.readmodel.rebuild.comparison import RowDifference
 

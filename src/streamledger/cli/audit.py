@@ -3,7 +3,6 @@
 import csv
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Final
 
 import click
@@ -11,30 +10,33 @@ import msgspec
 from rich.table import Table
 
 from streamledger import bootstrap
-from streamledger.cli.options import console, json_option, load_settings, printable, store_options
-from streamledger.cli.sessions import ask, instant_option
+from streamledger.cli.options import console, json_option
+from streamledger.cli.source import at, source_of, source_options
+from streamledger.cli.terminal import printable, say, say_json
+from streamledger.cli.times import WHEN, local, zone
 from streamledger.domain.delivery_answers import AuditDay, AuditReport, Suspicious
-from streamledger.readmodel.audit_queries import (
+from streamledger.operations.csv_cells import csv_cell
+from streamledger.readmodel.queries.audit import (
     LISTED_BY_DEFAULT,
     SUSPICIOUS_CLASSES,
     AuditQueries,
     AuditScope,
 )
-from streamledger.readmodel.queries import LIMIT_MAX
+from streamledger.readmodel.queries.sessions import LIMIT_MAX
 
 DAY_COLUMNS: Final = AuditDay.__struct_fields__
+DAYS_COLUMNS: Final = 160
+"""A terminal so wide has room for all numbers of a day beside each other."""
 SUSPICIOUS_COLUMNS: Final = tuple(
     field.encode_name for field in msgspec.structs.fields(Suspicious) if field.name != "evidence"
 )
-FORMULA_BEGINS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\ufffd")
-"""Also full-width, which some spreadsheets take for the same; and what stands for a control character."""
 
 
 @click.command()
 @click.option(
-    "--from", "from_", help="First day (RFC 3339 or Unix seconds); by default six days before --to."
+    "--since", "--from", "since_ms", type=WHEN, help="First day; by default six days before --until."
 )
-@click.option("--to", help="Up to this time, not included; by default now.")
+@click.option("--until", "--to", "until_ms", type=WHEN, help="Up to this time, not included; by default now.")
 @click.option("--stream", "stream_id", help="Only deliveries of this stream.")
 @click.option(
     "--class",
@@ -47,18 +49,17 @@ FORMULA_BEGINS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff
 @click.option("--suspicious", "only_suspicious", is_flag=True, help="Leave the numbers of the days out.")
 @click.option("--csv", "as_csv", is_flag=True, help="CSV: the days, or with --suspicious the list.")
 @json_option
-@store_options
+@source_options
 def audit(
-    config: Path | None,
-    from_: str | None,
-    to: str | None,
+    since_ms: int | None,
+    until_ms: int | None,
     stream_id: str | None,
     classes: tuple[str, ...],
     limit: int,
     only_suspicious: bool,
     as_csv: bool,
     as_json: bool,
-    **store: object,
+    **source: object,
 ) -> None:
     """Report what was received on each UTC day, and list suspicious deliveries with what speaks against them.
 
@@ -66,17 +67,26 @@ def audit(
     full, has no day and is in `streamledger doctor`. docs/forensics.md explains classes and evidence.
     """
     scope = AuditScope.of(
-        instant_option("--from", from_),
-        instant_option("--to", to),
+        since_ms,
+        until_ms,
         bootstrap.now_us() // 1000,
         stream_id=stream_id,
         classes=classes or LISTED_BY_DEFAULT,
     )
-    report: AuditReport = ask(
-        load_settings(config, **store), lambda queries: AuditQueries(queries.pool).report(scope, limit)
+    report = source_of(source).ask(
+        AuditReport,
+        lambda queries: AuditQueries(queries.pool).report(scope, limit),
+        "/v1/audit",
+        {
+            "from": at(since_ms),
+            "to": at(until_ms),
+            "stream_id": stream_id,
+            "class": ",".join(classes) or None,
+            "limit": limit,
+        },
     )
     if as_json:
-        click.echo(msgspec.json.encode(report))
+        say_json(report)
     elif as_csv and only_suspicious:
         _write_csv(SUSPICIOUS_COLUMNS, report.suspicious)
     elif as_csv:
@@ -87,33 +97,45 @@ def audit(
 
 def _print(report: AuditReport, *, only_suspicious: bool) -> None:
     of_stream = f" of the stream {report.stream_id}" if report.stream_id else ""
-    click.echo(f"Deliveries{of_stream} received from {report.from_} to {report.to}")
+    say(f"Deliveries{of_stream} received from {report.from_} to {report.to}")
     received = [day for day in report.days if day.received or day.believed]
     if not only_suspicious:
         if received:
-            console().print(_days_table(received))
+            _print_days(received)
         else:
-            click.echo("None.")
+            say("None.")
     early = sum(day.signed_early for day in report.days)
     if early and not only_suspicious:
-        click.echo(
-            f"{early} were signed more than a minute before what they report, perhaps with a captured"
-            " signature: list them with --class signed_early."
+        say(
+            "Signed more than a minute before what they report, perhaps with a captured signature:"
+            f" {early}; --class signed_early lists them."
         )
     if report.suspicious:
-        click.echo("\nSuspicious, latest first:")
+        say(f"\nSuspicious, latest first (times {zone()}):")
     elif received:
-        click.echo("Nothing suspicious.")
+        say("Nothing suspicious.")
     for each in report.suspicious:
         place = f"position {each.position}" if each.position else f"quarantine {each.quarantine_id}"
-        click.echo(f"\n{each.received_at}  {each.class_}  {place}")
-        click.echo(f"  {printable(_subject(each))}")
+        say(f"\n{local(each.received_at)}  {each.class_}  {place}")
+        say(f"  {printable(_subject(each))}")
         if each.would_be and each.would_be != each.class_:
-            click.echo(f"  were it believed: {each.would_be}")
+            say(f"  were it believed: {each.would_be}")
         if each.in_words:
-            click.echo(f"  {printable(each.in_words)}")
+            say(f"  {printable(each.in_words)}")
     if report.more:
-        click.echo("\nThere are more: raise --limit, or narrow --from, --to, --stream, --class.")
+        say("\nThere are more: raise --limit, or narrow --from, --to, --stream, --class.")
+
+
+def _print_days(days: Sequence[AuditDay]) -> None:
+    out = console()
+    if out.width >= DAYS_COLUMNS:
+        out.print(_days_table(days))
+        return
+    for day in days:  # its numbers have no room beside each other
+        told = [
+            f"{name.replace('_', ' ')} {getattr(day, name)}" for name in DAY_COLUMNS[1:] if getattr(day, name)
+        ]
+        out.print(f"{day.day}  {', '.join(told)}")
 
 
 def _days_table(days: Sequence[AuditDay]) -> Table:
@@ -138,7 +160,7 @@ def _subject(each: Suspicious) -> str:
     if each.sequence is not None:
         parts.append(f"sequence {each.sequence}")
     if each.first_position is not None:
-        parts.append(f"first: position {each.first_position}, {each.first_received_at}")
+        parts.append(f"first: position {each.first_position}, {local(each.first_received_at)}")
     return ", ".join(parts)
 
 
@@ -153,7 +175,5 @@ def _write_csv(columns: Sequence[str], rows: Iterable[msgspec.Struct]) -> None:
 def _cell(value: object) -> object:
     """A value as a cell: texts of strangers must not become formulas of a spreadsheet, nor move its rows."""
     if isinstance(value, str):
-        value = printable(value)
-        if value.lstrip().startswith(FORMULA_BEGINS):
-            return "'" + value
+        return csv_cell(printable(value))
     return "" if value is None else value

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import IO, Final
 
 from streamledger.domain.errors import StreamledgerError
+from streamledger.operations.private_files import open_private
 
 MEMBER_BYTES: Final = 4 * 1024 * 1024
 """Of lines in one gzip member: what a crash loses at most, and then is written again."""
@@ -52,7 +53,7 @@ class LineFile:
         if str(path) == "-":
             self._file: IO[bytes] = sys.stdout.buffer
             return
-        self._file = path.open("r+b" if resume and path.exists() else "wb")
+        self._file = open_private(path, "r+b" if resume and path.exists() else "wb")
         if resume:
             self._end, self.first_line, self.last_line = _whole(self._file, is_gzip=self._is_gzip)
 

@@ -9,7 +9,9 @@ from typing import Final
 import click
 
 from streamledger.cli import start
+from streamledger.cli.terminal import say
 from streamledger.domain.errors import StreamledgerError
+from streamledger.invocation import own_command
 from streamledger.version import __version__
 
 EXIT_UNEXPECTED = 70
@@ -23,6 +25,10 @@ COMMANDS: Final = {
     "session": "session:session",
     "timeline": "sessions:timeline",
     "explain": "session:explain_command",
+    "deliveries": "deliveries:deliveries",
+    "delivery": "deliveries:delivery",
+    "streams": "streams:streams",
+    "tail": "tail:tail",
     "audit": "audit:audit",
     "quarantine": "quarantine:quarantine",
     "token": "token:token",
@@ -32,6 +38,8 @@ COMMANDS: Final = {
     "parked": "parked:parked",
     "export": "transfer:export_command",
     "import": "transfer:import_command",
+    "backup": "backup:backup_command",
+    "restore": "backup:restore_command",
 }
 """Module below `streamledger.cli` and name in it, of each command."""
 
@@ -85,8 +93,8 @@ def main() -> None:
     except Exception as error:  # the last edge: a user is owed a sentence, not a traceback
         if os.environ.get("STREAMLEDGER_LOG_LEVEL") == "debug":
             traceback.print_exc()
-        psycopg = sys.modules.get("psycopg")  # not loaded by commands that need no store
-        if psycopg is not None and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+        store = sys.modules.get("streamledger.postgres.connection")  # not loaded where no store is needed
+        if store is not None and isinstance(error, store.STORE_FAULTS):
             _fail(f"the store was lost: {str(error).partition(chr(10))[0]}", EXIT_UNREACHABLE)
         _fail(
             f"unexpected {type(error).__name__}: {error} (STREAMLEDGER_LOG_LEVEL=debug shows more)",
@@ -98,7 +106,9 @@ def main() -> None:
 
 
 def _fail(sentence: str, code: int) -> None:
-    click.echo(f"streamledger: {sentence}", err=True)
+    # A command that a sentence names is to be typed by who reads it, in whatever directory that is.
+    sentence = sentence.replace("`streamledger ", f"`{own_command()} ")
+    say(f"streamledger: {sentence}", err=True)
     sys.exit(code)
 
 

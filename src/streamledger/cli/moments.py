@@ -1,14 +1,15 @@
 """--as-of, --known-at and --slack-s: the moment, and the what-if, that a reading command asks about."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
+from streamledger.cli.times import WHEN
 from streamledger.domain.attribution import SLACK_MS, SLACK_S_MAX
 from streamledger.domain.errors import ParameterInvalid
-from streamledger.domain.instants import parse_instant_ms
-from streamledger.readmodel.moment import Asked, parse_known_at
+from streamledger.domain.instants import instant_ms
+from streamledger.readmodel.moments.moment import Asked, parse_known_at
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,34 +24,47 @@ def moment_options(command: Command) -> Command:
             f" {SLACK_MS // 1000}?",
         ),
         click.option(
-            "--known-at", help="As the ledger knew it: up to a position, or a time of receipt (RFC 3339)."
+            "--known-at", type=KNOWN, help="As the ledger knew it: up to a position, or a time of receipt."
         ),
-        click.option("--as-of", help="As it had happened by this time (RFC 3339 or Unix seconds)."),
+        click.option("--as-of", type=WHEN, help="As it had happened by this time."),
     ):
         command = option(command)
     return command
 
 
-def asked(as_of: str | None, known_at: str | None, slack_s: int | None = None) -> Asked | None:
+class _Known(click.ParamType[str]):
+    """A position, or a time: its value is what the HTTP interface takes."""
+
+    name = "position or time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Digits are a position."""
+        text = str(value)
+        if text.isascii() and text.isdigit():
+            return text
+        return text if "T" in text and text.endswith("Z") else instant_ms(WHEN.convert(text, param, ctx))
+
+
+KNOWN: Final = _Known()
+
+
+def asked(as_of: int | None, known_at: str | None, slack_s: int | None = None) -> Asked | None:
     """The moment that the options name; None when none is given. Raises ParameterInvalid."""
     if as_of is None and known_at is None and slack_s is None:
         return None
-    return Asked(
-        as_of_ms=None
-        if as_of is None
-        else _parsed("--as-of", "RFC 3339 with an offset, or whole Unix seconds", parse_instant_ms, as_of),
-        known_at=None
-        if known_at is None
-        else _parsed("--known-at", "a position, or RFC 3339 with an offset", parse_known_at, known_at),
-        slack_ms=None if slack_s is None else slack_s * 1000,
-    )
-
-
-Value = TypeVar("Value")
-
-
-def _parsed(name: str, expected: str, parse: Callable[[str], Value], text: str) -> Value:
     try:
-        return parse(text)
+        known = None if known_at is None else parse_known_at(known_at)
     except (ValueError, OverflowError) as error:
-        raise ParameterInvalid(name=name, expected=expected, got=repr(text[:64])) from error
+        raise ParameterInvalid(
+            name="--known-at", expected="a position, or a time", got=repr(str(known_at)[:64])
+        ) from error
+    return Asked(as_of_ms=as_of, known_at=known, slack_ms=None if slack_s is None else slack_s * 1000)
+
+
+def moment_parameters(as_of: int | None, known_at: str | None, slack_s: int | None) -> dict[str, object]:
+    """The same for a server."""
+    return {
+        "as_of": None if as_of is None else instant_ms(as_of),
+        "known_at": known_at,
+        "slack_s": slack_s,
+    }

@@ -4,18 +4,18 @@ import asyncio
 from pathlib import Path
 
 import click
-import msgspec
 from rich.table import Table
 
 from streamledger import bootstrap
-from streamledger.cli.options import console, json_option, load_settings, store_options
+from streamledger.cli.options import console, json_option, store_options, store_settings
 from streamledger.cli.rebuild import named_projections
+from streamledger.cli.terminal import say, say_json
 from streamledger.domain.rebuild_answers import ParkedEvent
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel.queries import LIMIT_MAX, Page
+from streamledger.readmodel.projections.unparking import retry_parked
+from streamledger.readmodel.queries.rebuilds import RebuildQueries
+from streamledger.readmodel.queries.sessions import LIMIT_MAX, Page
 from streamledger.readmodel.rebuild.building import prepare_session
-from streamledger.readmodel.rebuild_queries import RebuildQueries
-from streamledger.readmodel.unparking import retry_parked
 from streamledger.settings import Settings
 
 
@@ -33,11 +33,13 @@ def list_command(
     config: Path | None, projection: str | None, limit: int, as_json: bool, **store: object
 ) -> None:
     """List parked events with their errors."""
-    settings = load_settings(config, **store)
+    if projection is not None:
+        named_projections((projection,))
+    settings = store_settings(config, **store)
     with bootstrap.open_store(settings) as database:
         page = asyncio.run(_page(settings, database, projection, limit))
     if as_json:
-        click.echo(msgspec.json.encode(page))
+        say_json(page)
         return
     table = Table("projection", "position", "tries", "version", "last tried", "error")
     for each in page.items:
@@ -62,17 +64,17 @@ def retry(config: Path | None, projections: tuple[str, ...], as_json: bool, **st
     wanted = named_projections(projections)
     found = {}
     with (
-        bootstrap.open_store(load_settings(config, **store)) as database,
+        bootstrap.open_store(store_settings(config, **store)) as database,
         connect(database, application_name="streamledger parked") as connection,
     ):
         prepare_session(connection)
         for each in wanted:
-            taken, left = retry_parked(connection, each, bootstrap.now_us())
+            taken, left = retry_parked(connection, database.schema, each, bootstrap.now_us())
             found[each.name] = {"taken_in": taken, "parked": left}
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        say_json(found)
     else:
         for name, counts in found.items():
-            click.echo(f"{name}: {counts['taken_in']} taken in, {counts['parked']} parked still")
+            say(f"{name}: {counts['taken_in']} taken in, {counts['parked']} parked still")
     if any(counts["parked"] for counts in found.values()):
         raise SystemExit(1)

@@ -19,6 +19,7 @@ PHASES: Final = {
     "folding": "folding events",
     "indexing": "making indexes",
     "catching_up": "catching up",
+    "comparing": "comparing",
     "switching": "switching",
 }
 

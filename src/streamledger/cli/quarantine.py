@@ -1,28 +1,32 @@
 """`streamledger quarantine`: what was not believed; looked at, and released."""
 
-import asyncio
-import getpass
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
-from rich.table import Column, Table
 
 from streamledger import bootstrap
-from streamledger.cli.options import console, json_option, load_settings, store_options
-from streamledger.domain.errors import ParameterInvalid
-from streamledger.domain.instants import parse_instant_ms
+from streamledger.cli.options import (
+    console,
+    is_wide,
+    json_option,
+    plain_table,
+    store_options,
+    store_settings,
+    user_name,
+)
+from streamledger.cli.source import at, path_of, source_of, source_options
+from streamledger.cli.terminal import say, say_encoded, say_json
+from streamledger.cli.times import WHEN, local, zone
 from streamledger.domain.quarantine_answers import QuarantinedBody, QuarantinedDelivery
 from streamledger.ledger.acts import Actor
 from streamledger.ledger.quarantine import REASONS, QuarantineFilter
 from streamledger.operations.release import REASON_CHARACTERS_MAX, ReleaseReport
-from streamledger.readmodel.quarantine_queries import QuarantineQueries
-from streamledger.readmodel.queries import LIMIT_MAX, Page
-from streamledger.settings import Settings
+from streamledger.readmodel.queries.quarantine import QuarantineQueries
+from streamledger.readmodel.queries.sessions import LIMIT_MAX, Page
 
-Answer = TypeVar("Answer")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -34,8 +38,8 @@ def quarantine() -> None:
 def _filter_options(command: Command) -> Command:
     for option in (
         click.option("--stream", "stream_id", help="Only deliveries of this stream."),
-        click.option("--until", help="Received before this time."),
-        click.option("--since", help="Received at or after this time (RFC 3339 or Unix seconds)."),
+        click.option("--until", type=WHEN, help="Received before this time."),
+        click.option("--since", type=WHEN, help="Received at or after: 1h, yesterday, a time."),
         click.option("--reason", type=click.Choice(REASONS), help="Only those set aside for this reason."),
     ):
         command = option(command)
@@ -47,65 +51,86 @@ def _filter_options(command: Command) -> Command:
 @click.option("--released/--unreleased", default=None, help="Only those that were, or were not, released.")
 @click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=20, show_default=True)
 @json_option
-@store_options
+@source_options
 def list_quarantined(
-    config: Path | None,
     reason: str | None,
-    since: str | None,
-    until: str | None,
+    since: int | None,
+    until: int | None,
     stream_id: str | None,
     released: bool | None,
     limit: int,
     as_json: bool,
-    **store: object,
+    **source: object,
 ) -> None:
     """List quarantined deliveries, latest first."""
     wanted = _filter(reason, since, until, stream_id, released)
-    page: Page[QuarantinedDelivery] = _ask(
-        load_settings(config, **store), lambda queries: queries.deliveries(wanted, limit)
+    page = source_of(source).ask(
+        Page[QuarantinedDelivery],
+        lambda queries: QuarantineQueries(queries.pool).deliveries(wanted, limit),
+        "/v1/quarantine",
+        {
+            "reason": reason,
+            "from": at(since),
+            "to": at(until),
+            "stream_id": stream_id,
+            "released": released,
+            "limit": limit,
+        },
     )
     if as_json:
-        click.echo(msgspec.json.encode(page))
+        say_json(page)
         return
-    # The id is there to be copied: whatever the width, it stays whole.
-    whole_id = Column("id", no_wrap=True, min_width=36)
-    table = Table(whole_id, "reason", "received", "from", "type", "stream", "bytes", "released")
+    out = console()
+    more = ("from", "type", "bytes", "released") if is_wide(out) else ()
+    table = plain_table("id", f"received {zone()}", "reason", *more, fold="stream")
     for each in page.items:
-        table.add_row(
-            each.id,
-            each.reason,
-            each.received_at,
+        told = (
             each.source_ip,
             "" if each.event_type is None else str(each.event_type),
-            each.stream_id or "",
             str(each.bytes),
             f"at position {each.released.position} by {each.released.by}" if each.released else "",
         )
-    console().print(table if page.items else "Nothing is in the quarantine that fits.")
+        # Where there is no room for it, what was released has a mark.
+        mark = "*" if each.released and not more else ""
+        table.add_row(
+            each.id,
+            local(each.received_at),
+            each.reason + mark,
+            *(told if more else ()),
+            each.stream_id or "",
+        )
+    out.print(table if page.items else "Nothing is in the quarantine that fits.")
+    if not more and any(each.released for each in page.items):
+        say("* released")
     if page.next_cursor:
-        click.echo(f"More than {limit}; raise --limit, narrow the filter, or use the HTTP interface.")
+        say(f"More than {limit}; raise --limit, narrow the filter, or use the HTTP interface.")
 
 
 @quarantine.command()
 @click.argument("quarantine_id", metavar="ID")
 @click.option("--whole", is_flag=True, help="Also the exact body, secrets included.")
 @json_option
-@store_options
-def show(config: Path | None, quarantine_id: str, whole: bool, as_json: bool, **store: object) -> None:
-    """Show one quarantined delivery with its body."""
-    found: QuarantinedBody = _ask(
-        load_settings(config, **store), lambda queries: queries.delivery(quarantine_id, whole=whole)
+@source_options
+def show(quarantine_id: str, whole: bool, as_json: bool, **source: object) -> None:
+    """Show one quarantined delivery with its body. A server shows its bytes to a token of scope admin."""
+    found = source_of(source).ask(
+        QuarantinedBody,
+        lambda queries: QuarantineQueries(queries.pool).delivery(quarantine_id, whole=whole),
+        path_of("quarantine", quarantine_id),
+        {},
     )
+    if not whole:
+        found = msgspec.structs.replace(found, body=None, body_base64=None)
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        say_json(found)
         return
     for name, value in msgspec.to_builtins(found).items():
         if name not in ("notification", "body", "body_base64") and value is not None:
-            click.echo(f"{name}: {value}")
+            say(f"{name}: {value}")
     if found.notification is not None:
-        click.echo(msgspec.json.format(msgspec.json.encode(found.notification)))
+        say_encoded(msgspec.json.format(msgspec.json.encode(found.notification)))
     if found.body is not None:
-        click.echo(found.body)
+        say(found.body)
 
 
 @quarantine.command()
@@ -127,8 +152,8 @@ def release(
     config: Path | None,
     quarantine_id: str | None,
     reason: str | None,
-    since: str | None,
-    until: str | None,
+    since: int | None,
+    until: int | None,
     stream_id: str | None,
     verify_with: str | None,
     first_only: bool,
@@ -151,8 +176,8 @@ def release(
         raise click.UsageError("expected either an ID or a filter")
     if quarantine_id is not None and (first_only or limit is not None):
         raise click.UsageError("--first-only and --limit go with a filter, not with an ID")
-    settings = load_settings(config, **store)
-    actor = Actor(by=by or f"cli:{_user()}", reason=because.strip(), at_us=bootstrap.now_us())
+    settings = store_settings(config, **store)
+    actor = Actor(by=by or f"cli:{user_name()}", reason=because.strip(), at_us=bootstrap.now_us())
     with bootstrap.open_store(settings) as database:
         releases = bootstrap.releases(settings, database, bootstrap.key_ring(settings))
         report: ReleaseReport
@@ -168,48 +193,22 @@ def release(
                 dry_run=dry_run,
             )
     if as_json:
-        click.echo(msgspec.json.encode(report))
+        say_json(report)
         return
-    click.echo(f"{'would be released' if dry_run else 'released'}: {report.released}")
+    say(f"{'would be released' if dry_run else 'released'}: {report.released}")
     if report.first_position is not None:
-        click.echo(f"positions: {report.first_position} to {report.last_position}")
+        say(f"positions: {report.first_position} to {report.last_position}")
     for cause, count in sorted(report.skipped.items()):
-        click.echo(f"left alone, {cause.replace('_', ' ')}: {count}")
+        say(f"left alone, {cause.replace('_', ' ')}: {count}")
 
 
 def _filter(
-    reason: str | None, since: str | None, until: str | None, stream_id: str | None, released: bool | None
+    reason: str | None, since: int | None, until: int | None, stream_id: str | None, released: bool | None
 ) -> QuarantineFilter:
     return QuarantineFilter(
         reason=reason,
-        from_us=_instant_us("--since", since),
-        to_us=_instant_us("--until", until),
+        from_us=None if since is None else since * 1000,
+        to_us=None if until is None else until * 1000,
         stream_id=stream_id,
         released=released,
     )
-
-
-def _ask(settings: Settings, question: Callable[[QuarantineQueries], Awaitable[Answer]]) -> Answer:
-    with bootstrap.open_store(settings) as database:
-
-        async def answer() -> Answer:
-            async with bootstrap.open_quarantine(settings, database) as queries:
-                return await question(queries)
-
-        return asyncio.run(answer())
-
-
-def _instant_us(name: str, text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_instant_ms(text) * 1000
-    except (ValueError, OverflowError) as error:
-        raise ParameterInvalid(
-            name=name, expected="RFC 3339 with an offset, or whole Unix seconds", got=repr(text)
-        ) from error
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"

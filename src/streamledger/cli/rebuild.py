@@ -14,16 +14,19 @@ from rich.table import Table
 
 from streamledger import bootstrap
 from streamledger.cli.all_rows import AllRows
-from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.cli.change_words import lines_of
+from streamledger.cli.options import json_option, store_options, store_settings
 from streamledger.cli.progress import shown
+from streamledger.cli.terminal import say
 from streamledger.domain.errors import ParameterInvalid
-from streamledger.operations.rebuild import EXAMPLES_KEPT_MAX, Order, Rebuilt, rebuild
+from streamledger.operations.rebuild import EXAMPLES_KEPT_MAX, Order, rebuild
+from streamledger.operations.rebuilt import Rebuilt
 from streamledger.operations.repair_stream import Repaired, repair_stream
-from streamledger.readmodel.projection import Projection
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.view import Projection
 from streamledger.readmodel.rebuild.building import POSITION_MAX
 from streamledger.readmodel.rebuild.comparison import Difference
-from streamledger.readmodel.rebuild.crew import RebuildCancelled
-from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.rebuild.worker_pool import RebuildCancelled
 
 PATIENCE_S: Final = 10.0
 """How long the first signal is given before another is heard."""
@@ -71,7 +74,7 @@ def rebuild_command(
 
     Readers and callbacks go on meanwhile. Ctrl-C at any time leaves the live tables as they were.
     """
-    settings = load_settings(config, **store)
+    settings = store_settings(config, **store)
     wanted = named_projections(projections)
     all_rows = AllRows()
     if stream_id is not None:
@@ -87,6 +90,7 @@ def rebuild_command(
                 examples_max=examples,
                 on_row=all_rows.take if as_json else lambda *_: None,
                 is_cancelled=is_cancelled,
+                limits=settings.suspect_limits(),
             )
         all_rows.write(repaired, sys.stdout.buffer) if as_json else show_repaired(repaired)
         return
@@ -96,6 +100,7 @@ def rebuild_command(
         workers=workers or 0,
         examples_max=max(examples, EXAMPLES_KEPT_MAX),
         to_position=to_position,
+        limits=settings.suspect_limits(),
     )
     with (
         ended_by_signals() as is_cancelled,
@@ -122,7 +127,8 @@ def ended_by_signals() -> Iterator[Callable[[], bool]]:
 
     Gives what tells whether one has come. Once that is asked, whoever asks ends the work: an exception in
     the midst of a statement would leave its connection in disorder. Signals that follow at once, of one who
-    does not like to wait, do not disturb the clearing away.
+    does not like to wait, do not disturb the clearing away. One that was ignored when the command began stays
+    so: under `nohup` a closed terminal ends nothing, nor Ctrl-C what a script has put behind it.
     """
     came_s = 0.0
     is_asked = False
@@ -141,56 +147,55 @@ def ended_by_signals() -> Iterator[Callable[[], bool]]:
         return bool(came_s)
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), end) for name in names}
+    found = [getattr(signal, name) for name in names]
+    heard = [number for number in found if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in heard}
     try:
         yield has_come
     except KeyboardInterrupt as error:
         raise RebuildCancelled from error
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def show(done: Rebuilt, examples: int = 0) -> None:
     """The outcome in words, with so many rows of each table."""
     words = {"rebuild": "Rebuilt", "dry_run": "Tried", "verify": "Verified"}
-    click.echo(
+    say(
         f"{words[done.purpose]} {', '.join(each.projection for each in done.standings)}:"
         f" {done.events} events in {done.seconds} s ({done.events_per_s:,.0f}/s), position {done.position},"
         f" largest process {done.memory_bytes_max / 2**20:.0f} MB."
     )
     for standing in done.standings:
-        if standing.equal is None:
-            verdict = f"live rows were at position {standing.live_position}, not comparable"
+        if standing.equal is None and standing.live_position == standing.rebuilt_position:
+            verdict = f"not compared: version {standing.live_version} of the rules made the live rows"
+        elif standing.equal is None:
+            verdict = f"not compared: the live rows were at position {standing.live_position}"
         elif standing.equal:
-            verdict = f"digest {standing.rebuilt_digest}, equal to the kept one"
+            verdict = f"digest {standing.rebuilt_digest}, equal to that of the live rows"
         else:
-            verdict = f"digest {standing.rebuilt_digest}, kept was {standing.live_digest}: DIFFERENT"
-        click.echo(f"  {standing.projection}: {verdict}")
+            verdict = f"digest {standing.rebuilt_digest}, live was {standing.live_digest}: DIFFERENT"
+        say(f"  {standing.projection}: {verdict}")
     for name, count in done.parked.items():
         if count:
-            click.echo(
-                f"  {name}: {count} events cannot be taken in and are parked (streamledger parked list)"
-            )
+            say(f"  {name}: {count} events cannot be taken in and are parked (streamledger parked list)")
+    for line in lines_of(done.changes, examples):
+        say(line)
     show_differences(done.differences, examples)
     if done.purpose == "dry_run" and not any(map(is_different, done.differences)):
-        click.echo("A rebuild would change nothing.")
-    elif done.purpose == "dry_run" and done.digests_equal:
-        click.echo(
-            "The kept digests are those of history: something else has changed the rows behind their back."
-        )
+        say("A rebuild would change nothing.")
 
 
 def show_repaired(done: Repaired) -> None:
     """The outcome of a repair in words."""
     word = "Repaired" if done.repaired else "Tried"
-    click.echo(f"{word} {done.stream_id}: {done.events} events.")
+    say(f"{word} {done.stream_id}: {done.events} events.")
+    for line in lines_of(done.changes):
+        say(line)
     show_differences(done.differences)
     if not any(map(is_different, done.differences)):
-        click.echo("Its rows were right.")
-    for name, corrected in done.digests_corrected.items():
-        if corrected:
-            click.echo(f"  {name}: the kept digest was put right")
+        say("Its rows were right.")
 
 
 def is_different(each: Difference) -> bool:
@@ -202,7 +207,7 @@ def show_differences(differences: Sequence[Difference], examples: int | None = N
     """Counts by table and so many rows, all that are there without a number, field by field."""
     console = Console(width=None if sys.stdout.isatty() else 140, markup=False, emoji=False)
     for each in differences:
-        click.echo(f"  {each.table}: {each.changed} changed, {each.added} added, {each.removed} removed")
+        say(f"  {each.table}: {each.changed} changed, {each.added} added, {each.removed} removed")
         for row in each.examples[:examples]:
             key = " ".join(str(value) for value in row.key.values() if value != "")
             table = Table("field", "live", "from history", title=f"{row.kind}: {key}", title_justify="left")
@@ -211,4 +216,4 @@ def show_differences(differences: Sequence[Difference], examples: int | None = N
             if row.fields:
                 console.print(table)
             else:
-                click.echo(f"    {row.kind}: {key}")
+                say(f"    {row.kind}: {key}")

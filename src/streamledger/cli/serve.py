@@ -1,40 +1,44 @@
 """`streamledger serve`: the store, the web workers and the projector, until Ctrl-C."""
 
 import contextlib
+import errno
 import http.client
 import json
 import logging
+import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 
 from streamledger import bootstrap
 from streamledger.cli.options import load_settings, store_options
-from streamledger.cli.processes import BACKLOG, Family, run_projector, run_web
+from streamledger.cli.processes import Family, run_projector, run_web
+from streamledger.cli.starting import port_advice, say_first_steps, warn_of_openness
+from streamledger.cli.systemd import begin_again, handed_over, hear_again, notify
 from streamledger.domain.errors import StreamledgerError
+from streamledger.operations.descriptors import backlog, needed_for, raise_limit
+from streamledger.operations.given_secrets import refuse_unsafe, with_cookie_key
+from streamledger.operations.tracing import require_package
 from streamledger.settings import Settings
 from streamledger.telemetry import configure_logging
 
 logger = logging.getLogger(__name__)
 
 READY_WAIT_S_MAX: Final = 30.0
+OF_THE_SOCKET: Final = frozenset({"host", "port"})
+"""Settings that even a new start in the same process keeps, for it keeps its socket."""
 
 
 class AddressUnusable(StreamledgerError):
-    """cannot listen on {host}:{port}: {cause}"""
-
-    exit_code = 3
-
-
-class EmbeddedStoreLost(StreamledgerError):
-    """the embedded PostgreSQL ended by itself ({log} has the cause); start again, nothing is lost"""
+    """cannot listen on {host}:{port}: {cause}{advice}"""
 
     exit_code = 3
 
@@ -60,47 +64,115 @@ def serve(
     **store: object,
 ) -> None:
     """Receive callbacks and answer queries, on an embedded PostgreSQL unless a database is named."""
-    settings = load_settings(config, host=host, port=port, workers=workers, insecure=insecure, **store)
-    run(settings)
+    read = partial(load_settings, config, host=host, port=port, workers=workers, insecure=insecure, **store)
+    run(read(), reread=read)
 
 
 def run(
-    settings: Settings, family: Family | None = None, on_ready: Callable[[str], None] | None = None
+    settings: Settings,
+    family: Family | None = None,
+    on_ready: Callable[[str], None] | None = None,
+    reread: Callable[[], Settings] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `on_ready` is called once, with the URL, when deliveries can be kept."""
-    configure_logging(settings.log_level)
-    bootstrap.refuse_unsafe(settings)
-    bootstrap.key_ring(settings)
-    bootstrap.senders(settings)
-    bootstrap.api_tokens(settings.api_tokens)
+    """Serve until SIGINT or SIGTERM; `on_ready` is called once, with the URL, when deliveries can be kept.
+
+    On SIGHUP the settings are read again by `reread`; on SIGUSR2 the program as it is installed then begins
+    anew in this process, and whoever connects meanwhile waits in the socket's backlog.
+    """
+    configure_logging(settings.log_level, settings.log_format)
+    raise_limit(needed_for(settings.connections_max))
+    given, listener = settings, handed_over()
+    if listener is not None:
+        host, port = listener.getsockname()[:2]
+        settings = msgspec.structs.replace(settings, host=host, port=port)
+    _refuse_invalid(settings)
+    warn_of_openness(settings)
     family = family or Family()
     signal.signal(signal.SIGTERM, family.ask_to_stop)
     signal.signal(signal.SIGINT, family.ask_to_stop)
-    with contextlib.closing(_listen(settings)) as listener:
+    for name, act in (("SIGHUP", family.ask_to_reread), ("SIGUSR2", family.ask_to_begin_again)):
+        if reread is not None and hasattr(signal, name) and not _is_ignored(name):
+            signal.signal(getattr(signal, name), act)
+    hear_again()
+    with contextlib.closing(listener or _listen(settings)) as listener:
         host, port = listener.getsockname()[:2]
-        lost = threading.Event()
-
-        def store_ended() -> None:
-            if not family.stopping:
-                lost.set()
-                family.ask_to_stop()
-
-        with bootstrap.open_store(settings, serving=True, on_end=store_ended) as database:
+        with bootstrap.open_store(settings, serving=True) as database:
             bootstrap.refuse_unguarded(settings, database)
-            for _ in range(settings.workers):
-                family.start("web worker", run_web, settings, database, listener)
+            settings = with_cookie_key(msgspec.structs.replace(settings, port=port))
+            for row in range(settings.workers):
+                family.start("web worker", run_web, settings, database, listener, reread, row)
             family.start("projector", run_projector, settings, database)
             try:
                 if _wait_until_ready(host, port, family):
                     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
                     _announce(settings, url)
+                    if on_ready is None and sys.stdout.isatty():
+                        say_first_steps(settings, database, url)
+                    notify("READY=1")
                     if on_ready is not None:
                         on_ready(url)
-                    family.watch()
+                    family.watch(partial(_reread, family, given, settings, reread) if reread else None)
             finally:
+                if not family.is_to_begin_again:
+                    notify("STOPPING=1")
                 family.stop()
-        if lost.is_set():
-            raise EmbeddedStoreLost(log=settings.data_dir / "postgres.log")
+        if family.is_to_begin_again:
+            logger.warning("beginning again; who connects meanwhile waits")
+            begin_again(listener)
+
+
+def _refuse_invalid(settings: Settings) -> None:
+    """Raises what is wrong with the settings before anything begins."""
+    refuse_unsafe(settings)
+    bootstrap.key_ring(settings)
+    bootstrap.senders(settings)
+    bootstrap.image_hosts(settings)
+    bootstrap.public_url(settings)
+    bootstrap.api_tokens(settings.api_tokens)
+    if settings.traces_url:
+        require_package()
+
+
+def _is_ignored(name: str) -> bool:
+    """Whether who started us wants this signal ignored, as nohup does."""
+    return signal.getsignal(getattr(signal, name)) is signal.SIG_IGN
+
+
+def _terminal_is_gone() -> bool:
+    """Whether the terminal that it was started at was closed, of which SIGHUP tells too."""
+    try:
+        os.tcgetpgrp(0)
+    except OSError as error:
+        return error.errno == errno.EIO
+    return False
+
+
+def _reread(family: Family, given: Settings, running: Settings, reread: Callable[[], Settings]) -> None:
+    """Read the settings again and let the children go by what can change; a fault leaves all as it was."""
+    if _terminal_is_gone():
+        family.ask_to_stop()
+        return
+    notify("RELOADING=1")
+    try:
+        fresh = reread()
+        # Host and port are the socket's, and the cookie key the first start's, whatever is said now.
+        now = msgspec.structs.replace(running, **{name: getattr(fresh, name) for name in bootstrap.RENEWED})
+        _refuse_invalid(now)
+    except StreamledgerError as error:
+        logger.error("the settings in force stay as they were: %s", error)
+    else:
+        configure_logging(now.log_level, now.log_format)
+        family.renew(now)
+        logger.warning("callback keys, API tokens and log level were read again")
+        fields = Settings.__struct_fields__
+        fixed = [name for name in fields if getattr(fresh, name) != getattr(given, name)]
+        if waiting := ", ".join(name for name in fixed if name not in {*bootstrap.RENEWED, *OF_THE_SOCKET}):
+            logger.warning("changed, and in force only after a new start (SIGUSR2): %s", waiting)
+        if bound := ", ".join(name for name in fixed if name in OF_THE_SOCKET):
+            logger.warning(
+                "changed, and in force only once it is stopped, for it keeps its socket: %s", bound
+            )
+    notify("READY=1")
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -109,11 +181,12 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
-        listener.listen(BACKLOG)
+        listener.listen(backlog())
     except OSError as error:
         listener.close()
+        advice = port_advice(settings.host, settings.port) if error.errno == errno.EADDRINUSE else ""
         raise AddressUnusable(
-            host=settings.host, port=settings.port, cause=error.strerror or str(error)
+            host=settings.host, port=settings.port, cause=error.strerror or str(error), advice=advice
         ) from error
     return listener
 
@@ -144,8 +217,6 @@ def _announce(settings: Settings, url: str) -> None:
     if sys.stdout.isatty():
         click.echo(f"streamledger is ready at {url} ({store}).")
         click.echo(f"  callbacks: {url}/callbacks/tencent   sessions: {url}/v1/sessions   Ctrl-C stops it.")
-        if settings.callback_keys is None and settings.callback_keys_file is None:
-            click.echo("  No callback key is set: unsigned deliveries are believed (docs/security.md).")
     else:
         click.echo(json.dumps({"ready": True, "url": url, "store": store}))
     sys.stdout.flush()

@@ -1,20 +1,20 @@
 """`streamledger session` and `streamledger explain`: one session, at any moment, and why it is so."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
-from rich.table import Column, Table
 
-from streamledger.cli.moments import asked, moment_options
-from streamledger.cli.options import console, json_option, load_settings, printable, store_options
-from streamledger.cli.sessions import ask
+from streamledger.cli.moments import asked, moment_options, moment_parameters
+from streamledger.cli.options import console, folded, json_option, plain_table
+from streamledger.cli.source import path_of, source_of, source_options
+from streamledger.cli.terminal import printable, say, say_json
+from streamledger.cli.times import local, zone
 from streamledger.domain.answers import Session
-from streamledger.readmodel.explaining import Explanation, explain
-from streamledger.readmodel.moment import Asked
-from streamledger.readmodel.past_queries import PastQueries
-from streamledger.readmodel.queries import LIMIT_MAX, Queries
+from streamledger.readmodel.moments.explaining import Explanation, explain
+from streamledger.readmodel.moments.moment import Asked
+from streamledger.readmodel.moments.queries import PastQueries
+from streamledger.readmodel.queries.sessions import LIMIT_MAX, Queries
 
 
 @click.command()
@@ -22,16 +22,15 @@ from streamledger.readmodel.queries import LIMIT_MAX, Queries
 @click.option("--stream", "stream_id", help="The session's stream, when several have this sequence.")
 @moment_options
 @json_option
-@store_options
+@source_options
 def session(
-    config: Path | None,
     sequence: str,
     stream_id: str | None,
-    as_of: str | None,
+    as_of: int | None,
     known_at: str | None,
     slack_s: int | None,
     as_json: bool,
-    **store: object,
+    **source: object,
 ) -> None:
     """Show the session named SEQUENCE, as it is or as it was."""
     moment = asked(as_of, known_at, slack_s)
@@ -41,11 +40,16 @@ def session(
             return await PastQueries(queries).session(sequence, moment, stream_id)
         return await queries.session(sequence, stream_id)
 
-    found = ask(load_settings(config, **store), question)
+    found = source_of(source).ask(
+        Session,
+        question,
+        path_of("sessions", sequence),
+        {"stream_id": stream_id, **moment_parameters(as_of, known_at, slack_s)},
+    )
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        say_json(found)
         return
-    table = Table("field", "value")
+    table = plain_table("field", fold="value")
     for name, value in msgspec.to_builtins(found).items():
         table.add_row(name, _shown(value))
     console().print(table)
@@ -63,17 +67,16 @@ def session(
     help="Recordings and screenshots that are explained.",
 )
 @json_option
-@store_options
+@source_options
 def explain_command(
-    config: Path | None,
     sequence: str,
     stream_id: str | None,
-    as_of: str | None,
+    as_of: int | None,
     known_at: str | None,
     slack_s: int | None,
     limit: int,
     as_json: bool,
-    **store: object,
+    **source: object,
 ) -> None:
     """Tell which deliveries set each field of the session named SEQUENCE, and what they overruled."""
     moment = asked(as_of, known_at, slack_s) or Asked()
@@ -81,12 +84,18 @@ def explain_command(
     async def question(queries: Queries) -> Explanation:
         return await explain(PastQueries(queries), sequence, moment, stream_id, limit)
 
-    found = ask(load_settings(config, **store), question)
+    found = source_of(source).ask(
+        Explanation,
+        question,
+        path_of("sessions", sequence, "explain"),
+        {"stream_id": stream_id, "limit": limit, **moment_parameters(as_of, known_at, slack_s)},
+    )
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        say_json(found)
         return
-    fields = Table(
-        Column("field", no_wrap=True), "value", "set by", "copies", "overruled", Column("rule", no_wrap=True)
+    out = console()
+    fields = plain_table(
+        "field", folded("value"), folded("set by"), "copies", folded("overruled"), fold="rule"
     )
     for field in found.fields:
         fields.add_row(
@@ -97,13 +106,13 @@ def explain_command(
             "; ".join(f"{said.position}: {_shown(said.value)}" for said in field.overruled),
             field.rule.code,
         )
-    console().print(fields)
+    out.print(fields)
     for code, text in sorted({(field.rule.code, field.rule.text) for field in found.fields}):
-        click.echo(f"{code}: {text}")
-    attributions = Table("at", "kind", "confidence", "because", "candidates")
+        out.print(printable(f"{code}: {text}"))
+    attributions = plain_table(f"at {zone()}", "kind", "sure", folded("because"), fold="candidates")
     for each in found.attributions.items:
         attributions.add_row(
-            each.at,
+            local(each.at),
             each.kind,
             each.confidence,
             "; ".join(rule.text for rule in each.because),
@@ -114,9 +123,9 @@ def explain_command(
             ),
         )
     if found.attributions.items:
-        console().print(attributions)
+        out.print(attributions)
     if found.attributions.next_cursor:
-        click.echo(f"More than {limit} recordings and screenshots; raise --limit or use the HTTP interface.")
+        say(f"More than {limit} recordings and screenshots; raise --limit or use the HTTP interface.")
 
 
 def _shown(value: Any) -> str:

@@ -1,89 +1,68 @@
 """`streamledger sessions` and `streamledger timeline`: what the ledger says, on a terminal."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TypeVar
-
 import click
-import msgspec
-from rich.table import Column, Table
 
-from streamledger import bootstrap
-from streamledger.cli.moments import asked, moment_options
-from streamledger.cli.options import console, json_option, load_settings, printable, store_options
+from streamledger.cli.moments import asked, moment_options, moment_parameters
+from streamledger.cli.options import console, is_wide, json_option, plain_table
+from streamledger.cli.source import at, path_of, source_of, source_options
+from streamledger.cli.terminal import printable, say, say_json
+from streamledger.cli.times import WHEN, local, zone
 from streamledger.domain.answers import Session, TimelineEntry
-from streamledger.domain.errors import ParameterInvalid
-from streamledger.domain.instants import parse_instant_ms
-from streamledger.readmodel.past_queries import PastQueries
-from streamledger.readmodel.queries import LIMIT_MAX, Page, Queries, SessionFilter
-from streamledger.settings import Settings
-
-Answer = TypeVar("Answer")
-
-
-def ask(settings: Settings, question: Callable[[Queries], Awaitable[Answer]]) -> Answer:
-    """Open the store, ask, close it."""
-    with bootstrap.open_store(settings) as database:
-
-        async def answer() -> Answer:
-            async with bootstrap.open_queries(settings, database, size=1) as queries:
-                return await question(queries)
-
-        return asyncio.run(answer())
+from streamledger.readmodel.moments.queries import PastQueries
+from streamledger.readmodel.queries.sessions import LIMIT_MAX, Page, Queries, SessionFilter
 
 
 @click.command()
 @click.option("--stream", "stream_id", help="Only sessions of this stream.")
 @click.option("--state", type=click.Choice(["live", "suspect", "ended"]), help="Only sessions in this state.")
-@click.option("--from", "started_from", help="Started at or after this time (RFC 3339 or Unix seconds).")
-@click.option("--to", "started_to", help="Started before this time.")
+@click.option("--since", "--from", "since_ms", type=WHEN, help="Started at or after: 1h, yesterday, a time.")
+@click.option("--until", "--to", "until_ms", type=WHEN, help="Started before this time.")
 @click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=20, show_default=True)
 @json_option
-@store_options
+@source_options
 def sessions(
-    config: Path | None,
     stream_id: str | None,
     state: str | None,
-    started_from: str | None,
-    started_to: str | None,
+    since_ms: int | None,
+    until_ms: int | None,
     limit: int,
     as_json: bool,
-    **store: object,
+    **source: object,
 ) -> None:
     """List sessions, newest first."""
-    wanted = SessionFilter(
-        stream_id=stream_id,
-        state=state,
-        started_from_ms=instant_option("--from", started_from),
-        started_to_ms=instant_option("--to", started_to),
+    wanted = SessionFilter(stream_id=stream_id, state=state, started_from_ms=since_ms, started_to_ms=until_ms)
+    page = source_of(source).ask(
+        Page[Session],
+        lambda queries: queries.sessions(wanted, limit),
+        "/v1/sessions",
+        {
+            "stream_id": stream_id,
+            "state": state,
+            "started_from": at(since_ms),
+            "started_to": at(until_ms),
+            "limit": limit,
+        },
     )
-    page: Page[Session] = ask(load_settings(config, **store), lambda queries: queries.sessions(wanted, limit))
     if as_json:
-        click.echo(msgspec.json.encode(page))
+        say_json(page)
         return
-    table = Table(
-        Column("sequence", no_wrap=True),
-        "stream",
-        "state",
-        "started",
-        "duration",
-        "recordings",
-        "screenshots",
-        "anomalies",
+    out = console()
+    table = plain_table(
+        f"started {zone()}", "sequence", "state", "length", "files", "pics", "odd", fold="stream"
     )
     for each in page.items:
+        odd = [anomaly.code for anomaly in each.anomalies]
         table.add_row(
+            local(each.started_at) or "unknown",
             each.sequence,
-            each.stream_id,
             each.state,
-            each.started_at or "unknown",
-            _duration(each.duration_ms),
-            str(each.recordings.count),
-            str(each.screenshots.count),
-            ", ".join(anomaly.code for anomaly in each.anomalies),
+            duration(each.duration_ms),
+            str(each.recordings.count or ""),
+            str(each.screenshots.count or ""),
+            ", ".join(odd) if is_wide(out) else str(len(odd) or ""),
+            each.stream_id,
         )
-    console().print(table if page.items else "No sessions.")
+    out.print(table if page.items else "No sessions.")
 
 
 @click.command()
@@ -92,17 +71,16 @@ def sessions(
 @moment_options
 @click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=100, show_default=True)
 @json_option
-@store_options
+@source_options
 def timeline(
-    config: Path | None,
     sequence: str,
     stream_id: str | None,
-    as_of: str | None,
+    as_of: int | None,
     known_at: str | None,
     slack_s: int | None,
     limit: int,
     as_json: bool,
-    **store: object,
+    **source: object,
 ) -> None:
     """Show the timeline of the session named SEQUENCE, as it is or as it was."""
     moment = asked(as_of, known_at, slack_s)
@@ -112,37 +90,33 @@ def timeline(
             return await PastQueries(queries).timeline(sequence, moment, stream_id, None, limit)
         return await queries.timeline(sequence, stream_id, None, limit)
 
-    page = ask(load_settings(config, **store), question)
+    page = source_of(source).ask(
+        Page[TimelineEntry],
+        question,
+        path_of("sessions", sequence, "timeline"),
+        {"stream_id": stream_id, "limit": limit, **moment_parameters(as_of, known_at, slack_s)},
+    )
     if as_json:
-        click.echo(msgspec.json.encode(page))
+        say_json(page)
         return
-    table = Table(Column("at", no_wrap=True), "until", "kind", "deliveries", "delay", "attribution", "detail")
+    out = console()
+    more = ("until", "deliveries", "delay") if is_wide(out) else ()
+    table = plain_table(f"at {zone()}", *more, "kind", "sure", fold="detail")
     for entry in page.items:
+        beside = (local(entry.until), str(entry.deliveries), duration(entry.delay_ms)) if more else ()
         table.add_row(
-            entry.at,
-            entry.until or "",
+            local(entry.at),
+            *beside,
             entry.kind,
-            str(entry.deliveries),
-            _duration(entry.delay_ms),
             entry.attribution.confidence if entry.attribution else "",
             _brief(entry),
         )
-    console().print(table)
+    out.print(table)
     if page.next_cursor:
-        click.echo(f"More than {limit} entries; raise --limit or use the HTTP interface.")
+        say(f"More than {limit} entries; raise --limit or use the HTTP interface.")
 
 
-def instant_option(name: str, text: str | None) -> int | None:
-    """Milliseconds since 1970 of an option. Raises ParameterInvalid."""
-    try:
-        return None if text is None else parse_instant_ms(text)
-    except (ValueError, OverflowError) as error:
-        raise ParameterInvalid(
-            name=name, expected="RFC 3339 with an offset, or whole Unix seconds", got=repr(text)
-        ) from error
-
-
-def _duration(ms: int | None) -> str:
+def duration(ms: int | None) -> str:
     if ms is None:
         return ""
     seconds = ms / 1000
@@ -154,5 +128,5 @@ def _duration(ms: int | None) -> str:
 
 
 def _brief(entry: TimelineEntry) -> str:
-    wanted = ("file_id", "file_format", "duration_s", "pic_url", "errcode", "errmsg", "record_event")
+    wanted = ("file_id", "file_format", "duration_ms", "pic_url", "errcode", "errmsg", "record_event")
     return printable(", ".join(f"{name} {entry.detail[name]}" for name in wanted if name in entry.detail))

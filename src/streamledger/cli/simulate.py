@@ -16,11 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from streamledger.cli.files import read_lines
+from streamledger.cli.terminal import say
 from streamledger.domain.errors import StreamledgerError
+from streamledger.operations.private_files import open_private
 from streamledger.simulator.connection import Target, target
 from streamledger.simulator.delivery import Call, Era, Faults, Signing, plan
 from streamledger.simulator.history import generate, randomness
 from streamledger.simulator.incident import read_incident
+from streamledger.simulator.oddities import of_all, with_oddities
 from streamledger.simulator.player import Pace, Player
 from streamledger.simulator.report import Report, Tally
 from streamledger.simulator.truth import History, Shape
@@ -64,6 +67,8 @@ def _share(name: str, default: float, text: str) -> Callable[[Callable[..., None
 @click.option(
     "--key", metavar="KEY", help="Callback key; by default the first of STREAMLEDGER_CALLBACK_KEYS."
 )
+@click.option("--second-key", metavar="KEY",
+              help="Key of a second callback template, which reports every fact too.")  # fmt: skip
 @click.option("--token", metavar="PATH_TOKEN", envvar="STREAMLEDGER_CALLBACK_TOKEN", show_envvar=True,
               help="Secret last part of the path.")  # fmt: skip
 @click.option(
@@ -88,13 +93,14 @@ def _share(name: str, default: float, text: str) -> Callable[[Callable[..., None
 @_share("--forged", 0.01, "Share of facts imitated under a wrong signature.")
 @_share("--unsigned", 0.01, "Share of facts imitated without t and sign.")
 @_share("--malformed", 0.01, "Share of facts also sent in a form that cannot be read.")
+@_share("--oddities", 0.0, "Share of streams, sessions and files that are odd: names, times, tasks, rivals.")
 @_share("--altered", 0.0, "Share of facts also sent rightly signed with another content: conflicts.")
 @click.option("--renew-t/--no-renew-t", default=False, show_default=True, help="Sign each retry anew.")
 @click.option("--validity", type=_Span(), default="600s", show_default=True, help="From signing to t.")
 @click.option("--retries", type=click.Choice([era.value for era in Era]), default="today", show_default=True,
               help="Which of the documented schedules.")  # fmt: skip
 @click.option("--outage", type=(_Span(), _Span()), metavar="FROM TO",
-              help="Stretch of the virtual line in which nothing gets through.")  # fmt: skip
+              help="Part of the virtual line in which nothing gets through.")  # fmt: skip
 @click.option("--from", "incident", type=click.Path(exists=True, path_type=Path), metavar="FILE",
               help="Play an exported incident instead, in its order and spacing.")  # fmt: skip
 @click.option("--connections", type=click.IntRange(1, 1_000), default=16, show_default=True,
@@ -108,6 +114,7 @@ def simulate(
     *,
     url: str,
     key: str | None,
+    second_key: str | None,
     token: str | None,
     streams: int,
     sessions_per_stream: int,
@@ -124,6 +131,7 @@ def simulate(
     forged: float,
     unsigned: float,
     malformed: float,
+    oddities: float,
     altered: float,
     renew_t: bool,
     validity: int,
@@ -150,7 +158,7 @@ def simulate(
     if starts_at is None:
         starts_at = now_s if live else now_s - duration
     starts_at_ms = starts_at * 1000
-    signing = Signing(key=key or _first_key(), validity_s=validity, renew_t=renew_t)
+    signing = Signing(key=key or _first_key(), validity_s=validity, renew_t=renew_t, second_key=second_key)
     if signing.key is None:
         click.echo("No key given: calls carry no t and no sign.", err=True)
     shape = Shape(
@@ -177,12 +185,16 @@ def simulate(
         click.echo(f"{len(calls)} deliveries of {len(history.facts)} facts", err=True)
     else:
         history = generate(shape, starts_at_ms=starts_at_ms, random=randomness(seed, starts_at_ms, "history"))
+        if oddities:
+            odd = randomness(seed, starts_at_ms, "oddities")
+            history = with_oddities(history, of_all(oddities), odd)
         calls = plan(
             history.facts,
             faults,
             random=randomness(seed, starts_at_ms, "faults"),
             era=era,
             signed=signing.key is not None,
+            twins=signing.second_key is not None,
         )
         click.echo(
             f"{len(history.sessions)} sessions, {len(history.facts)} facts"
@@ -190,7 +202,8 @@ def simulate(
             err=True,
         )
     if truth is not None:
-        truth.write_bytes(msgspec.json.encode(history.sessions) + b"\n")
+        with open_private(truth, "wb") as file:
+            file.write(msgspec.json.encode(history.sessions) + b"\n")
     try:
         report = _play(
             history,
@@ -323,4 +336,4 @@ def _show(report: Report) -> None:
     )
     click.echo(f"facts: {report.facts_acknowledged} of {report.facts} acknowledged")
     for fact in report.unacknowledged:
-        click.echo(f"  never acknowledged: {fact.kind} {fact.stream_id} {fact.key} ({fact.tries} tries)")
+        say(f"  never acknowledged: {fact.kind} {fact.stream_id} {fact.key} ({fact.tries} tries)")

@@ -1,14 +1,13 @@
 """`streamledger token`: bearer tokens of the query interface."""
 
-import getpass
 from pathlib import Path
 
 import click
-import msgspec
 from rich.table import Table
 
 from streamledger import bootstrap
-from streamledger.cli.options import console, json_option, load_settings, store_options
+from streamledger.cli.options import console, json_option, store_options, store_settings, user_name
+from streamledger.cli.terminal import say, say_json
 from streamledger.domain.instants import instant_us
 from streamledger.ledger.acts import Actor
 from streamledger.operations.tokens import SCOPES, create_token, has_active_token, list_tokens, revoke_token
@@ -33,13 +32,18 @@ def token() -> None:
 @store_options
 def create(config: Path | None, name: str, scope: str, as_json: bool, **store: object) -> None:
     """Make a token and print it, this once: only its hash is kept."""
-    settings = load_settings(config, **store)
+    settings = store_settings(config, **store)
     with (
-        bootstrap.open_store(settings) as database,
+        bootstrap.open_store(settings, make=True) as database,
         connect(database, application_name="streamledger token") as connection,
     ):
-        secret = create_token(connection, database.schema, name, scope, _actor("token create"))
-    click.echo(msgspec.json.encode({"name": name, "scope": scope, "token": secret}) if as_json else secret)
+        secret = create_token(
+            connection, bootstrap.open_ledger(database), name, scope, _actor("token create")
+        )
+    if as_json:
+        say_json({"name": name, "scope": scope, "token": secret})
+    else:
+        say(secret)
 
 
 @token.command("list")
@@ -47,7 +51,7 @@ def create(config: Path | None, name: str, scope: str, as_json: bool, **store: o
 @store_options
 def list_all(config: Path | None, as_json: bool, **store: object) -> None:
     """List the tokens of the database; those of the settings are not among them."""
-    settings = load_settings(config, **store)
+    settings = store_settings(config, **store)
     with (
         bootstrap.open_store(settings) as database,
         connect(database, application_name="streamledger token") as connection,
@@ -65,7 +69,7 @@ def list_all(config: Path | None, as_json: bool, **store: object) -> None:
         for each in found
     ]
     if as_json:
-        click.echo(msgspec.json.encode({"items": shown}))
+        say_json({"items": shown})
         return
     table = Table("name", "scope", "created", "by", "revoked", "by")
     for row in shown:
@@ -78,16 +82,16 @@ def list_all(config: Path | None, as_json: bool, **store: object) -> None:
 @store_options
 def revoke(config: Path | None, name: str, **store: object) -> None:
     """Revoke the token NAME. Its name is not free again."""
-    settings = load_settings(config, **store)
+    settings = store_settings(config, **store)
     with (
         bootstrap.open_store(settings) as database,
         connect(database, application_name="streamledger token") as connection,
     ):
-        revoked = revoke_token(connection, database.schema, name, _actor("token revoke"))
+        revoked = revoke_token(connection, bootstrap.open_ledger(database), name, _actor("token revoke"))
         was_last = revoked and not has_active_token(connection)
-    click.echo(f"{name} is revoked." if revoked else f"{name} was revoked before.")
+    say(f"{name} is revoked." if revoked else f"{name} was revoked before.")
     if was_last:
-        click.echo(
+        say(
             "It was the last one of the database: without one in the settings, a server on loopback is"
             " open to whoever reaches it, and one beyond it answers nobody. `streamledger token create`.",
             err=True,
@@ -95,8 +99,4 @@ def revoke(config: Path | None, name: str, **store: object) -> None:
 
 
 def _actor(reason: str) -> Actor:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        user = "unknown"
-    return Actor(by=f"cli:{user}", reason=reason, at_us=bootstrap.now_us())
+    return Actor(by=f"cli:{user_name()}", reason=reason, at_us=bootstrap.now_us())

@@ -1,6 +1,5 @@
 """`streamledger export` and `streamledger import`: the ledger as lines of JSON, out and in."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,14 +11,19 @@ import psycopg
 
 from streamledger import bootstrap
 from streamledger.cli.files import FileDamaged, LineFile, read_lines
-from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.cli.options import json_option, store_options, store_settings, user_name
+from streamledger.cli.progress_line import ProgressLine
+from streamledger.cli.terminal import printable
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import parse_instant_ms
+from streamledger.ledger.acts import Actor
 from streamledger.ledger.portable import Head, head_line
 from streamledger.operations.export_events import Wanted, export_events, resumed
 from streamledger.operations.export_table import TABLE_KEYS, export_csv, export_parquet
 from streamledger.operations.import_events import Imported, import_events
+from streamledger.operations.imported_delivery import ImportRules
 from streamledger.postgres.connection import connect
+from streamledger.postgres.patience import WRITING
 from streamledger.readmodel.rebuild.building import POSITION_MAX
 
 SAY_EVERY_S: Final = 2.0
@@ -34,30 +38,13 @@ def _instant_us(name: str, text: str | None) -> int | None:
         ) from error
 
 
-class _Says:
-    """Says how far it is on stderr, every two seconds; on a terminal in one line that is overwritten."""
-
+class _Says(ProgressLine):
     def __init__(self) -> None:
-        self._began_s = self._said_s = time.monotonic()
-        self._is_open = False
+        super().__init__(SAY_EVERY_S)
 
     def __call__(self, count: int, words: str) -> None:
-        now_s = time.monotonic()
-        if now_s - self._said_s < SAY_EVERY_S:
-            return
-        self._said_s = now_s
-        line = f"{count} {words}, {count / (now_s - self._began_s):,.0f}/s"
-        if sys.stderr.isatty():
-            self._is_open = True
-            click.echo(f"\r\033[K{line}", err=True, nl=False)
-        else:
-            click.echo(line, err=True)
-
-    def end(self) -> None:
-        """Let what is said next stand on a line of its own."""
-        if self._is_open:
-            click.echo(err=True)
-            self._is_open = False
+        if self.is_due:
+            self.say(f"{count} {words}, {count / (time.monotonic() - self.began_s):,.0f}/s")
 
 
 @click.command(name="export")
@@ -112,7 +99,7 @@ def export_command(
         raise click.UsageError("--format is for --table; the ledger is written as lines of JSON")
     if resume and str(output) == "-":
         raise click.UsageError("--resume needs a file to go on with")
-    settings = load_settings(config, **store)
+    settings = store_settings(config, **store)
     with (
         bootstrap.open_store(settings) as database,
         connect(database, application_name="streamledger export") as connection,
@@ -162,31 +149,51 @@ def _export(connection: psycopg.Connection[Any], wanted: Wanted, output: Path, *
     type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
 )
 @click.option("--plain", is_flag=True, help="Each line is a body, or an object with body and received_at.")
+@click.option(
+    "--with-acts", is_flag=True,
+    help="Also releases and acts of the other ledger, and events that this version cannot read.",
+)  # fmt: skip
 @json_option
 @store_options
 def import_command(
-    config: Path | None, files: tuple[Path, ...], plain: bool, as_json: bool, **store: object
+    config: Path | None,
+    files: tuple[Path, ...],
+    plain: bool,
+    with_acts: bool,
+    as_json: bool,
+    **store: object,
 ) -> None:
     """Append the events of FILES to the ledger, in their order. What is there already is passed over.
 
-    Importing again after an interruption goes on. Exits with 1 when a line cannot be read.
+    Each signature is checked again with the callback keys of the settings; what they do not verify is marked
+    as believed because of the import. Importing again after an interruption goes on. Exits with 1 when a line
+    cannot be read.
     """
-    settings = load_settings(config, **store)
+    settings = store_settings(config, **store)
+    rules = ImportRules(
+        keys=bootstrap.key_ring(settings).keys,
+        body_bytes_max=settings.body_bytes_max,
+        now_us=bootstrap.now_us(),
+        with_acts=with_acts,
+    )
     says = _Says()
     found: dict[str, Imported] = {}
     with (
-        bootstrap.open_store(settings) as database,
-        connect(database, application_name="streamledger import") as connection,
+        bootstrap.open_store(settings, make=True) as database,
+        connect(database, application_name="streamledger import", patience=WRITING) as connection,
     ):
+        ledger = bootstrap.open_ledger(database)
         for file in files:
             on_progress: Callable[[Imported], None] = lambda done: says(done.lines, "lines")  # noqa: E731  # one use
             damages: list[FileDamaged] = []
             done = import_events(
                 connection,
-                database.schema,
+                ledger,
                 _whole_lines(file, damages),
                 plain=plain,
-                now_us=bootstrap.now_us(),
+                rules=rules,
+                actor=Actor(by=f"cli:{user_name()}", reason="import", at_us=bootstrap.now_us()),
+                source=printable(file.name)[:200],
                 on_progress=on_progress,
             )
             done.invalid += len(damages)
@@ -200,6 +207,11 @@ def import_command(
             click.echo(
                 f"{name}: {done.stored} events stored, {done.known} known already, {done.invalid} invalid"
             )
+            if done.left_out:
+                click.echo(
+                    f"  {done.left_out} releases, acts or unreadable events of another ledger were left out;"
+                    " --with-acts takes them"
+                )
             for fault in done.faults:
                 click.echo(f"  {fault}")
     if any(done.invalid for done in found.values()):

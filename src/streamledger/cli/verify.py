@@ -3,19 +3,19 @@
 from pathlib import Path
 
 import click
-import msgspec
 
 from streamledger import bootstrap
-from streamledger.cli.options import json_option, load_settings, store_options
+from streamledger.cli.options import json_option, store_options, store_settings
 from streamledger.cli.progress import shown
 from streamledger.cli.rebuild import ended_by_signals, named_projections
+from streamledger.cli.terminal import say, say_json
 from streamledger.operations.rebuild import Order
 from streamledger.operations.verify_projections import verify_projections
 
 
 @click.group()
 def verify() -> None:
-    """Check what is kept against its digests and against history."""
+    """Check what is kept against history."""
 
 
 @verify.command(name="projections")
@@ -26,11 +26,11 @@ def verify() -> None:
 def projections_command(
     config: Path | None, projections: tuple[str, ...], workers: int | None, as_json: bool, **store: object
 ) -> None:
-    """Compare the read model's rows with their digests and with a rebuild that is not switched.
+    """Compare the read model's rows with those of a rebuild that is not switched.
 
     Exits with 1 when anything differs.
     """
-    settings = load_settings(config, **store)
+    settings = store_settings(config, **store)
     order = Order(projections=named_projections(projections), workers=workers or 0)
     with (
         ended_by_signals() as is_cancelled,
@@ -41,14 +41,12 @@ def projections_command(
             database, order, clock_us=bootstrap.now_us, on_progress=on_progress, is_cancelled=is_cancelled
         )
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        say_json(found)
     else:
         for each in found:
             mark = "ok  " if each.sound else "BAD "
-            click.echo(f"{mark}  {each.projection} at position {each.position}: {each.detail}")
-            if not each.sound:
-                click.echo(
-                    f"      kept {each.kept_digest}, rows {each.row_digest}, history {each.history_digest}"
-                )
+            say(f"{mark}  {each.projection} at position {each.position}: {each.detail}")
+            if not each.sound and each.live_digest is not None:
+                say(f"      rows {each.live_digest}, history {each.history_digest}")
     if not all(each.sound for each in found):
         raise SystemExit(1)

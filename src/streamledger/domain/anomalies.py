@@ -7,6 +7,8 @@ import msgspec
 
 from streamledger.domain import session as fold
 from streamledger.domain.answers import Anomaly
+from streamledger.domain.attribution import SLACK_MS
+from streamledger.domain.place import agree
 from streamledger.domain.session import SessionState
 
 
@@ -18,6 +20,7 @@ class AnomalyCode(StrEnum):
     PUSH_ERRORS_ONLY = "push_errors_only"
     SEQUENCE_SHARED = "sequence_shared"
     SEQUENCE_ZERO = "sequence_zero"
+    START_AFTER_STOP = "start_after_stop"
     START_CONFLICT = "start_conflict"
     START_MISSING = "start_missing"
     STOP_BEFORE_START = "stop_before_start"
@@ -53,6 +56,10 @@ EXPLANATIONS: Final[dict[AnomalyCode, Explained]] = {
         "The sequence consists of zeros: a placeholder, which several pushes may share.",
         "Do not take this session for a single push.",
     ),
+    AnomalyCode.START_AFTER_STOP: Explained(
+        "A start names this sequence and a time well after its stop: the sequence was given again.",
+        "The session stays ended. Look at that start in the timeline: it may be a push of its own.",
+    ),
     AnomalyCode.START_CONFLICT: Explained(
         "Starts with different contents were delivered for this sequence.",
         "The earliest counts. The timeline shows how many others there were; compare their deliveries.",
@@ -84,6 +91,7 @@ DETAILS: Final[dict[AnomalyCode, str]] = {
     AnomalyCode.PUSH_ERRORS_ONLY: "neither a start nor a stop was delivered",
     AnomalyCode.SEQUENCE_SHARED: "another stream has a session with this sequence",
     AnomalyCode.SEQUENCE_ZERO: "the sequence consists of zeros",
+    AnomalyCode.START_AFTER_STOP: "a start lies {after_ms} ms after the stop",
     AnomalyCode.START_CONFLICT: "{count} different starts were delivered",
     AnomalyCode.START_MISSING: "no start was delivered",
     AnomalyCode.STOP_BEFORE_START: "the stop lies {before_ms} ms before the start",
@@ -92,16 +100,20 @@ DETAILS: Final[dict[AnomalyCode, str]] = {
 }
 """What an anomaly says of its session, the facts to be set in; the pages have it in other languages."""
 
+AT_LEAST: Final = "at least {count}"
+"""A count that has come to its limit: only so many contents are kept apart."""
+
 
 def anomalies_of(state: SessionState, *, shared: bool = False) -> list[Anomaly]:
     """What is not as it should be, in the order of the codes' names.
 
     `shared` says that sessions of other streams have the sequence too.
     """
-    found: list[tuple[AnomalyCode, str]] = []
+    found: list[Anomaly] = []
 
     def note(code: AnomalyCode, **facts: object) -> None:
-        found.append((code, DETAILS[code].format(**facts)))
+        said = {**facts, "count": AT_LEAST.format(**facts)} if facts.get("at_least") else facts
+        found.append(Anomaly(code=code.value, detail=DETAILS[code].format(**said), facts=facts))
 
     reported_ms = state.stops[0].push.push_duration_ms if state.stops else None
     measured_ms = fold.measured_ms(state)
@@ -115,20 +127,25 @@ def anomalies_of(state: SessionState, *, shared: bool = False) -> list[Anomaly]:
         note(AnomalyCode.DURATION_MISMATCH, reported_ms=reported_ms, measured_ms=measured_ms)
     if state.starts and state.stops:
         start, stop = state.starts[0], state.stops[0]
-        for name, one, other in (
-            ("app", start.app, stop.app),
-            ("appname", start.appname, stop.appname),
-        ):
-            if one is not None and other is not None and one != other:
-                note(AnomalyCode.PLACE_CONFLICT, field=name)
-    if not state.starts and not state.stops:
+        if not agree(start.app, None, stop.app, None):
+            note(AnomalyCode.PLACE_CONFLICT, field="app")
+        if not agree(None, start.appname, None, stop.appname):
+            note(AnomalyCode.PLACE_CONFLICT, field="appname")
+    if not state.starts and not state.stops and not state.ahead:
         note(AnomalyCode.PUSH_ERRORS_ONLY)
     elif not state.starts:
         note(AnomalyCode.START_MISSING)
-    if len(state.starts) > 1:
-        note(AnomalyCode.START_CONFLICT, count=len(state.starts))
-    if len(state.stops) > 1:
-        note(AnomalyCode.STOP_CONFLICT, count=len(state.stops))
+    ended_ms = fold.ended_ms(state)
+    latest_ms = max((claim.at_ms for claim in state.starts if claim.at_ms is not None), default=None)
+    if ended_ms is not None and latest_ms is not None and latest_ms - ended_ms > SLACK_MS:
+        note(AnomalyCode.START_AFTER_STOP, after_ms=latest_ms - ended_ms)
+    for code, claims in (
+        (AnomalyCode.START_CONFLICT, state.starts),
+        (AnomalyCode.STOP_CONFLICT, state.stops),
+    ):
+        if len(claims) > 1:
+            capped = {"at_least": True} if len(claims) >= fold.CLAIMS_MAX else {}
+            note(code, count=len(claims), **capped)
     if not state.sequence.strip("0"):
         note(AnomalyCode.SEQUENCE_ZERO)
     if shared:
@@ -137,4 +154,4 @@ def anomalies_of(state: SessionState, *, shared: bool = False) -> list[Anomaly]:
     unreadable.update(state.health.unreadable)
     for field in unreadable:
         note(AnomalyCode.UNREADABLE_FIELD, field=field)
-    return [Anomaly(code=code.value, detail=detail) for code, detail in sorted(found)]
+    return sorted(found, key=lambda each: (each.code, each.detail))

@@ -8,12 +8,16 @@ from typing import Any
 
 import msgspec
 
+from streamledger.domain.beliefs import BeliefShown, HeadersShown
 
-class Anomaly(msgspec.Struct, frozen=True, kw_only=True):
+
+class Anomaly(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something about a session that is not as it should be; `code` is one of docs/anomalies.md."""
 
     code: str
     detail: str
+    facts: dict[str, Any] = {}
+    """What `detail` says, by name: for who says it in other words. `at_least`: `count` is a limit."""
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +33,10 @@ class RecordingTotals(msgspec.Struct, frozen=True, kw_only=True):
     """The recordings attributed to a session, in sum."""
 
     count: int = 0
-    duration_s: int = 0
+    recorded_ms: int = 0
+    """How much of it is recorded: what several files hold counts once."""
+    files_ms: int = 0
+    """The sum of the files' lengths."""
     bytes: int = 0
 
 
@@ -66,7 +73,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Of the report with the most abnormal events; null when no report could be read."""
     worst_events: int
     worst_interval_ms: int
-    """The stretch of time before worst_at that the report is about."""
+    """The interval before worst_at that the report is about."""
     first_at: str | None
     last_at: str | None
 
@@ -87,7 +94,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: str | None
     duration_ms: int | None
     duration_source: str | None
-    """reported, measured, running, or null"""
+    """reported, measured, running, last_sign, or null"""
     stop: Stop | None
     node: str | None
     user_ip: str | None
@@ -107,7 +114,12 @@ class AttributionAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     confidence: str
     because: list[str]
+    codes: list[str] = []
+    """Of the reasons in `because`, in the same order."""
     alternatives: list[str] = []
+    """Sequences of sessions that were considered and not chosen, the first sixteen."""
+    alternatives_total: int = 0
+    """How many those are in all."""
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +137,8 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Other contents delivered under the same identity."""
     attribution: AttributionAnswer | None
     detail: dict[str, Any]
+    conflicts_at_least: bool = False
+    """Whether there may be more conflicts: only so many are kept apart."""
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +148,9 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     presence: str
     """live, suspect or offline"""
     open_sessions: list[str]
+    """Sequences of the sessions without a stop, the latest hundred."""
+    open_sessions_count: int
+    """How many those are in all."""
     sessions: int
     recordings: int
     screenshots: int
@@ -149,11 +166,23 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     stream_id: str | None
     sequence: str | None
-    received_at: str
+    received_at: str | None
+    """null when the event cannot be read"""
     source_ip: str
     key: str | None
+    believed: BeliefShown | None
+    """How it was believed; null for what the program itself appended."""
+    headers: HeadersShown
     mended: list[str]
     notification: dict[str, Any]
+    bytes: int
+    """Of the body as received; of an event that cannot be read, of what is stored."""
+    cut: bool = False
+    """Whether fields of the notification were left out here because it is large."""
+    unreadable: str | None = None
+    """Why the event, or its body, cannot be read."""
+    stored_base64: str | None = None
+    """What is stored of an event that cannot be read; null in read scope and in the feed."""
 
 
 class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,5 +193,9 @@ class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True):
     head: int
     lag_events: int
     lag_s: float
-    digest: str
+    digest: str | None
+    """Of its rows, when a rebuild or a verification last counted them and found them those that history
+    gives; null before the first."""
+    digest_position: int | None
+    """At which they were counted."""
     parked: int = 0

@@ -29,7 +29,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """A stretch within a broadcast in which no session was on the air."""
+    """An interval within a broadcast in which no session was on the air."""
 
     from_ms: int
     until_ms: int
@@ -72,7 +72,7 @@ def part_of(state: SessionState, evidence: Evidence) -> Part:
     elif presence == "live":
         until_ms = evidence.now_ms
     else:
-        until_ms = latest_sign_ms(state, evidence)
+        until_ms = latest_sign_ms(state, evidence) or from_ms
     return Part(
         sequence=state.sequence,
         from_ms=from_ms,

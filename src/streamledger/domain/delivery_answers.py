@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from streamledger.domain.beliefs import BeliefShown, HeadersShown
 from streamledger.domain.forensics import Evidence
 
 
@@ -41,6 +42,8 @@ class BesideDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
     delivery: DeliveryAnswer
     differences: list[FieldDifference]
+    compared: bool = True
+    """Whether the two were: not where either is large, or cannot be read."""
 
 
 class SetAsideDelivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,13 +84,19 @@ class DeliveryDetail(msgspec.Struct, frozen=True, kw_only=True):
     """One delivery with its body, and everything else that was delivered of the same notification."""
 
     delivery: DeliveryAnswer
+    sessions: list[str] = []
+    """Sequences of the sessions that the notification belongs to: it carries one, or is attributed."""
     notification: NotificationSummary
     body: dict[str, Any]
     """As read, with secrets taken out."""
+    cut: bool = False
+    """Whether fields of the body were left out because it is large."""
     body_text: str | None = None
     """The exact body as text (bytes that are no UTF-8 replaced); null in read scope."""
     body_base64: str | None = None
     """The exact bytes; null in read scope."""
+    believed: BeliefShown
+    headers: HeadersShown
     mended: list[str]
     same_notification: list[BesideDelivery]
     """All of them in ledger order, the first one first and this one among them."""
@@ -107,6 +116,7 @@ class AuditDay(msgspec.Struct, frozen=True, kw_only=True):
     repeated: int = 0
     """Retries on the sender's schedule."""
     late_retries: int = 0
+    twins: int = 0
     replayed: int = 0
     conflicts: int = 0
     released: int = 0
@@ -115,7 +125,7 @@ class AuditDay(msgspec.Struct, frozen=True, kw_only=True):
     """In the ledger, of any class, and signed more than a minute before what they report."""
     expired: int = 0
     too_far_ahead: int = 0
-    forged: int = 0
+    bad_signature: int = 0
     unsigned: int = 0
     malformed: int = 0
 
@@ -124,7 +134,7 @@ class Suspicious(msgspec.Struct, frozen=True, kw_only=True):
     """One delivery that an auditor should look at: from the ledger, or set aside."""
 
     class_: str = msgspec.field(name="class")
-    """Of a delivery in the ledger its class; of one set aside the reason, bad_signature as forged."""
+    """Of a delivery in the ledger its class; of one set aside the reason."""
     position: int | None = None
     quarantine_id: str | None = None
     received_at: str

@@ -1,6 +1,6 @@
 """From a session's state to the answer about it: pure, with now and the evidence as arguments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -18,22 +18,26 @@ from streamledger.domain.answers import (
 )
 from streamledger.domain.instants import instant_ms
 from streamledger.domain.session import OPEN_END_MS, Claim, SessionState
-from streamledger.domain.suspicion import NEWER_PUSH_MS_MAX, RECORDING_ENDED_MS_MAX, suspicions
+from streamledger.domain.suspicion import (
+    NO_SIGNS,
+    Against,
+    Interval,
+    Signs,
+    SuspectLimits,
+    suspicions,
+)
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What speaks for or against a session that has no stop."""
 
     now_ms: int
-    silence_ms_max: int
-    latest_ms: int | None = None
-    """Time of the latest notification of the session, media included."""
+    limits: SuspectLimits
+    signs: Signs = NO_SIGNS
     newer_push_ms: int | None = None
     """Start of the next push of the same stream and place; None or OPEN_END_MS without one."""
-    recording_ended_ms: int | None = None
-    """When its recording is known to have ended, if nothing was recorded since."""
-    newer_push_ms_max: int = NEWER_PUSH_MS_MAX
-    recording_ended_ms_max: int = RECORDING_ENDED_MS_MAX
+    absences: Sequence[Interval] = ()
+    """Times in which nobody was there to hear it."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +69,7 @@ def derive(
     began_ms, start_source = fold.started_ms(state)
     ended_ms = fold.ended_ms(state)
     presence, reasons = presence_of(state, evidence)
-    duration_ms, duration_source = duration_of(state, evidence.now_ms if presence != "ended" else None)
+    duration_ms, duration_source = duration_of(state, presence, evidence)
     leading = fold.leading_claim(state)
     stop = state.stops[0] if state.stops else None
     errcode = stop.push.errcode if stop else None
@@ -127,30 +131,44 @@ def distinct_notifications(state: SessionState) -> int:
     return bool(state.starts) + bool(state.stops) + state.health.reports + state.others
 
 
-def latest_sign_ms(state: SessionState, evidence: Evidence) -> int:
-    """When the session gave its latest sign: its start, a push error, or media attributed to it."""
-    return max(fold.sort_ms(state), state.health.last_ms or 0, evidence.latest_ms or 0)
+def latest_sign_ms(state: SessionState, evidence: Evidence) -> int | None:
+    """When the session gave its latest sign: its start, a push error, or media attributed to it.
+
+    A start whose time cannot be read is a sign at its receipt. None without any: types not modelled are
+    no signs.
+    """
+    began_ms, _ = fold.started_ms(state)
+    if began_ms is None and state.starts:
+        began_ms = state.starts[0].received_ms
+    signs = [time for time in (began_ms, state.health.last_ms, evidence.signs.latest_ms) if time is not None]
+    return max(signs, default=None)
+
+
+def against(state: SessionState, evidence: Evidence) -> Against:
+    """What the rules of suspicion ask for."""
+    newer_ms = evidence.newer_push_ms
+    return Against(
+        latest_sign_ms=latest_sign_ms(state, evidence),
+        heard=evidence.signs.heard or state.health.last_ms is not None,
+        rhythm_ms=evidence.signs.rhythm_ms,
+        newer_push_ms=None if newer_ms == OPEN_END_MS else newer_ms,
+        recording_ended_ms=evidence.signs.recording_ended_ms,
+    )
 
 
 def presence_of(state: SessionState, evidence: Evidence) -> tuple[str, list[str]]:
     """ended, live or suspect, and for suspect the reasons. A session is never closed without a stop."""
     if state.stops:
         return "ended", []
-    newer_ms = evidence.newer_push_ms
-    reasons = suspicions(
-        evidence.now_ms,
-        {
-            "silence": (latest_sign_ms(state, evidence), evidence.silence_ms_max),
-            "newer_push": (None if newer_ms == OPEN_END_MS else newer_ms, evidence.newer_push_ms_max),
-            "recording_ended": (evidence.recording_ended_ms, evidence.recording_ended_ms_max),
-        },
-        latest_sign_ms(state, evidence),
-    )
+    reasons = suspicions(evidence.now_ms, against(state, evidence), evidence.limits, evidence.absences)
     return ("suspect" if reasons else "live"), reasons
 
 
-def duration_of(state: SessionState, now_ms: int | None) -> tuple[int | None, str | None]:
-    """Reported by the stop, else measured between start and stop, else running until now."""
+def duration_of(state: SessionState, presence: str, evidence: Evidence) -> tuple[int | None, str | None]:
+    """Reported by the stop, else measured between start and stop; without a stop, up to now or the last sign.
+
+    Of a suspect nobody knows whether it still runs: it is known to have lasted until its latest sign.
+    """
     if state.stops:
         reported_ms = state.stops[0].push.push_duration_ms
         if reported_ms is not None:
@@ -159,9 +177,11 @@ def duration_of(state: SessionState, now_ms: int | None) -> tuple[int | None, st
     if measured_ms is not None:
         return max(0, measured_ms), "measured"
     began_ms, _ = fold.started_ms(state)
-    if not state.stops and began_ms is not None and now_ms is not None:
-        return max(0, now_ms - began_ms), "running"
-    return None, None
+    if state.stops or began_ms is None:
+        return None, None
+    if presence == "suspect":
+        return max(0, (latest_sign_ms(state, evidence) or 0) - began_ms), "last_sign"
+    return max(0, evidence.now_ms - began_ms), "running"
 
 
 def _first(state: SessionState, attribute: Callable[[Claim], Value | None]) -> Value | None:

@@ -28,11 +28,24 @@ class SettingInvalid(StreamledgerError):
 class MalformedBody(StreamledgerError):
     """the body cannot be read as a notification: {field}: expected {expected}, got {got}"""
 
+    # Of its facts, `fault` says the same in codes: what was expected, what was found, and where.
+
 
 class SessionUnknown(StreamledgerError):
     """no session has the sequence {sequence}"""
 
     exit_code = 4
+
+    @classmethod
+    def of(cls, sequence: str, stream_id: str | None) -> "SessionUnknown":
+        """The error for what was asked: of one stream, another may have the sequence."""
+        if stream_id is None:
+            return cls(sequence=sequence)
+        return SessionUnknownThere(sequence=sequence, stream_id=stream_id)
+
+
+class SessionUnknownThere(SessionUnknown):
+    """no session of the stream {stream_id} has the sequence {sequence}"""
 
 
 class SessionUnknownThen(StreamledgerError):
@@ -54,9 +67,13 @@ class StreamUnknown(StreamledgerError):
 
 
 class DeliveryUnknown(StreamledgerError):
-    """no delivery is at position {position}, or the deliveries projection has not taken it in yet"""
+    """no delivery is at position {position}, or the read model has not taken it in yet"""
 
     exit_code = 4
+
+
+class EventNotShown(StreamledgerError):
+    """the event at position {position}, stored as {name}, cannot be read: {cause}"""
 
 
 class CursorInvalid(StreamledgerError):

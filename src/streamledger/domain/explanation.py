@@ -8,7 +8,7 @@ import msgspec
 
 from streamledger.domain import session as fold
 from streamledger.domain.answers import Session
-from streamledger.domain.attribution import SLACK_MS, Attribution, Item, decide
+from streamledger.domain.attribution import SLACK_MS, Attribution, Item, decide, with_witnesses
 from streamledger.domain.instants import instant_ms
 from streamledger.domain.notification import Kind, Notification, Push
 from streamledger.domain.session import OPEN_END_MS, Claim, SessionState, Span
@@ -27,6 +27,8 @@ FIELD_RULES: Final = {
     "duration_reported": "push_duration of the stop that counts",
     "duration_measured": "from the start that counts to the stop that counts; no push_duration was readable",
     "duration_running": "no stop is known: from the start to now, or to as_of",
+    "duration_last_sign": "no stop is known, and the rules of presence speak against it: from the start to"
+    " its latest sign",
     "suspected": "no stop is known, and the rules of presence speak against it: the latest sign is older than"
     " their limits",
     "identity": "every delivery of the session carries it",
@@ -49,6 +51,7 @@ class Outcome(StrEnum):
     ALTERNATIVE = "alternative"  # it was considered for the same part and lost
     OTHER_PLACE = "other_place"  # app or appname differ
     TOO_FAR = "too_far"  # further away than the slack
+    REFUSED = "refused"  # it never ran, and another push came near
     TOUCHES_ONLY = "touches_only"  # another push holds more of it
 
 
@@ -57,6 +60,7 @@ OUTCOMES: Final = {
     Outcome.ALTERNATIVE: "considered for the same part and not chosen",
     Outcome.OTHER_PLACE: "app or appname differ",
     Outcome.TOO_FAR: "further away than the slack",
+    Outcome.REFUSED: "it was refused, so it never ran",
     Outcome.TOUCHES_ONLY: "it comes near, and another push holds more of it",
 }
 """What each outcome means, for people."""
@@ -169,7 +173,7 @@ class _Sources:
             rule=_rule(rule),
             positions=sorted({claim.position for claim in setting}),
             confirmed=self.confirmed(setting),
-            overruled=list(overruled),
+            overruled=[said for said in overruled if said.value is not None and said.value != value],
         )
 
 
@@ -204,6 +208,7 @@ def explain_fields(
                     value={"errcode": claim.push.errcode, "errmsg": claim.push.errmsg},
                 )
                 for claim in state.stops[1:]
+                if stop is None or _ending(claim) != _ending(stop)
             ],
         )
     )
@@ -236,6 +241,10 @@ def explain_fields(
     )
     fields.append(_counted("position", session.position, "last_delivery", [session.position]))
     return fields
+
+
+def _ending(stop: Claim) -> tuple[int | None, str | None]:
+    return stop.push.errcode, stop.push.errmsg
 
 
 def _counted(name: str, value: Any, rule: str, positions: list[int], confirmed: int = 0) -> FieldExplanation:
@@ -291,7 +300,7 @@ def _duration(sources: _Sources, session: Session) -> FieldExplanation:
             claims: list[Claim | None] = [stop]
         case "measured":
             claims = [start, stop]
-        case "running":
+        case "running" | "last_sign":
             claims = [start]
         case _:
             return sources.field("duration_ms", session.duration_ms, "nothing_known", [], overruled)
@@ -335,6 +344,7 @@ def explain_attribution(
     item: Item, spans: Sequence[Span], sequence: str, slack_ms: int = SLACK_MS
 ) -> tuple[Attribution | None, list[Candidate]]:
     """The decision for one session, and every push that came near or ran at the time, best first."""
+    spans = with_witnesses(item, spans)
     decided = decide(item, spans, slack_ms)
     mine = next((each for each in decided if each.sequence == sequence), None)
     chosen = {each.sequence for each in decided}
@@ -355,17 +365,14 @@ def explain_attribution(
             outcome = Outcome.OTHER_PLACE
         elif distance_ms > slack_ms:
             outcome = Outcome.TOO_FAR
+        elif span.refused:
+            outcome = Outcome.REFUSED
         else:
             outcome = Outcome.TOUCHES_ONLY
         candidates.append(Candidate(outcome=outcome.value, why=OUTCOMES[outcome], **scores))
-    order = list(Outcome)
+    rank = {outcome.value: number for number, outcome in enumerate(Outcome)}
     candidates.sort(
-        key=lambda each: (
-            order.index(Outcome(each.outcome)),
-            -each.overlap_ms,
-            each.distance_ms,
-            each.from_at,
-        )
+        key=lambda one: (rank[one.outcome], -one.overlap_ms, one.distance_ms, one.from_at, one.sequence)
     )
     return mine, candidates
 

@@ -3,11 +3,17 @@
 from collections.abc import Callable
 from typing import Final
 
-from streamledger.domain.forensics import REASONS, Evidence, Grid
+from streamledger.domain.forensics import REASONS, Evidence
+from streamledger.domain.schedule_fit import Grid
 
 WORDS: Final = {
     **{f"because_{code}": words for code, words in REASONS.items()},
     "separator": "; ",
+    "span_d": "{count} d",
+    "span_h": "{count} h",
+    "span_min": "{count} min",
+    "span_s": "{count} s",
+    **{f"era_{era}": era for era in ("2016", "seed", "today", "presumed")},
     "comma": ", ",
     "after_first": "{since} after the first, position {position}",
     "before_first": "{since} before the first, position {position}",
@@ -47,7 +53,7 @@ def in_words(
     parts = []
     if evidence.since_first_s is not None and first_position is not None:
         key = "after_first" if evidence.since_first_s >= 0 else "before_first"
-        parts.append(say(key, since=span(abs(evidence.since_first_s)), position=first_position))
+        parts.append(say(key, since=span(abs(evidence.since_first_s), say), position=first_position))
     parts += [
         _reason(code, evidence, source_ip, first_ip, say)
         for code in evidence.because
@@ -64,24 +70,24 @@ def in_words(
     if evidence.key is not None:
         parts.append(say("other_key", key=evidence.key))
     if evidence.signed_after_s is not None and evidence.signed_after_s < 0:
-        parts.append(say("signed_before", span=span(-evidence.signed_after_s)))
+        parts.append(say("signed_before", span=span(-evidence.signed_after_s, say)))
     return say("separator").join(parts)
 
 
-def span(seconds: float) -> str:
+def span(seconds: float, say: Say = english) -> str:
     """`0.4 s`, `59 s`, `12 min 5 s`, `1 h`, `3 d 2 h`: two units at most."""
     if seconds < 10:
-        return f"{seconds:.1f}".removesuffix(".0") + " s"
+        return say("span_s", count=f"{seconds:.1f}".removesuffix(".0"))
     rest = round(seconds)
     if rest < 60:
-        return f"{rest} s"
+        return say("span_s", count=rest)
     units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
     counted = []
     for size, name in units:
         count, rest = divmod(rest, size)
         counted.append((count, name))
     begin = next(place for place, (count, _) in enumerate(counted) if count)
-    return " ".join(f"{count} {name}" for count, name in counted[begin : begin + 2] if count)
+    return " ".join(say(f"span_{name}", count=count) for count, name in counted[begin : begin + 2] if count)
 
 
 def _reason(code: str, evidence: Evidence, source_ip: str, first_ip: str | None, say: Say) -> str:
@@ -92,7 +98,7 @@ def _reason(code: str, evidence: Evidence, source_ip: str, first_ip: str | None,
             first=first_ip or say("address_another"),
         )
     if code == "after_t" and evidence.late_s is not None:
-        return say("t_passed", span=span(evidence.late_s))
+        return say("t_passed", span=span(evidence.late_s, say))
     grid = evidence.grid
     if grid is not None and code == "on_schedule":
         return say("retry", number=grid.retry, schedule=_schedule(grid, say))
@@ -104,4 +110,5 @@ def _reason(code: str, evidence: Evidence, source_ip: str, first_ip: str | None,
 
 def _schedule(grid: Grid, say: Say) -> str:
     key = "schedule_early" if grid.distance_s < 0 else "schedule_late"
-    return say(key, interval=grid.interval_s, era=grid.era, off=span(abs(grid.distance_s)))
+    off = span(abs(grid.distance_s), say)
+    return say(key, interval=grid.interval_s, era=say(f"era_{grid.era}"), off=off)

@@ -7,15 +7,14 @@ is bounded, however often a notification is delivered. Schedules are data and co
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
-FORENSICS_VERSION: Final = 2
-"""Raised whenever the same history would be judged otherwise: a rebuild of the deliveries is then due."""
+from streamledger.domain.schedule_fit import Fit, Grid, Schedule, Tries, later_try, nearest, sent_from
 
-GRID_SLACK_MS: Final = 3000
-"""How far a try may lie outside its window: scheduling, network, clocks. At most a third of the interval."""
+FORENSICS_VERSION: Final = 5
+"""Raised whenever the same history would be judged otherwise: a rebuild of the deliveries is then due."""
 
 SENT_TWICE_MS_MAX: Final = 2000
 """A repetition this soon after a try of the sender is that try again: a connection was cut before the
@@ -28,6 +27,12 @@ SIGNED_EARLY_S_MIN: Final = 60
 """A signature this much older than the fact it stands under was not made for it: a captured pair of t and
 sign signs any body. Genuine ones were observed from 0 s to seven minutes after the fact, never before."""
 
+TWIN_T_S_MAX: Final = 30
+"""Two templates sign a fact at about one time; a retry that is signed anew is signed one interval later."""
+
+TWINS_MAX: Final = 4
+"""Keys beside the first one whose tries are remembered."""
+
 T_DIGITS_MAX: Final = 12
 """A longer `t` names no second that anybody lives to see; it is compared, but not calculated with."""
 
@@ -38,7 +43,10 @@ class DeliveryClass(StrEnum):
     FIRST = "first"
     RETRY = "retry"  # on the schedule of its type, from the same address
     LATE_RETRY = "late_retry"  # the same, but its `t` had passed
-    REPLAY = "replay"  # the same content off every schedule, from another address, or signed before the first
+    TWIN = "twin"  # the same content by another key that is in use beside the first one's: another template
+    REPLAY = (
+        "replay"  # the same content off every schedule, from an unknown address, or signed before the first
+    )
     CONFLICT = "conflict"  # the same identity with another content
     RELEASED = "released"  # believed by an operator's decision
 
@@ -46,36 +54,18 @@ class DeliveryClass(StrEnum):
 REASONS: Final = {
     "on_schedule": "fits the sender's schedule",
     "sent_twice": "repeats a try of the sender within two seconds",
-    "other_address": "came from another address than the first",
+    "other_key": "came by another key, that of another callback template",
+    "other_address": "came from another address than the first, which is not known to be the sender's",
     "older_t": "was signed before the first, as no retry is",
     "off_schedule": "fits no retry schedule",
     "signed_early": "was signed long before what it reports",
     "after_t": "its t had passed",
     "other_content": "says something else than the first",
     "operator_decision": "was believed by an operator's decision",
+    "pair_elsewhere": "its t and sign came from an address of the sender's too, and this one is not known",
     "never_believed": "no delivery of this notification was believed before",
 }
 """Every reason code of `Evidence.because`, in words."""
-
-
-class Schedule(Protocol):
-    """A retry schedule (tencent.catalogue holds the documented ones)."""
-
-    @property
-    def era(self) -> str:
-        """Its name in the evidence."""
-
-    @property
-    def interval_s(self) -> int:
-        """From the end of one try to the next."""
-
-    @property
-    def retries(self) -> int:
-        """Tries after the first."""
-
-    @property
-    def reply_timeout_s(self) -> int:
-        """How long a try may last before it counts as failed: each try may move the next by as much."""
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,10 +85,22 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     happened_ms: int | None = None
     """When the fact happened that it reports, for a recording the end of its content."""
     was_released: bool = False
+    address_known: bool = False
+    """Whether the address was known to be the sender's by then (`domain.senders`)."""
+    keys_beside: tuple[str, ...] = ()
+    """The keys that were known by then to be in use side by side with its own."""
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What is remembered of a notification: its first delivery, and the sender's latest try."""
+class Twin(Tries, frozen=True, kw_only=True):
+    """The sender's tries by a key beside that of the first delivery."""
+
+    callback_key: str
+    t: str | None
+    source_ip: str = ""
+
+
+class Known(Tries, frozen=True, kw_only=True):
+    """What is remembered of a notification: its first delivery, and the sender's latest tries."""
 
     first_position: int
     first_ms: int
@@ -109,28 +111,10 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     t: str | None
     callback_key: str | None
     deliveries: int = 1
-    try_ms: int
-    """Receipt of the latest delivery that fits the sender's schedule; the first one to begin with."""
-    tries: int = 0
-    """The number of that try; the first delivery is no retry."""
-    tries_min: int = 0
-    """The least that number can be, when tries before it that never arrived were slow to fail."""
     other_contents: tuple[tuple[str, int], ...] | None = None
     """Contents of conflicts, each with the position where it came first."""
-
-
-class Grid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The schedule that a repeated delivery fits, or the one that it misses least."""
-
-    era: str
-    interval_s: int
-    retry: int
-    """Which retry it is, or would be, if tries that never arrived failed at once."""
-    retry_min: int | None = None
-    """Which it is if they waited for replies as long as they can, where that is another one."""
-    distance_s: float
-    """Past the point where a schedule without delays has this retry; negative before it. Up to
-    `reply_timeout_s` for each try since the last one seen, and the slack, it still fits."""
+    twins: tuple[Twin, ...] | None = None
+    """The tries by other keys."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -143,9 +127,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Since the sender's latest try before it, where that is not the first delivery."""
     grid: Grid | None = None
     address: str | None = None
-    """same or other, compared with the first; nothing when one is not known."""
+    """Compared with the first: same, another one that is known to be the sender's, or other; nothing when one
+    of both is not told."""
     t: str | None = None
-    """same, renewed, older, or absent in this delivery, compared with the first."""
+    """same, renewed, older, or absent in this delivery, compared with the first by its key."""
     bytes: str | None = None
     """same or other, compared with the first: with the same t and sign and in the same spelling, or not."""
     key: str | None = None
@@ -165,11 +150,13 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
     judged_as: DeliveryClass
     try_number: int | None
-    """The n-th retry; 0 for the first try sent twice; None for what is no retry."""
+    """The n-th retry; 0 for the first try sent twice, or by another key; None for what is no retry."""
     evidence: Evidence
+    fit: Fit | None = None
+    """How it fits a schedule, or misses all; None where no step was counted."""
 
 
-def begin(sighting: Sighting) -> Known:
+def begin(sighting: Sighting, validity_s: int) -> Known:
     """What is known of a notification after its first delivery."""
     return Known(
         first_position=sighting.position,
@@ -180,6 +167,7 @@ def begin(sighting: Sighting) -> Known:
         t=sighting.t,
         callback_key=sighting.key,
         try_ms=sighting.received_ms,
+        sent_from_ms=sent_from(sighting.received_ms, _seconds_of(sighting.t), validity_s),
     )
 
 
@@ -204,20 +192,30 @@ def first_by(late_s: float | None, signed_after_s: int | None, *, was_released: 
 
 
 def judge(known: Known, sighting: Sighting, schedules: Sequence[Schedule], validity_s: int) -> Judged:
-    """A repeated delivery; the first of these that applies: released, conflict, replay, retry.
+    """A repeated delivery; the first of these that applies: released, conflict, twin, retry, replay.
 
     `schedules` are those of its event type, oldest era first; `validity_s` is how long before `t` it
-    was signed. Another address or an older `t` is a replay even on the grid: a retry comes from whoever
-    tried first, with the same signature or a later one.
+    was signed. An unknown address or an older `t` is a replay even on the grid: a retry comes from whoever
+    tried first or is known to be the sender, with the same signature or a later one. Only of what was sent
+    twice within a moment may the later try have been handled first.
     """
-    sent_twice = _is_sent_twice(known, sighting)
-    grid, fits = (None, False) if sent_twice else _nearest(known, sighting.received_ms, schedules)
-    late_s, signed_after_s = _times_of_signature(sighting, validity_s)
-    address = _compared(known.source_ip or None, sighting.source_ip or None)
-    same_as = dict(known.other_contents or ()).get(sighting.content)
+    tries = _tries_by(known, sighting.key)
+    sent_twice = sighting.content == known.content and abs(sighting.received_ms - tries.try_ms) <= (
+        SENT_TWICE_MS_MAX
+    )
+    address = _compared_address({known.source_ip, tries.source_ip}, sighting)
+    t = _compared_t(tries.t, sighting.t)
     conflicts = sighting.content != known.content
-    t = _compared_t(known.t, sighting.t)
-    on_schedule = (sent_twice or fits) and address != "other" and t != "older"
+    is_first_by_key = not conflicts and _is_first_by_key(known, sighting)
+    is_twin = is_first_by_key and _is_twin(known, sighting, from_stranger=address == "other")
+    fit = None
+    if not (is_twin or sent_twice):
+        may_have_waited = address != "other" and t in (None, "same", "renewed")
+        fit = nearest(tries, sighting.received_ms, schedules, may_have_waited=may_have_waited)
+        if is_first_by_key and address != "other" and (fit is None or fit.counted_from is None):
+            is_twin, fit = True, None  # a key that replaced the first one would keep to its schedule
+    fits = fit is not None and fit.counted_from is not None
+    late_s, signed_after_s = _times_of_signature(sighting, validity_s)
     try_number = None
     because: list[str] = []
     if sighting.was_released:
@@ -225,9 +223,12 @@ def judge(known: Known, sighting: Sighting, schedules: Sequence[Schedule], valid
         because.append("operator_decision")
     elif conflicts:
         judged_as = DeliveryClass.CONFLICT
-    elif on_schedule:
+    elif is_twin:
+        judged_as, try_number = DeliveryClass.TWIN, 0
+        because.append("other_key")
+    elif address != "other" and (sent_twice or (fits and t != "older")):
         judged_as = DeliveryClass.LATE_RETRY if late_s else DeliveryClass.RETRY
-        try_number = known.tries if sent_twice else (grid.retry if grid else None)
+        try_number = tries.tries if sent_twice else (fit.grid.retry if fit else None)
         because.append("sent_twice" if sent_twice else "on_schedule")
     else:
         judged_as = DeliveryClass.REPLAY
@@ -235,7 +236,7 @@ def judge(known: Known, sighting: Sighting, schedules: Sequence[Schedule], valid
         because.append("other_content")
     if address == "other":
         because.append("other_address")
-    if t == "older":
+    if t == "older" and not (sent_twice or is_twin):
         because.append("older_t")
     if judged_as is DeliveryClass.REPLAY and not (sent_twice or fits):
         because.append("off_schedule")
@@ -243,99 +244,88 @@ def judge(known: Known, sighting: Sighting, schedules: Sequence[Schedule], valid
     evidence = Evidence(
         because=tuple(because),
         since_first_s=_seconds(sighting.received_ms - known.first_ms),
-        since_try_s=_seconds(sighting.received_ms - known.try_ms) if known.tries else None,
-        grid=grid,
+        since_try_s=_seconds(sighting.received_ms - tries.try_ms) if tries.tries else None,
+        grid=fit.grid if fit else None,
         address=address,
         t=t,
         bytes="same" if sighting.bytes_digest == known.bytes_digest else "other",
         key=sighting.key if sighting.key != known.callback_key else None,
         signed_after_s=signed_after_s,
         late_s=late_s,
-        same_as=same_as,
+        same_as=dict(known.other_contents or ()).get(sighting.content),
     )
-    return Judged(judged_as=judged_as, try_number=try_number, evidence=evidence)
+    return Judged(judged_as=judged_as, try_number=try_number, evidence=evidence, fit=fit)
+
+
+def _tries_by(known: Known, key: str | None) -> Known | Twin:
+    """The tries by this key; by a key of which none is known, those by the first one."""
+    return next((twin for twin in known.twins or () if twin.callback_key == key), known)
+
+
+def _is_first_by_key(known: Known, sighting: Sighting) -> bool:
+    """Whether this is the first delivery by another key than the first's."""
+    if sighting.key is None or known.callback_key is None or sighting.key == known.callback_key:
+        return False
+    return not isinstance(_tries_by(known, sighting.key), Twin)
+
+
+def _is_twin(known: Known, sighting: Sighting, *, from_stranger: bool) -> bool:
+    """Whether the first delivery by a key is that of another template, in use beside the first one's.
+
+    That is known of both keys by then, or shows here: both signed the fact at about one time, when a retry
+    by a key that replaced the first one would have been signed an interval later. Of an address that is not
+    known it is enough only when it came at about that time too.
+    """
+    first_s, this_s = _seconds_of(known.t), _seconds_of(sighting.t)
+    at_one_time = first_s is not None and this_s is not None and abs(this_s - first_s) <= TWIN_T_S_MAX
+    if from_stranger:
+        return at_one_time and abs(sighting.received_ms - known.first_ms) <= TWIN_T_S_MAX * 1000
+    return at_one_time or known.callback_key in sighting.keys_beside
 
 
 KnownT = TypeVar("KnownT", bound=Known)
 
 
-def remember(known: KnownT, sighting: Sighting, judged: Judged) -> KnownT:
+def remember(known: KnownT, sighting: Sighting, judged: Judged, validity_s: int) -> KnownT:
     """What is known after a repeated delivery. Only what fits the schedule counts as a try of the sender."""
     others = known.other_contents or ()
     if sighting.content != known.content and sighting.content not in dict(others):
         others = (*others, (sighting.content, sighting.position))[:OTHER_CONTENTS_MAX]
-    try_ms, tries, tries_min = known.try_ms, known.tries, known.tries_min
-    if judged.try_number is not None:
-        try_ms, tries = sighting.received_ms, judged.try_number
-        grid = judged.evidence.grid
-        if grid is not None:  # there is none for a try sent twice
-            tries_min = tries if grid.retry_min is None else grid.retry_min
-    return msgspec.structs.replace(
-        known,
-        deliveries=known.deliveries + 1,
-        try_ms=try_ms,
-        tries=tries,
-        tries_min=tries_min,
-        other_contents=others or None,
+    known = msgspec.structs.replace(known, deliveries=known.deliveries + 1, other_contents=others or None)
+    if judged.try_number is None:
+        return known
+    if judged.judged_as is DeliveryClass.TWIN:
+        twin = Twin(
+            callback_key=sighting.key or "",
+            t=sighting.t,
+            source_ip=sighting.source_ip,
+            try_ms=sighting.received_ms,
+            sent_from_ms=sent_from(sighting.received_ms, _seconds_of(sighting.t), validity_s),
+        )
+        return msgspec.structs.replace(known, twins=(*(known.twins or ()), twin)[:TWINS_MAX])
+    tries = _tries_by(known, sighting.key)
+    later = later_try(
+        tries,
+        judged.fit,
+        try_ms=sighting.received_ms,
+        number=judged.try_number,
+        t_s=_seconds_of(sighting.t) if judged.evidence.t == "renewed" else None,
+        validity_s=validity_s,
     )
+    if isinstance(tries, Twin):
+        own = msgspec.structs.replace(tries, **later)
+        return msgspec.structs.replace(
+            known, twins=tuple(own if each is tries else each for each in known.twins or ())
+        )
+    return msgspec.structs.replace(known, **later)
 
 
-def _is_sent_twice(known: Known, sighting: Sighting) -> bool:
-    return sighting.content == known.content and abs(sighting.received_ms - known.try_ms) <= SENT_TWICE_MS_MAX
-
-
-def _nearest(known: Known, received_ms: int, schedules: Sequence[Schedule]) -> tuple[Grid | None, bool]:
-    """The schedule that this moment fits, or misses least, and whether it fits.
-
-    Counted from the sender's latest try that is known, so that its delays do not add up. Where several
-    schedules fit, the one with the least delay is taken, then the younger era.
-    """
-    best: tuple[tuple[bool, int, int], Grid] | None = None
-    for age, schedule in enumerate(reversed(schedules)):
-        missed_ms, late_ms, grid = _on(schedule, known, received_ms - known.try_ms)
-        rank = (missed_ms > 0, missed_ms or abs(late_ms), age)
-        if best is None or rank < best[0]:
-            best = rank, grid
-    return (None, False) if best is None else (best[1], not best[0][0])
-
-
-def _on(schedule: Schedule, known: Known, since_ms: int) -> tuple[int, int, Grid]:
-    """By how much a moment misses a schedule, 0 when it fits; how late it is there; and its place.
-
-    Tries between that never arrived may have been slow or quick, so the number of steps is a range: as
-    many as without any delay, as few as with the longest. The most is told, the least decides whether
-    the schedule is used up: a genuine last try must not be taken for one too many.
-    """
-    interval_ms = schedule.interval_s * 1000
-    longest_ms = interval_ms + schedule.reply_timeout_s * 1000
-    slack_ms = min(GRID_SLACK_MS, interval_ms // 3)
-    most = (since_ms + slack_ms) // interval_ms
-    least = max(1, -((slack_ms - since_ms) // longest_ms))
-    left = schedule.retries - known.tries_min
-    if most < 1:
-        missed_ms = interval_ms - slack_ms - since_ms
-    elif least > min(most, left):
-        missed_ms = since_ms - max(0, min(most, left)) * longest_ms - slack_ms
-    else:
-        missed_ms = 0
-    steps = max(least, min(most, schedule.retries - known.tries))
-    late_ms = since_ms - steps * interval_ms
-    retry = min(known.tries + steps, schedule.retries) if not missed_ms else known.tries + steps
-    retry_min = known.tries_min + least
-    grid = Grid(
-        era=schedule.era,
-        interval_s=schedule.interval_s,
-        retry=retry,
-        retry_min=retry_min if retry_min < retry else None,
-        distance_s=late_ms / 1000,
-    )
-    return missed_ms, late_ms, grid
-
-
-def _compared(first: str | None, this: str | None) -> str | None:
-    if first is None or this is None:
+def _compared_address(first: set[str], sighting: Sighting) -> str | None:
+    if not all(first) or not sighting.source_ip:
         return None
-    return "same" if first == this else "other"
+    if sighting.source_ip in first:
+        return "same"
+    return "known" if sighting.address_known else "other"
 
 
 def _compared_t(first: str | None, this: str | None) -> str | None:

@@ -1,8 +1,25 @@
 """What a notification is: one fact that Tencent reports, however often it is delivered."""
 
 from enum import StrEnum
+from hashlib import blake2b
+from typing import Final
 
 import msgspec
+
+AHEAD_MS_MAX: Final = 900_000
+"""How far a fact may lie ahead of its receipt: what is reported has happened, but for clocks that differ."""
+
+
+TEXT_CHARACTERS_MAX: Final = 4096
+"""Of a text that sessions keep: a genuine one has some hundred characters."""
+
+
+def bounded(text: str | None) -> str | None:
+    """The text; of one that is too long its beginning, and what tells it from others that begin so."""
+    if not text or len(text) <= TEXT_CHARACTERS_MAX:
+        return text or None
+    digest = blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+    return f"{text[: TEXT_CHARACTERS_MAX - len(digest) - 1]}\u2026{digest}"
 
 
 class Kind(StrEnum):
@@ -36,7 +53,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     file_id: str | None = None
     file_format: str | None = None
     file_bytes: int | None = None
-    duration_s: int | None = None
+    duration_ms: int | None = None
     writing_started_ms: int | None = None
     writing_ended_ms: int | None = None
     video_url: str | None = None
@@ -112,3 +129,34 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     Two deliveries of one key with different contents are a conflict."""
     unreadable: tuple[str, ...] = ()
     detail: Detail = None
+
+
+TIME_FIELD: Final = {
+    Kind.PUSH_STARTED: "event_time",
+    Kind.PUSH_STOPPED: "event_time",
+    Kind.RECORDING: "end_time",
+    Kind.SCREENSHOT: "create_time",
+    Kind.PUSH_ERROR: "data_time",
+    Kind.RECORDING_STATUS: "event_time",
+    Kind.RECORDING_EXCEPTION: "timestamp",
+    Kind.OTHER: "event_time",
+}
+"""The field that tells when a fact of a kind happened."""
+
+
+def believable(notification: Notification, received_ms: int) -> Notification:
+    """The same without the times that lie so far ahead of this receipt that they cannot be real.
+
+    They count as fields that cannot be read. Of a file that ends too late, its beginning is left.
+    """
+    latest_ms = received_ms + AHEAD_MS_MAX
+    if max(notification.at_ms or 0, notification.until_ms or 0) <= latest_ms:
+        return notification
+    at_ms = None
+    if isinstance(notification.detail, Recording):
+        began_ms = notification.detail.writing_started_ms
+        at_ms = began_ms if began_ms is not None and began_ms <= latest_ms else None
+    unreadable = {*notification.unreadable, TIME_FIELD[notification.kind]}
+    return msgspec.structs.replace(
+        notification, at_ms=at_ms, until_ms=None, unreadable=tuple(sorted(unreadable))
+    )

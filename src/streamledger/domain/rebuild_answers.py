@@ -5,6 +5,25 @@ from typing import Any
 import msgspec
 
 
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rebuild would change in the answers, of one kind."""
+
+    what: str
+    """session: one appears or disappears. state: of one, with its reasons. recording, screenshot,
+    recording_status, recording_exception: it belongs to another session. The same with `_certainty`: how
+    sure that is. delivery: its class. Else a field of a session: started_at, ended_at, duration_ms, errcode,
+    recordings, screenshots, recorded_ms, anomalies."""
+    before: str | None
+    """As the live rows have it: a state, a confidence, a class; of what belongs to one `session`, or `none`.
+    Null where they do not have it, and of a field."""
+    after: str | None
+    """As history has it, likewise."""
+    count: int
+    examples: list[dict[str, Any]]
+    """The first ones. Each names its stream, and what its kind of change is told by: `sequence`, `position`,
+    `before` and `after`, `reasons_before` and `reasons_after`; `count` where it stands for several."""
+
+
 class RebuildAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One rebuild of the read model: asked for, under way, or ended."""
 
@@ -36,6 +55,8 @@ class RebuildAnswer(msgspec.Struct, frozen=True, kw_only=True):
     differences: list[dict[str, Any]] | None = None
     """Of a dry run that is done: per table its name, counts of added, removed and changed rows, how often
     each field differs, and the first rows, secrets taken out. Else null."""
+    changes: list[Change] | None = None
+    """Of a dry run that is done: what would change in the answers. Else null."""
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,13 +4,15 @@ The state is a join: taking notifications in any order and any number of times g
 state, but for positions and counts of deliveries, which say how the knowledge arrived.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from streamledger.domain.notification import Kind, Notification, Push, PushError
+from streamledger.domain.notification import Kind, Notification, Push, PushError, bounded
+from streamledger.domain.place import host_of
 
-FOLD_VERSION: Final = 4
+FOLD_VERSION: Final = 8
 """Raised whenever the same history would give other rows: a rebuild is then due."""
 
 CLAIMS_MAX: Final = 8
@@ -25,6 +27,18 @@ UNKNOWN_START_LOOKBACK_MS: Final = 12 * 3600 * 1000
 OPEN_BESIDE_NEWER_MS: Final = 12 * 3600 * 1000
 """How long after a newer push began an older one without a stop is held possible beside it (ADR 0008)."""
 
+OPEN_LATER_MAX: Final = 8
+"""So many later pushes at its place without a stop end the possibility of one without a stop (ADR 0014)."""
+
+BEGAN_TOGETHER_MS: Final = 5_000
+"""A push that began so soon after another stands beside it, as main and backup do: it did not replace it."""
+
+REFUSED_ERRCODES: Final = frozenset({18, 19})
+"""With these a push was refused (267/38081): it never ran, so it replaced nobody."""
+
+REFUSED_MS_MAX: Final = 10_000
+"""A push that was refused is over in a second. One that is known to have lasted longer ran, and was cut."""
+
 OPEN_END_MS: Final = 2**63 - 1
 """The end of the span of a push whose stop is not known."""
 
@@ -33,6 +47,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one distinct content says of the start or the stop of a push."""
 
     at_ms: int | None
+    """None also when a delivery of it came so long before that it cannot be (`notification.believable`)."""
     content: str
     position: int
     push: Push
@@ -40,6 +55,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     appname: str | None = None
     stream_param: str | None = None
     unreadable: tuple[str, ...] = ()
+    signed_early: bool = False
+    """Whether every delivery of it was signed long before what it tells: another's word goes before it."""
+    received_ms: int | None = None
+    """The earliest receipt, where no time of it can be read: all that is known of when."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -63,6 +82,8 @@ class SessionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     sequence: str
     starts: tuple[Claim, ...] = ()
     stops: tuple[Claim, ...] = ()
+    ahead: tuple[Claim, ...] = ()
+    """At a moment of the past, stops that had not happened by then: their durations tell when it began."""
     health: Health = Health()
     others: int = 0
     """Distinct notifications of types not modelled that name this sequence."""
@@ -74,40 +95,112 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     sequence: str
     from_ms: int
     until_ms: int
-    """OPEN_END_MS while no stop is known, unless a newer push of the stream makes that unlikely."""
+    """OPEN_END_MS while no stop is known, unless newer pushes of the stream make that unlikely."""
     from_certain: bool
     sure_from_ms: int | None = None
     """From here the push is known to have run; None: from from_ms."""
     sure_until_ms: int | None = None
     """Until here the push is known, or has to be assumed, to have run; None: until until_ms."""
+    witness_until_ms: int = -1
+    """Up to here media with its stream_param may belong to it, if that is later than until_ms."""
     open: bool = False
     """Whether no stop is known."""
+    refused: bool = False
+    """Whether it was refused at once: then it holds nothing that any other push may hold."""
     app: str | None = None
     appname: str | None = None
     stream_param: str | None = None
 
 
-def start_order(claim: Claim) -> tuple[bool, int, str]:
-    """Earliest start first, ties by content; a start without a readable time last."""
-    return (claim.at_ms is None, claim.at_ms or 0, claim.content)
+class Bounds(msgspec.Struct, kw_only=True):
+    """Where a push can lie, and what of it bears on the pushes beside it; without a time, until < from.
 
-
-def stop_order(claim: Claim) -> tuple[bool, int, str]:
-    """Latest stop first, ties by content; a stop without a readable time last."""
-    return (claim.at_ms is None, -(claim.at_ms or 0), claim.content)
-
-
-def take(state: SessionState, notification: Notification, position: int) -> SessionState:
-    """The state after one more notification of this sequence; the same state when it brings nothing new.
-
-    Push errors and types not modelled are tallies, so the caller takes each distinct one once.
+    `bounds_of` says what follows from its own notifications; `succession.settle` sets what its neighbours
+    decide: `span_from_ms`, `span_until_ms`, `sure_until_ms`, `newer_ms`, `reach_ms`, `witness_until_ms`.
     """
+
+    sequence: str
+    sort_ms: int = 0
+    """The start, else the earliest time known: the order of lists."""
+    span_from_ms: int = 0
+    span_until_ms: int = -1
+    sure_from_ms: int = 0
+    sure_until_ms: int = -1
+    last_sign_ms: int = 0
+    """When it gave its latest sign that carries its sequence and is no stop; 0 without any."""
+    newer_ms: int = OPEN_END_MS
+    """Without a stop: the start of the next push at its place."""
+    rival_ms: int = OPEN_END_MS
+    """Without a stop: the start of the next push at its place that did not begin with it (ADR 0040)."""
+    reach_ms: int = -1
+    """Up to here it may still be changed by another push, or hold content: of one with a stop its end, else
+    the start of the OPEN_LATER_MAX-th later push at its place that has no stop either."""
+    witness_until_ms: int = -1
+    """Up to here it is possible for media with its stream_param, of one without a stop; else -1."""
+    ended: bool = False
+    start_known: bool = False
+    """Whether the start is reported or inferred: then it is `sort_ms`."""
+    refused: bool = False
+    """Whether it was refused, so that it says nothing of those that ran."""
+    app: str | None = None
+    appname: str | None = None
+    witness: str | None = None
+    """What stands for its stream_param in comparisons; None without one."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no stop is known, and any time is."""
+        return not self.ended and self.span_until_ms >= self.span_from_ms
+
+    def span(self) -> Span:
+        """The same as attribution takes it."""
+        return Span(
+            sequence=self.sequence,
+            from_ms=self.span_from_ms,
+            until_ms=self.span_until_ms,
+            from_certain=self.start_known,
+            sure_from_ms=self.sure_from_ms,
+            sure_until_ms=self.sure_until_ms,
+            witness_until_ms=self.witness_until_ms,
+            open=self.is_open,
+            refused=self.refused and self.sure_until_ms - self.sure_from_ms <= REFUSED_MS_MAX,
+            app=self.app,
+            appname=self.appname,
+            stream_param=self.witness,
+        )
+
+
+def start_order(claim: Claim) -> tuple[bool, bool, int, str]:
+    """Earliest start first, ties by content; those signed early after others, those without a time last."""
+    return (claim.at_ms is None, claim.signed_early, claim.at_ms or 0, claim.content)
+
+
+def stop_order(claim: Claim) -> tuple[bool, bool, int, str]:
+    """Latest stop first, ties by content; those signed early after others, those without a time last."""
+    return (claim.at_ms is None, claim.signed_early, -(claim.at_ms or 0), claim.content)
+
+
+def take(
+    state: SessionState,
+    notification: Notification,
+    position: int,
+    *,
+    received_ms: int | None = None,
+    signed_early: bool = False,
+) -> SessionState:
+    """The state after one more delivery of this sequence; the same state when it brings nothing new.
+
+    Push errors and types not modelled are tallies, so the caller takes each distinct one once. Of starts
+    and stops every delivery may be taken: a copy tells when it came, and when it was signed.
+    """
+    if notification.kind in (Kind.PUSH_STARTED, Kind.PUSH_STOPPED):
+        claim = _claim(notification, position, received_ms, signed_early=signed_early)
     if notification.kind is Kind.PUSH_STARTED:
-        starts = _join(state.starts, _claim(notification, position))
+        starts = _join(state.starts, claim)
         starts = tuple(sorted(starts, key=start_order)[:CLAIMS_MAX])
         return state if starts == state.starts else msgspec.structs.replace(state, starts=starts)
     if notification.kind is Kind.PUSH_STOPPED:
-        stops = _join(state.stops, _claim(notification, position))
+        stops = _join(state.stops, claim)
         stops = tuple(sorted(stops, key=stop_order)[:CLAIMS_MAX])
         return state if stops == state.stops else msgspec.structs.replace(state, stops=stops)
     if notification.kind is Kind.PUSH_ERROR:
@@ -115,27 +208,49 @@ def take(state: SessionState, notification: Notification, position: int) -> Sess
     return msgspec.structs.replace(state, others=state.others + 1)
 
 
-def _claim(notification: Notification, position: int) -> Claim:
-    push = notification.detail if isinstance(notification.detail, Push) else Push()
+def _claim(
+    notification: Notification, position: int, received_ms: int | None, *, signed_early: bool
+) -> Claim:
+    push = _bounded(notification.detail) if isinstance(notification.detail, Push) else Push()
     return Claim(
         at_ms=notification.at_ms,
         content=notification.content,
         position=position,
         push=push,
-        app=notification.app,
-        appname=notification.appname,
-        stream_param=notification.stream_param,
+        app=bounded(notification.app),
+        appname=bounded(notification.appname),
+        stream_param=bounded(notification.stream_param),
         unreadable=notification.unreadable,
+        signed_early=signed_early,
+        received_ms=received_ms if notification.at_ms is None else None,
+    )
+
+
+def _bounded(push: Push) -> Push:
+    return msgspec.structs.replace(
+        push, node=bounded(push.node), user_ip=bounded(push.user_ip), errmsg=bounded(push.errmsg)
     )
 
 
 def _join(claims: tuple[Claim, ...], claim: Claim) -> tuple[Claim, ...]:
     for known in claims:
         if known.content == claim.content:
-            if known.position <= claim.position:
-                return claims
-            return tuple(claim if each is known else each for each in claims)
+            joined = _joined(known, claim)
+            return claims if joined == known else tuple(joined if each is known else each for each in claims)
     return (*claims, claim)
+
+
+def _joined(one: Claim, other: Claim) -> Claim:
+    """Two deliveries of one content: the first of them, its time if neither makes it impossible."""
+    first = min(one, other, key=lambda claim: claim.position)
+    receipts = [claim.received_ms for claim in (one, other) if claim.received_ms is not None]
+    return msgspec.structs.replace(
+        first,
+        at_ms=None if one.at_ms is None or other.at_ms is None else first.at_ms,
+        unreadable=tuple(sorted({*one.unreadable, *other.unreadable})),
+        signed_early=one.signed_early and other.signed_early,
+        received_ms=min(receipts, default=None),
+    )
 
 
 def _tally(health: Health, notification: Notification) -> Health:
@@ -168,8 +283,7 @@ def started_ms(state: SessionState) -> tuple[int | None, str | None]:
     """When the push began and how that is known: "reported", "inferred" (stop - push_duration) or None."""
     if state.starts and state.starts[0].at_ms is not None:
         return state.starts[0].at_ms, "reported"
-    if state.stops:
-        stop = state.stops[0]
+    for stop in (*state.stops[:1], *state.ahead[:1]):
         if stop.at_ms is not None and stop.push.push_duration_ms is not None:
             inferred_ms = stop.at_ms - stop.push.push_duration_ms
             if inferred_ms >= 0:
@@ -191,6 +305,18 @@ def measured_ms(state: SessionState) -> int | None:
     return end_ms - began_ms
 
 
+def begun_by(state: SessionState, stop: Notification, position: int) -> SessionState:
+    """The state with a stop that had not happened yet: all that it says is when the push began."""
+    claim = _claim(stop, position, None, signed_early=False)
+    ahead = tuple(sorted(_join(state.ahead, claim), key=stop_order)[:CLAIMS_MAX])
+    return msgspec.structs.replace(state, ahead=ahead)
+
+
+def was_refused(state: SessionState) -> bool:
+    """Whether the push was refused: it never ran, and says nothing of those that did."""
+    return bool(state.stops) and state.stops[0].push.errcode in REFUSED_ERRCODES
+
+
 def sort_ms(state: SessionState) -> int:
     """The time by which lists are ordered: the start, else the earliest time that is known."""
     began_ms, _ = started_ms(state)
@@ -200,29 +326,32 @@ def sort_ms(state: SessionState) -> int:
     return min(known, default=0)
 
 
-def span(state: SessionState, newer_ms: int | None = None) -> Span:
-    """The span in which content of this push can lie. Empty (until < from) when no time is known.
+WitnessOf = Callable[[str | None], str | None]
+"""What stands for a stream_param in comparisons: itself, or a digest of it."""
 
-    `newer_ms` is the start of the next push of the same stream and place (`succession.newer_ms`): it
-    matters while this one has no stop. The rules are those of ADR 0008.
-    """
+
+def bounds_of(bounds: Bounds, state: SessionState, witness_of: WitnessOf) -> None:
+    """Write into the bounds what the push's own notifications say; its neighbours are `succession`'s part."""
     began_ms, source = started_ms(state)
-    from_ms, until_ms, sure_from_ms, sure_until_ms = (
-        _closed(state, began_ms) if state.stops else _open(state, began_ms, newer_ms)
-    )
     claim = leading_claim(state)
-    return Span(
-        sequence=state.sequence,
-        from_ms=from_ms,
-        until_ms=until_ms,
-        from_certain=source is not None,
-        sure_from_ms=sure_from_ms,
-        sure_until_ms=sure_until_ms,
-        open=not state.stops and until_ms >= from_ms,
-        app=claim.app if claim else None,
-        appname=claim.appname if claim else None,
-        stream_param=claim.stream_param if claim else None,
+    bounds.ended = bool(state.stops)
+    bounds.start_known = source is not None
+    bounds.sort_ms = sort_ms(state)
+    bounds.last_sign_ms = max(began_ms or 0, state.health.last_ms or 0)
+    bounds.refused = was_refused(state)
+    bounds.app = host_of(claim.app) if claim else None
+    bounds.appname = claim.appname if claim else None
+    bounds.witness = witness_of(claim.stream_param) if claim else None
+    from_ms, until_ms, sure_from_ms, sure_until_ms = (
+        _closed(state, began_ms) if state.stops else _open(state, began_ms)
     )
+    bounds.span_from_ms, bounds.span_until_ms = from_ms, until_ms
+    bounds.sure_from_ms, bounds.sure_until_ms = sure_from_ms, sure_until_ms
+    bounds.reach_ms = until_ms
+    if bounds.ended:
+        bounds.newer_ms = bounds.rival_ms = OPEN_END_MS
+    if bounds.ended or bounds.witness is None:
+        bounds.witness_until_ms = -1
 
 
 NOWHERE: Final = (0, -1, 0, -1)
@@ -235,8 +364,8 @@ def _closed(state: SessionState, began_ms: int | None) -> tuple[int, int, int, i
         if began_ms is None:
             return NOWHERE
         # The stop's time cannot be read; its duration may still tell it.
-        reach_ms = began_ms + (state.stops[0].push.push_duration_ms or 0)
-        return began_ms, reach_ms, began_ms, reach_ms
+        until_ms = began_ms + (state.stops[0].push.push_duration_ms or 0)
+        return began_ms, until_ms, began_ms, until_ms
     if began_ms is None:
         first_ms = min(state.health.first_ms if state.health.first_ms is not None else end_ms, end_ms)
         return max(0, min(first_ms, end_ms - UNKNOWN_START_LOOKBACK_MS)), end_ms, first_ms, end_ms
@@ -245,19 +374,16 @@ def _closed(state: SessionState, began_ms: int | None) -> tuple[int, int, int, i
     return from_ms, until_ms, from_ms, until_ms
 
 
-def _open(state: SessionState, began_ms: int | None, newer_ms: int | None) -> tuple[int, int, int, int]:
-    """The same for a push without a stop: sure until a newer one begins, unless it gave a sign later."""
+def _open(state: SessionState, began_ms: int | None) -> tuple[int, int, int, int]:
+    """The same for a push without a stop, as long as nothing is known of others."""
     from_ms = began_ms if began_ms is not None else state.health.first_ms
     if from_ms is None:
         return NOWHERE
-    if newer_ms is None or newer_ms == OPEN_END_MS:
-        return from_ms, OPEN_END_MS, from_ms, OPEN_END_MS
-    sure_ms = max(newer_ms, state.health.last_ms or 0)
-    return from_ms, sure_ms + OPEN_BESIDE_NEWER_MS, from_ms, sure_ms
+    return from_ms, OPEN_END_MS, from_ms, OPEN_END_MS
 
 
 def leading_claim(state: SessionState) -> Claim | None:
     """The claim whose attributes (app, node, address) stand for the session: its start, else its stop."""
     if state.starts:
         return state.starts[0]
-    return state.stops[0] if state.stops else None
+    return next(iter((*state.stops, *state.ahead)), None)

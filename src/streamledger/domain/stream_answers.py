@@ -26,7 +26,7 @@ class BroadcastPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BroadcastGap(msgspec.Struct, frozen=True, kw_only=True):
-    """A stretch within a broadcast in which no session was on the air."""
+    """An interval within a broadcast in which no session was on the air."""
 
     at: str
     until: str

@@ -9,17 +9,20 @@ import logging
 import math
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import psycopg
 
 from streamledger.domain.errors import StoreUnavailable, StreamledgerError
-from streamledger.ledger import transaction
-from streamledger.ledger.append import NewEvent, NewQuarantined, QuarantineCaps
-from streamledger.ledger.transaction import Batch, Stored
+from streamledger.domain.events import NewEvent
+from streamledger.ledger.application import Batch, Ledger, Stored
+from streamledger.ledger.attempt import Attempt
+from streamledger.ledger.quarantining import NewQuarantined, QuarantineCaps
+from streamledger.ledger.reachability import UNAVAILABLE, Doubts, Gone, Reachability, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,19 @@ FULL_S: Final = 1.0
 IDLE_FLUSH_S: Final = 1.0
 """How long a bare count may wait for a transaction to ride in."""
 
+GONE_AFTER_S: Final = 2.0
+"""How long a store that was lost is tried before it counts as gone: a restart that is quick is bridged."""
+
+RETRY_S: Final = 0.1
+PROBE_S: Final = 0.5
+"""How often a store that is gone is looked for."""
+
+WATCH_S: Final = 0.25
+"""How often it is looked whether a delivery has waited too long."""
+
+CLOSE_S_MAX: Final = 2.0
+"""How much longer than a delivery may wait the end of the program waits for the writer."""
+
 FAULTS_OF_A_DELIVERY: Final = (
     psycopg.DataError,
     psycopg.IntegrityError,
@@ -41,6 +57,10 @@ FAULTS_OF_A_DELIVERY: Final = (
 )
 """What one delivery can be guilty of. Any other error is the store's, and the deliveries must wait for it:
 to isolate them would set genuine ones aside as malformed because a table is read-only for a minute."""
+
+
+class StoreGivenUp(StoreUnavailable):
+    """the delivery was not on disk within {waited_s:g} s"""
 
 
 class QueueFull(StreamledgerError):
@@ -57,11 +77,17 @@ class AppenderLimits(msgspec.Struct, frozen=True, kw_only=True):
     batch_size_max: int
     queue_length_max: int
     store_wait_s_max: float
-    """How long to try to reach a lost database before the waiting deliveries are given up with 503."""
+    """How long a delivery may wait until it is on disk; then it is given up with 503, whatever goes on."""
+    gone_after_s: float = GONE_AFTER_S
     caps: QuarantineCaps
 
 
-Waiting = tuple[NewEvent | NewQuarantined, "asyncio.Future[Any]"]
+class Waiting(NamedTuple):
+    """A delivery, whom to tell, and since when it waits by the appender's clock."""
+
+    item: NewEvent | NewQuarantined
+    future: "asyncio.Future[Any]"
+    since: float
 
 
 class Appender:
@@ -70,12 +96,15 @@ class Appender:
     def __init__(
         self,
         connect: Callable[[], psycopg.Connection[Any]],
-        schema: str,
+        ledger: Ledger,
         limits: AppenderLimits,
         clock: Callable[[], float] = time.monotonic,
+        observe_commit: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
+        """`observe_commit` is told, on the writer's thread, how many seconds each commit took."""
+        self._observe_commit = observe_commit
         self._connect = connect
-        self._schema = schema
+        self._ledger = ledger
         self._limits = limits
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -84,16 +113,24 @@ class Appender:
         self._counts: dict[str, int] = {}
         self._wake = threading.Condition()
         self._closing = False
+        self._stored_at = -math.inf
+        self._asked_at: float | None = None
         self._full_until = -math.inf
+        self._in_hand: list[Waiting] = []
+        self._reachability = Reachability(clock)
+        self._doubts = Doubts()
+        self._writer = uuid.uuid4()
         self._connection: psycopg.Connection[Any] | None = None
+        self._watching = self._loop.call_later(WATCH_S, self._watch)
         self._thread = threading.Thread(target=self._run, name="appender", daemon=True)
         self._thread.start()
 
     def append(self, event: NewEvent) -> "asyncio.Future[int]":
-        """The position, once the event is on disk. Raises QueueFull at once when too many wait.
+        """The position, once the event is on disk. Raises QueueFull at once when too many wait, and
+        StoreUnavailable while the store is known to be gone.
 
         The future raises StoreUnavailable when the database cannot be reached, DeliveryUnstorable
-        when it refuses this delivery alone.
+        when it refuses this delivery alone; it has its answer within `store_wait_s_max`, and a watch more.
         """
         return self._enqueue(self._events, event)
 
@@ -120,90 +157,187 @@ class Appender:
         """How many deliveries wait now."""
         return len(self._events) + len(self._refused)
 
+    @property
+    def gone(self) -> Gone | None:
+        """While deliveries are refused at once: since when, until a probe finds the store."""
+        return self._reachability.gone
+
+    @property
+    def silent_s(self) -> float:
+        """How long ago the last commit was on disk."""
+        return self._clock() - self._stored_at
+
+    def ask_for_commit(self) -> float:
+        """Make the writer commit even if nothing waits: that tells whether the store stores.
+
+        Returns how long ago it was asked for first, if there was none since.
+        """
+        with self._wake:
+            if self._asked_at is None:
+                self._asked_at = self._clock()
+                self._wake.notify()
+            return self._clock() - self._asked_at
+
     async def close(self) -> None:
-        """Store what waits, then stop. New deliveries are refused from now on."""
+        """Store what waits, then stop. New deliveries are refused from now on.
+
+        A store that does not answer is not waited for longer than a delivery waits.
+        """
         with self._wake:
             self._closing = True
             self._wake.notify()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, self._limits.store_wait_s_max + CLOSE_S_MAX)
+        self._watching.cancel()
+        self._answer_overdue(-math.inf)
 
     def _enqueue(self, queue: deque[Waiting], item: NewEvent | NewQuarantined) -> "asyncio.Future[Any]":
+        if self._reachability.is_gone:
+            self._reachability.refused += 1
+            self.count(UNAVAILABLE)
+            raise StoreUnavailable(cause=self._reachability.cause)
         if self._closing or len(queue) >= self._limits.queue_length_max:
             self.count("refused:queue_full")
             raise QueueFull(length=len(queue))
         future: asyncio.Future[Any] = self._loop.create_future()
-        queue.append((item, future))
+        queue.append(Waiting(item, future, self._clock()))
         if len(queue) == 1:  # the writer drains the queue whole, so only the first has to wake it
             with self._wake:
                 self._wake.notify()
         return future
 
+    def _watch(self) -> None:
+        """Answer those who have waited too long. On the event loop: the writer may hang."""
+        self._answer_overdue(self._limits.store_wait_s_max)
+        self._watching = self._loop.call_later(WATCH_S, self._watch)
+
+    def _answer_overdue(self, wait_s_max: float) -> None:
+        since = self._clock() - wait_s_max
+        for waiting in (self._in_hand, list(self._events), list(self._refused)):
+            for each in waiting:
+                if each.since < since and not each.future.done():
+                    # What became of it is the writer's to count: it stores it yet, or finds it answered.
+                    each.future.set_exception(StoreGivenUp(waited_s=self._limits.store_wait_s_max))
+
     def _run(self) -> None:
-        while True:
+        while self._await_work():
+            if self._reachability.is_gone:
+                self._probe()
+                continue
             with self._wake:
-                while not (self._events or self._refused or self._closing):
-                    if not self._wake.wait(IDLE_FLUSH_S) and self._counts:
-                        break
-                if self._closing and not (self._events or self._refused or self._counts):
-                    break
                 counts, self._counts = self._counts, {}
-            events = _take(self._events, self._limits.batch_size_max)
-            refused = _take(self._refused, REFUSED_PER_BATCH_MAX)
-            if events or refused or counts:
+            events = self._take(self._events, self._limits.batch_size_max)
+            refused = self._take(self._refused, REFUSED_PER_BATCH_MAX)
+            if events or refused or counts or self._asked_at is not None:
+                self._in_hand = events + refused
                 self._store(events, refused, counts)
+                self._in_hand = []
         if self._connection is not None:
             self._connection.close()
 
+    def _await_work(self) -> bool:
+        """Wait for something to store, or to look for a store that is gone; False at the end."""
+        with self._wake:
+            if self._reachability.is_gone:
+                self._wake.wait_for(lambda: self._closing, PROBE_S)
+                return not self._closing
+            while not (self._events or self._refused or self._closing or self._asked_at is not None):
+                if not self._wake.wait(IDLE_FLUSH_S) and self._counts:
+                    break
+            return bool(self._events or self._refused or self._counts or not self._closing)
+
+    def _take(self, queue: deque[Waiting], size: int) -> list[Waiting]:
+        """The next that wait, without those who were answered meanwhile that they waited too long."""
+        taken = [queue.popleft() for _ in range(min(size, len(queue)))]
+        left = [each for each in taken if not each.future.done() or each.future.cancelled()]
+        self._count_unavailable(len(taken) - len(left))
+        return left
+
+    def _probe(self) -> None:
+        """One try to write to a store that is gone: the refusals so far, and those of commits in doubt."""
+        with self._wake:
+            counts, self._counts = self._counts, {}
+        batch, attempt = Batch(counts=counts), Attempt(self._writer)
+        try:
+            connection = self._connected()
+            if self._doubts:
+                for outcome, count in self._doubts.settle(connection).items():
+                    counts[outcome] = counts.get(outcome, 0) + count
+            self._ledger.receive(connection, batch, self._limits.caps, attempt)
+        except (psycopg.Error, StoreUnavailable) as error:
+            self._disconnect()
+            self._reachability.cause = first_line(error)
+            self._leave_open(batch, attempt)
+            return
+        self._note_commit()
+        self._reachability.find()
+
     def _store(self, events: list[Waiting], refused: list[Waiting], counts: dict[str, int]) -> None:
         batch = Batch(
-            events=[item for item, _ in events if isinstance(item, NewEvent)],
-            quarantined=[item for item, _ in refused if isinstance(item, NewQuarantined)],
+            events=[each.item for each in events if not isinstance(each.item, NewQuarantined)],
+            quarantined=[each.item for each in refused if isinstance(each.item, NewQuarantined)],
             counts=counts,
         )
+        attempt = Attempt(self._writer)
+        if self._reachability.is_gone:  # a part of a batch, when an earlier part was given up
+            self._give_up(events + refused, batch, attempt, self._reachability.cause)
+            return
         try:
-            stored = self._commit(batch)
+            stored = self._commit(batch, attempt)
         except FAULTS_OF_A_DELIVERY as error:
             self._isolate(events, refused, counts, error)
             return
-        except psycopg.Error as error:
-            self._give_up(events + refused, counts, StoreUnavailable(cause=_first_line(error)))
+        except (psycopg.Error, StoreUnavailable) as error:
+            self._give_up(events + refused, batch, attempt, first_line(error))
             return
-        except StreamledgerError as error:
-            self._give_up(events + refused, counts, error)
-            return
+        self._note_commit()
         results: list[tuple[asyncio.Future[Any], Any]] = [
-            (future, position) for (_, future), position in zip(events, stored.positions, strict=True)
+            (each.future, position) for each, position in zip(events, stored.positions, strict=True)
         ]
         if any(row.budget == "refused" and row.delivery_id not in stored.kept for row in batch.quarantined):
             self._full_until = self._clock() + FULL_S
         results += [
-            (future, isinstance(item, NewQuarantined) and item.delivery_id in stored.kept)
-            for item, future in refused
+            (each.future, isinstance(each.item, NewQuarantined) and each.item.delivery_id in stored.kept)
+            for each in refused
         ]
         self._answer(results)
 
-    def _commit(self, batch: Batch) -> Stored:
-        """Store a batch exactly once, over lost connections and lost acknowledgements."""
-        deadline = self._clock() + self._limits.store_wait_s_max
-        doubtful = False  # whether an earlier try may have been committed
+    def _note_commit(self) -> None:
+        with self._wake:
+            self._stored_at, self._asked_at = self._clock(), None
+
+    def _commit(self, batch: Batch, attempt: Attempt) -> Stored:
+        """Store a batch exactly once, over lost connections and lost acknowledgements.
+
+        Raises what the last try ended with when the store counts as gone.
+        """
+        began, tries = self._clock(), 0
         while True:
             try:
-                if self._connection is None or self._connection.closed:
-                    self._connection = self._connect()
-                if doubtful:
-                    return transaction.store_again(self._connection, self._schema, batch, self._limits.caps)
-                doubtful = True
-                return transaction.store(self._connection, self._schema, batch, self._limits.caps)
+                connection, sent_at = self._connected(), self._clock()
+                stored = self._ledger.receive(connection, batch, self._limits.caps, attempt)
+                self._observe_commit(self._clock() - sent_at)
+                return stored
             except FAULTS_OF_A_DELIVERY:
                 raise
             except (psycopg.Error, StoreUnavailable) as error:
-                if self._connection is not None:
-                    self._connection.close()
-                    self._connection = None
-                logger.warning("the store did not answer, trying again: %s", _first_line(error))
-                if self._clock() >= deadline:
+                self._disconnect()
+                tries += 1
+                # Twice at least: a connection that was swallowed tells nothing of the next.
+                if tries > 1 and self._clock() - began >= self._limits.gone_after_s:
                     raise
-                time.sleep(0.1)  # a restarting database needs a moment; the queue goes on filling meanwhile
+                logger.debug("the store did not answer, trying again: %s", first_line(error))
+                # A restarting database needs a moment; the queue goes on filling meanwhile.
+                time.sleep(RETRY_S)
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = self._connect()
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _isolate(
         self, events: list[Waiting], refused: list[Waiting], counts: dict[str, int], error: Exception
@@ -213,7 +347,7 @@ class Appender:
             if counts:
                 self._store([], [], counts)
             self._answer(
-                [(future, DeliveryUnstorable(cause=_first_line(error))) for _, future in events + refused]
+                [(each.future, DeliveryUnstorable(cause=first_line(error))) for each in events + refused]
             )
             return
         half = len(events) // 2
@@ -225,24 +359,34 @@ class Appender:
         self._store(events[:half], refused, counts)
         self._store(events[half:], [], {})
 
-    def _give_up(self, waiting: list[Waiting], counts: dict[str, int], error: StreamledgerError) -> None:
+    def _give_up(self, waiting: list[Waiting], batch: Batch, attempt: Attempt, cause: str) -> None:
+        """The store is gone: all that wait are told at once, those in the queues too."""
+        self._reachability.lose(cause)
+        self._leave_open(batch, attempt)
+        queued = self._take(self._events, len(self._events)) + self._take(self._refused, len(self._refused))
+        self._count_unavailable(len(queued))
+        self._reachability.refused += len(waiting) + len(queued)
+        error = StoreUnavailable(cause=cause)
+        self._answer([(each.future, error) for each in waiting + queued])
+
+    def _leave_open(self, batch: Batch, attempt: Attempt) -> None:
+        """A batch that was not acknowledged: counted as refused, or kept in mind until it is known."""
+        if attempt.sent:
+            self._doubts.add(batch, attempt)
+            return
         with self._wake:
-            if self._closing:  # nobody will come to store them: do not wait for ever
-                counts = {}
-            for outcome, count in counts.items():
+            for outcome, count in batch.counts.items():
                 self._counts[outcome] = self._counts.get(outcome, 0) + count
-            if waiting and not self._closing:
-                unavailable = "refused:store_unavailable"
-                self._counts[unavailable] = self._counts.get(unavailable, 0) + len(waiting)
-        self._answer([(future, error) for _, future in waiting])
+        self._count_unavailable(len(batch.events) + len(batch.quarantined))
+
+    def _count_unavailable(self, number: int) -> None:
+        if number:
+            with self._wake:
+                self._counts[UNAVAILABLE] = self._counts.get(UNAVAILABLE, 0) + number
 
     def _answer(self, results: list[tuple["asyncio.Future[Any]", Any]]) -> None:
         if results:
             self._loop.call_soon_threadsafe(_resolve, results)
-
-
-def _take(queue: deque[Waiting], size: int) -> list[Waiting]:
-    return [queue.popleft() for _ in range(min(size, len(queue)))]
 
 
 def _resolve(results: list[tuple["asyncio.Future[Any]", Any]]) -> None:
@@ -253,7 +397,3 @@ def _resolve(results: list[tuple["asyncio.Future[Any]", Any]]) -> None:
             future.set_exception(result)
         else:
             future.set_result(result)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

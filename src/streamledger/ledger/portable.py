@@ -7,19 +7,26 @@ from typing import Any, Final
 
 import msgspec
 
+from streamledger.domain.beliefs import (
+    BeliefShown,
+    HeadersShown,
+    ReleaseShown,
+    belief_of,
+    belief_shown,
+    headers_named,
+)
 from streamledger.domain.errors import MalformedBody, StreamledgerError
-from streamledger.domain.events import Delivery, Release, is_notification, originator_of
+from streamledger.domain.events import Delivery, RequestHeaders
 from streamledger.ledger import mapper
-from streamledger.ledger.append import NewEvent
 from streamledger.ledger.reader import Row
-from streamledger.tencent.envelope import read_envelope
 from streamledger.tencent.redaction import redact
+from streamledger.tencent.shown_body import headers_shown
 from streamledger.tencent.tolerant import parse_object
 
 FORMAT: Final = "streamledger-events"
-FORMAT_VERSION: Final = 1
-ORIGINATOR_CHARACTERS_MAX: Final = 300
-NAME_CHARACTERS_MAX: Final = 100
+FORMAT_VERSION: Final = 2
+READABLE_VERSIONS: Final = (1, 2)
+"""Version 1 had key, t_passed and release of a line where 2 has believed, and no headers."""
 
 
 class LineInvalid(StreamledgerError):
@@ -64,10 +71,13 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     originator: str
     received_at_us: int = 0
     source_ip: str = ""
-    key: str | None = None
-    t_passed: bool = False
+    believed: BeliefShown | None = None
     mended: tuple[str, ...] = ()
-    release: Release | None = None
+    headers: HeadersShown = HeadersShown()
+    key: str | None = None
+    """This, `t_passed` and `release` are of version 1, read and never written."""
+    t_passed: bool = False
+    release: ReleaseShown | None = None
     body: str | None = None
     """As received, where that is UTF-8."""
     body_base64: str | None = None
@@ -96,13 +106,13 @@ def head_of(line: bytes, number: int = 1) -> Head | None:
         head = _decode_head(line)
     except msgspec.MsgspecError as error:
         raise LineInvalid(cause=error) from error
-    if head.format != FORMAT or head.version != FORMAT_VERSION:
+    if head.format != FORMAT or head.version not in READABLE_VERSIONS:
         raise FormatUnknown(
             number=number,
             format=head.format,
             version=head.version,
             expected=FORMAT,
-            expected_version=FORMAT_VERSION,
+            expected_version=" and ".join(map(str, READABLE_VERSIONS)),
         )
     return head
 
@@ -142,10 +152,9 @@ def line_of(row: Row, *, redacted: bool = False) -> bytes:
                 name=name,
                 received_at_us=delivery.received_at_us,
                 source_ip=delivery.source_ip,
-                key=delivery.key,
-                t_passed=delivery.t_passed,
+                believed=belief_shown(delivery),
                 mended=delivery.mended,
-                release=delivery.release,
+                headers=headers_shown(delivery.headers) if redacted else headers_named(delivery.headers),
             )
         )
         + b"\n"
@@ -165,51 +174,60 @@ def position_of(line: bytes) -> int:
         raise LineInvalid(cause=error) from error
 
 
-def event_of(line: bytes, number: int = 1) -> NewEvent:
-    """The event of a line, as it is stored. Raises LineInvalid, or RedactedImport."""
+def read_line(line: bytes, number: int = 1) -> Line:
+    """The event that a line holds, as it says. Raises LineInvalid, or RedactedImport."""
     try:
         read = _decode(line)
-        if read.redacted:
-            raise RedactedImport(number=number)
-        if read.state_base64 is not None:
-            state = base64.b64decode(read.state_base64, validate=True)
-        else:
-            state = mapper.encode(
-                Delivery(
-                    body=_body_of(read),
-                    received_at_us=read.received_at_us,
-                    source_ip=read.source_ip,
-                    key=read.key,
-                    t_passed=read.t_passed,
-                    mended=read.mended,
-                    release=read.release,
-                )
-            )
-    except (msgspec.MsgspecError, binascii.Error, ValueError, OverflowError) as error:
+    except msgspec.MsgspecError as error:
         raise LineInvalid(cause=error) from error
-    if not 0 < len(read.originator) <= ORIGINATOR_CHARACTERS_MAX or "\0" in read.originator:
-        raise LineInvalid(cause="the originator cannot be one")
-    if not 0 < len(read.name) <= NAME_CHARACTERS_MAX or "\0" in read.name:
-        raise LineInvalid(cause="the name cannot be one")
-    return NewEvent(_originator_of(read), read.name, state, read.delivery_id)
+    if read.redacted:
+        raise RedactedImport(number=number)
+    return read
 
 
-def _originator_of(read: Line) -> str:
-    """The stream that the body names, as at receipt: a rebuild and a repair look for events there."""
-    if read.body is None or not is_notification(read.name):
-        return read.originator
-    if read.body.count('"stream_id"') == 1 and f'"stream_id":"{read.originator}"' in read.body:
-        return read.originator  # nearly always, and much quicker to see than to read
+def state_of(read: Line) -> bytes | None:
+    """The state as stored, of a line that holds nothing else. Raises LineInvalid."""
+    if read.state_base64 is None:
+        return None
+    return _from_base64(read.state_base64)
+
+
+def delivery_of(read: Line) -> Delivery:
+    """The delivery of a line, believed as the line says: it proves nothing of that. Raises LineInvalid."""
     try:
-        envelope = read_envelope(read.body.encode())
-    except MalformedBody:
-        return read.originator
-    return originator_of(envelope.stream_id, envelope.event_type)
+        body = _body_of(read)
+    except UnicodeEncodeError as error:
+        raise LineInvalid(cause=error) from error
+    return Delivery(
+        body=body,
+        received_at_us=read.received_at_us,
+        source_ip=read.source_ip,
+        believed=belief_of(read.believed or _belief_of_version_1(read)),
+        mended=read.mended,
+        headers=RequestHeaders(**msgspec.structs.asdict(read.headers)),
+    )
+
+
+def _belief_of_version_1(read: Line) -> BeliefShown:
+    if read.release is not None:
+        return BeliefShown(
+            by="release", key=read.key, late="expired" if read.t_passed else None, release=read.release
+        )
+    if read.key is not None:
+        return BeliefShown(by="key", key=read.key, late="grace" if read.t_passed else None)
+    return BeliefShown(by="unchecked")
 
 
 def _body_of(read: Line) -> bytes:
     if read.body is not None and read.body_base64 is None:
         return read.body.encode()
     if read.body_base64 is not None and read.body is None:
-        return base64.b64decode(read.body_base64, validate=True)
-    raise ValueError("body or body_base64 is missing, or both are there")
+        return _from_base64(read.body_base64)
+    raise LineInvalid(cause="body or body_base64 is missing, or both are there")
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise LineInvalid(cause=error) from error

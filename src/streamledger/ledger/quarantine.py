@@ -8,14 +8,15 @@ import msgspec
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
+from streamledger.domain.events import RequestHeaders
 from streamledger.ledger.acts import Actor
-from streamledger.ledger.append import SIGNED_REASONS
+from streamledger.ledger.quarantining import budget_of
 
 REASONS: Final = ("expired", "too_far_ahead", "bad_signature", "unsigned", "malformed")
 
 COLUMNS: Final = (
-    "id::text, reason, received_at_us, source_ip, body, event_type, stream_id, sequence, key, detail,"
-    " released_at_us, released_by, release_reason, released_position"
+    "id::text, reason, received_at_us, source_ip, headers, body, event_type, stream_id, sequence, key,"
+    " mended, detail, released_at_us, released_by, release_reason, released_position"
 )
 
 
@@ -32,16 +33,24 @@ class Quarantined(msgspec.Struct, frozen=True):
     reason: str
     received_at_us: int
     source_ip: str
+    headers: RequestHeaders
     body: bytes
     event_type: int | None
     stream_id: str | None
     sequence: str | None
     key: str | None
+    mended: tuple[str, ...]
     detail: str | None
     released_at_us: int | None
     released_by: str | None
     release_reason: str | None
     released_position: int | None
+
+
+_HEADERS: Final = Quarantined.__struct_fields__.index("headers")
+_MENDED: Final = Quarantined.__struct_fields__.index("mended")
+_decode_headers = msgspec.json.Decoder(RequestHeaders).decode
+_decode_mended = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class QuarantineFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +80,9 @@ class QuarantineFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 def quarantined_of(row: Sequence[Any]) -> Quarantined:
     """A row of COLUMNS."""
-    return Quarantined(*row)
+    facts = list(row)
+    facts[_HEADERS], facts[_MENDED] = _decode_headers(facts[_HEADERS]), _decode_mended(facts[_MENDED])
+    return Quarantined(*facts)
 
 
 def select_after(
@@ -92,7 +103,7 @@ def select_after(
 def lock_rows(cursor: psycopg.Cursor[Any], ids: Sequence[str]) -> list[Quarantined]:
     """The rows of these ids as they are now, held until the transaction ends, oldest first.
 
-    Must run under `append.take_lock`: everybody who changes the quarantine holds it.
+    Must run under `quarantining.hold`.
     """
     cursor.execute(
         f"SELECT {COLUMNS} FROM quarantine WHERE id = ANY(%s::uuid[])"  # noqa: S608  # constant columns
@@ -118,7 +129,7 @@ def mark_released(
     )
     moved: dict[str, list[int]] = {"released": [0, 0]}
     for row in rows:
-        for budget, sign in ((_budget(row.reason), -1), ("released", 1)):
+        for budget, sign in ((budget_of(row.reason), -1), ("released", 1)):
             share = moved.setdefault(budget, [0, 0])
             share[0] += sign
             share[1] += sign * len(row.body)
@@ -128,7 +139,7 @@ def mark_released(
 def purge(cursor: psycopg.Cursor[Any], before_us: int, limit: int) -> dict[str, int]:
     """Delete up to `limit` deliveries received before then and never released; how many, by reason.
 
-    Must run under `append.take_lock`. The caller counts them, or conservation no longer holds.
+    Must run under `quarantining.hold`. The caller counts them, or conservation no longer holds.
     """
     cursor.execute(
         "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine"
@@ -140,15 +151,11 @@ def purge(cursor: psycopg.Cursor[Any], before_us: int, limit: int) -> dict[str, 
     moved: dict[str, list[int]] = {}
     for reason, size in cursor.fetchall():
         counts[reason] = counts.get(reason, 0) + 1
-        share = moved.setdefault(_budget(reason), [0, 0])
+        share = moved.setdefault(budget_of(reason), [0, 0])
         share[0] -= 1
         share[1] -= size
     _move_usage(cursor, moved)
     return counts
-
-
-def _budget(reason: str) -> str:
-    return "signed" if reason in SIGNED_REASONS else "refused"
 
 
 def _move_usage(cursor: psycopg.Cursor[Any], moved: dict[str, list[int]]) -> None:

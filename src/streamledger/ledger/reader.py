@@ -1,5 +1,7 @@
 """Reading the ledger: pages by position, and one stream's events; binary tuples, decoded once."""
 
+import logging
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -25,9 +27,28 @@ OF_SQL: Final = (
 AT_SQL: Final = (
     f"SELECT {COLUMNS} FROM ledger_events WHERE notification_id = ANY(%b) ORDER BY notification_id"  # noqa: S608  # constant columns
 )
-HEAD_SQL: Final = "SELECT coalesce(max(notification_id), 0) FROM ledger_events"
+STORED_SQL: Final = (
+    "SELECT delivery_id, notification_id FROM ledger_events WHERE delivery_id = ANY(%b::uuid[])"
+)
+HEAD_SQL: Final = "SELECT position FROM ledger_head WHERE sole"
+
+CHECK_SQL: Final = (
+    "SELECT max(head.position), (SELECT coalesce(max(notification_id), 0) FROM ledger_events)"
+    " FROM ledger_head AS head"
+)
+
+TRIGGERS_SQL: Final = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'ledger_events'::regclass"
 
 Row = tuple[Any, ...]
+
+logger = logging.getLogger(__name__)
+
+
+class HeadMismatch(StreamledgerError):
+    """the ledger's head says {head} and its last event is at {last}: a table was restored without the other,
+    or changed by hand; restore both from one backup"""
+
+    exit_code = 3
 
 
 def event_of(row: Row) -> LedgerEvent:
@@ -110,6 +131,27 @@ def read_all(
 
 
 def head(connection: psycopg.Connection[Any]) -> int:
-    """The position of the last event; 0 when there is none."""
+    """The position of the last event, which is the number of events; 0 when there is none."""
     row = connection.execute(HEAD_SQL).fetchone()
     return int(row[0]) if row else 0
+
+
+def check_head(connection: psycopg.Connection[Any]) -> None:
+    """Raises HeadMismatch when the head is not the position of the last event.
+
+    Says so where no trigger refuses changes, as on Citus: then it is the missing right alone.
+    """
+    row = connection.execute(CHECK_SQL).fetchone()
+    found, last = row or (None, None)
+    if found is None or found != last:
+        raise HeadMismatch(head=found, last=last)
+    if connection.execute(TRIGGERS_SQL).fetchone() == (0,):
+        logger.warning("no trigger refuses changes of the ledger: a superuser's mistake would not be stopped")
+
+
+def positions_of(
+    cursor: psycopg.Cursor[Any], delivery_ids: Sequence[uuid.UUID | None]
+) -> dict[uuid.UUID | None, int]:
+    """The positions of the deliveries with these ids, of those that are there."""
+    cursor.execute(STORED_SQL, (list(delivery_ids),))
+    return dict(cursor.fetchall())

@@ -1,4 +1,4 @@
-"""Attend to rebuilds that are asked for: the server's own desk, beside its projector."""
+"""Attend to rebuilds that are asked for: the server does them beside its projector."""
 
 import logging
 import threading
@@ -8,11 +8,13 @@ from typing import Any, Final
 import psycopg
 
 from streamledger.domain.errors import StoreUnavailable, StreamledgerError
+from streamledger.domain.suspicion import DEFAULT_LIMITS, SuspectLimits
 from streamledger.operations.rebuild import Order, rebuild
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel.projection import Projection
+from streamledger.postgres.patience import WRITING
+from streamledger.readmodel.projections.view import Projection
 from streamledger.readmodel.rebuild import generation, record
-from streamledger.readmodel.rebuild.crew import RebuildCancelled
+from streamledger.readmodel.rebuild.worker_pool import RebuildCancelled
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +24,7 @@ FOLD_VERSION_CHANGED: Final = "a new version of the rules"
 """Who asked, where nobody did."""
 
 
-class RebuildDesk:
+class RebuildAttendant:
     """Does the rebuilds that are asked for in the table, one after another, until it is told to stop."""
 
     def __init__(
@@ -33,12 +35,14 @@ class RebuildDesk:
         clock_us: Callable[[], int],
         automatically: bool,
         workers: int = 0,
+        limits: SuspectLimits = DEFAULT_LIMITS,
     ) -> None:
         self._database = database
         self._projections = projections
         self._clock_us = clock_us
         self._automatically = automatically
         self._workers = workers
+        self._limits = limits
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -56,13 +60,15 @@ class RebuildDesk:
                 if self._attend():
                     continue
             except (psycopg.Error, StoreUnavailable) as error:
-                logger.debug("the rebuild desk lost the store: %s", error)
+                logger.debug("the rebuild attendant lost the store: %s", error)
                 begun = False  # what was under way is to be cleared up
             self._stopping.wait(LOOK_S)
 
     def open_up(self) -> None:
         """Clear up after a rebuild whose process was killed; ask for one where the rules have changed."""
-        with connect(self._database, application_name="streamledger rebuild desk") as connection:
+        with connect(
+            self._database, application_name="streamledger rebuild attendant", patience=WRITING
+        ) as connection:
             if not self._clear_up(connection):
                 return
             if self._automatically:
@@ -79,13 +85,13 @@ class RebuildDesk:
     def _clear_up(self, connection: psycopg.Connection[Any]) -> bool:
         """After a rebuild whose process is gone, this one's or a command's; False while one is at work."""
         try:
-            record.lock(connection, self._database.schema)
+            with record.only_one(self._database):
+                dropped = generation.drop_leftovers(connection, generation.tables_of(self._projections))
+                record.close_abandoned(connection, self._clock_us())
         except record.RebuildUnderWay:
             return False  # it clears up itself
-        dropped = generation.drop_leftovers(connection, generation.tables_of(self._projections))
         if dropped:
             logger.warning("dropped what a rebuild left behind that was killed: %s", ", ".join(dropped))
-        record.close_abandoned(connection, self._clock_us())
         return True
 
     def _due(self, connection: psycopg.Connection[Any]) -> list[str]:
@@ -98,7 +104,9 @@ class RebuildDesk:
 
     def _attend(self) -> bool:
         """Do the rebuild that was asked for first; False when none is."""
-        with connect(self._database, application_name="streamledger rebuild desk") as connection:
+        with connect(
+            self._database, application_name="streamledger rebuild attendant", patience=WRITING
+        ) as connection:
             row = connection.execute(
                 "SELECT id, projections, asked_by, purpose, to_position FROM rebuilds"
                 " WHERE state = 'asked' ORDER BY id LIMIT 1"
@@ -115,6 +123,7 @@ class RebuildDesk:
             asked_by=asked_by,
             asked=number,
             to_position=to_position,
+            limits=self._limits,
         )
         logger.info("rebuild %s begins: %s", number, ", ".join(names))
         try:
@@ -127,7 +136,7 @@ class RebuildDesk:
             logger.error("rebuild %s failed: %s", number, error)  # expected: no traceback
         except psycopg.Error:
             raise  # the store; `run` waits for it
-        except Exception:  # a fault of ours: it is in the rebuild's row too, and the desk goes on
+        except Exception:  # a fault of ours: it is in the rebuild's row too, and the next is attended to
             logger.exception("rebuild %s failed", number)
         else:
             logger.info(

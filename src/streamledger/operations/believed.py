@@ -46,7 +46,7 @@ class Believed:
             self._add(events)
 
     def among(self, identities: Sequence[Identity]) -> set[Identity]:
-        """Those of the identities that are in the ledger. Exact under the append lock."""
+        """Those of the identities that are in the ledger. Exact under `append.take_head`."""
         self.read_tail()
         for _, _, key in (identity for identity in identities if not identity[0]):
             self._read_streamless(key.partition(" ")[0])

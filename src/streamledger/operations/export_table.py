@@ -8,16 +8,23 @@ import msgspec
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
-from streamledger.readmodel import delivery_rows, tables
+from streamledger.operations.csv_cells import csv_cell
+from streamledger.operations.private_files import open_private
 from streamledger.tencent.redaction import redact
 
 PAGE_ROWS: Final = 10_000
 """Read at once, and one row group of a Parquet file."""
 
 TABLE_KEYS: Final[dict[str, Sequence[str]]] = {
-    **tables.KEYS,
-    **delivery_rows.KEYS,
+    "sessions": ("stream_id", "sequence"),
+    "session_folds": ("stream_id", "sequence"),
+    "timeline": ("stream_id", "kind", "key", "part"),
+    "streams": ("stream_id",),
+    "repeats": ("position",),
+    "notifications": ("stream_id", "kind", "key"),
+    "delivery_days": ("day", "judged_as"),
     "minutes": ("minute_ms", "kind"),
+    "senders": ("minute_ms", "source_ip", "callback_key"),
 }
 """Every table of the read model, with the columns by which its rows are ordered."""
 
@@ -43,7 +50,8 @@ class Column(msgspec.Struct, frozen=True):
 def export_csv(connection: psycopg.Connection[Any], table: str, write: Callable[[bytes], object]) -> int:
     """Write a table with a head line, in the order of its key; returns its rows.
 
-    As PostgreSQL writes CSV: null is nothing at all, an empty text is "", JSON is text.
+    As PostgreSQL writes CSV: null is nothing at all, an empty text is "", JSON is text. A text that a
+    spreadsheet would take for a formula begins with an apostrophe.
     """
     columns = columns_of(connection, table)
     write((",".join(column.name for column in columns) + "\n").encode())
@@ -65,11 +73,17 @@ def export_parquet(connection: psycopg.Connection[Any], table: str, path: Path) 
     except ImportError as error:
         raise PyarrowAbsent from error
     columns = columns_of(connection, table)
-    types = {"bigint": pyarrow.int64(), "integer": pyarrow.int32(), "boolean": pyarrow.bool_()}
+    types = {
+        "bigint": pyarrow.int64(),
+        "integer": pyarrow.int32(),
+        "smallint": pyarrow.int16(),
+        "boolean": pyarrow.bool_(),
+    }
     schema = pyarrow.schema([(each.name, types.get(each.kind, pyarrow.string())) for each in columns])
     count = 0
     partial = path.with_name(path.name + ".partial")
     try:
+        open_private(partial, "wb").close()
         with parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
             for page in _pages(connection, table, columns):
                 arrays = [
@@ -93,7 +107,7 @@ def _pages(
     connection: psycopg.Connection[Any], table: str, columns: Sequence[Column]
 ) -> Iterator[list[tuple[Any, ...]]]:
     """All rows as of one moment."""
-    plain = ("bigint", "integer", "boolean", "text")
+    plain = ("bigint", "integer", "smallint", "boolean", "text")
     selected = ", ".join(
         each.name if each.kind in plain else f"{each.name}::text AS {each.name}" for each in columns
     )
@@ -115,7 +129,7 @@ def _csv_field(value: Any) -> str:
         return "t"
     if value is False:
         return "f"
-    text = str(value)
+    text = csv_cell(value) if type(value) is str else str(value)
     if not text or any(mark in text for mark in '",\r\n'):
         return '"' + text.replace('"', '""') + '"'
     return text

@@ -11,13 +11,19 @@ import msgspec
 import psycopg
 
 from streamledger.domain.errors import MalformedBody
-from streamledger.domain.events import Delivery, event_name, originator_of
+from streamledger.domain.events import Belief, Delivery, NewEvent, originator_of
 from streamledger.domain.instants import parse_instant_ms
-from streamledger.ledger import bulk, mapper, portable
-from streamledger.ledger.append import NewEvent
+from streamledger.ledger import portable
+from streamledger.ledger.acts import Actor
+from streamledger.ledger.application import Ledger
+from streamledger.ledger.mapper import event_class
 from streamledger.ledger.portable import LineInvalid, RedactedImport
+from streamledger.operations.imported_delivery import ActsRefused, ImportRules, belief_of, event_of
+from streamledger.operations.imported_delivery import check as check_limits
 from streamledger.tencent.envelope import read_envelope
 
+CHUNK_EVENTS: Final = 5000
+"""Stored in one transaction: live deliveries wait for the lock as long, some 100 ms."""
 FAULTS_SHOWN_MAX: Final = 10
 
 
@@ -28,6 +34,8 @@ class Imported(msgspec.Struct, kw_only=True):
     stored: int = 0
     known: int = 0
     """Deliveries that were in the ledger already."""
+    left_out: int = 0
+    """Releases, acts and unreadable events of another ledger, which were not asked for."""
     invalid: int = 0
     faults: list[str] = []
     """The first invalid lines, each with its number and what is wrong."""
@@ -46,33 +54,49 @@ _decode_plain: Final = msgspec.json.Decoder(_PlainLine).decode
 
 def import_events(
     connection: psycopg.Connection[Any],
-    schema: str,
+    ledger: Ledger,
     lines: Iterable[bytes],
     *,
     plain: bool,
-    now_us: int,
+    rules: ImportRules,
+    actor: Actor,
+    source: str = "",
     on_progress: Callable[[Imported], None] = lambda _: None,
 ) -> Imported:
     """Append the events of these lines in their order; those whose delivery id is known are passed over.
 
-    What is stored stays when this ends early; importing the same again goes on. Raises RedactedImport or
-    FormatUnknown.
+    It is an act of the ledger, at its begin (`source` says of what) and at its end, which has the counts and
+    the SHA-256 of the lines; each event names the position of the first. What is stored stays when this ends
+    early; importing the same again goes on. Raises RedactedImport or FormatUnknown.
     """
-    bulk.prepare(connection)
     done = Imported()
-    read = _plain_events(lines, now_us, done) if plain else _exported_events(lines, done)
+    begun = ledger.act(
+        connection, "import-begun", actor, {"source": source, "plain": plain, "with_acts": rules.with_acts}
+    )
+    digest = hashlib.sha256()
+    read = (_plain_events if plain else _exported_events)(_digested(lines, digest), rules, begun, done)
     # While PostgreSQL takes one chunk in, the next is read.
     with ThreadPoolExecutor(1, "import") as pool:
         under_way: Future[None] | None = None
-        while chunk := list(islice(read, bulk.CHUNK_EVENTS)):
+        while chunk := list(islice(read, CHUNK_EVENTS)):
             if under_way is not None:
                 under_way.result()
                 on_progress(done)
-            under_way = pool.submit(_store, connection, schema, chunk, done)
+            under_way = pool.submit(_store, connection, ledger, chunk, done)
         if under_way is not None:
             under_way.result()
+    counts = {name: getattr(done, name) for name in ("lines", "stored", "known", "left_out", "invalid")}
+    ledger.act(
+        connection, "import-ended", actor, {"import_position": begun, "sha256": digest.hexdigest(), **counts}
+    )
     on_progress(done)
     return done
+
+
+def _digested(lines: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
+    for line in lines:
+        digest.update(line)
+        yield line
 
 
 def _id_of(digest: bytes) -> uuid.UUID:
@@ -83,16 +107,18 @@ def _id_of(digest: bytes) -> uuid.UUID:
     return uuid.UUID(bytes=bytes(octets))
 
 
-def _store(connection: psycopg.Connection[Any], schema: str, chunk: list[NewEvent], done: Imported) -> None:
+def _store(
+    connection: psycopg.Connection[Any], ledger: Ledger, chunk: list[NewEvent], done: Imported
+) -> None:
     try:
-        stored = bulk.store_chunk(connection, schema, chunk)
+        stored = ledger.take_over(connection, chunk)
     except (psycopg.DataError, psycopg.ProgrammingError, UnicodeEncodeError) as error:
         if len(chunk) == 1:  # text that PostgreSQL cannot hold
             _fault(done, f"delivery {chunk[0].delivery_id}: {str(error).partition(chr(10))[0]}")
             return
         half = len(chunk) // 2
-        _store(connection, schema, chunk[:half], done)
-        _store(connection, schema, chunk[half:], done)
+        _store(connection, ledger, chunk[:half], done)
+        _store(connection, ledger, chunk[half:], done)
         return
     done.stored += stored
     done.known += len(chunk) - stored
@@ -104,7 +130,9 @@ def _fault(done: Imported, sentence: str) -> None:
         done.faults.append(sentence)
 
 
-def _exported_events(lines: Iterable[bytes], done: Imported) -> Iterator[NewEvent]:
+def _exported_events(
+    lines: Iterable[bytes], rules: ImportRules, begun: int, done: Imported
+) -> Iterator[NewEvent]:
     for number, line in enumerate(lines, 1):
         if line.isspace():
             continue
@@ -115,14 +143,19 @@ def _exported_events(lines: Iterable[bytes], done: Imported) -> Iterator[NewEven
                     raise RedactedImport(number=number)
                 continue
             done.lines += 1
-            event = portable.event_of(line, number)
+            event = event_of(portable.read_line(line, number), rules, begun)
+        except ActsRefused:
+            done.left_out += 1
+            continue
         except LineInvalid as error:
             _fault(done, f"line {number}: {error}")
             continue
         yield event
 
 
-def _plain_events(lines: Iterable[bytes], now_us: int, done: Imported) -> Iterator[NewEvent]:
+def _plain_events(
+    lines: Iterable[bytes], rules: ImportRules, begun: int, done: Imported
+) -> Iterator[NewEvent]:
     """A line is a body, or `{"body": ..., "received_at": ..., "source_ip": ...}`, body as text or object."""
     for number, line in enumerate(lines, 1):
         text = line.removeprefix(b"\xef\xbb\xbf").strip()
@@ -130,13 +163,13 @@ def _plain_events(lines: Iterable[bytes], now_us: int, done: Imported) -> Iterat
             continue
         done.lines += 1
         try:
-            yield _plain_event(text, number, now_us)
-        except (MalformedBody, ValueError, OverflowError) as error:
+            yield _plain_event(text, number, rules, begun)
+        except (LineInvalid, MalformedBody, ValueError, OverflowError) as error:
             _fault(done, f"line {number}: {error}")
 
 
-def _plain_event(text: bytes, number: int, now_us: int) -> NewEvent:
-    body, received_us, source_ip = text, now_us, ""
+def _plain_event(text: bytes, number: int, rules: ImportRules, begun: int) -> NewEvent:
+    body, received_us, source_ip = text, rules.now_us, ""
     try:
         given = _decode_plain(text)
     except msgspec.MsgspecError:
@@ -151,10 +184,16 @@ def _plain_event(text: bytes, number: int, now_us: int) -> NewEvent:
     envelope = read_envelope(body)
     # The same file twice gives the same ids: stored once. A body that came twice stands on two lines.
     digest = hashlib.blake2b(b"%d\n%s" % (number, text), digest_size=16, person=b"plain-import").digest()
-    delivery = Delivery(body=body, received_at_us=received_us, source_ip=source_ip, mended=envelope.mended)
-    return NewEvent(
-        originator_of(envelope.stream_id, envelope.event_type),
-        event_name(envelope.event_type),
-        mapper.encode(delivery),
-        _id_of(digest),
+    delivery = Delivery(
+        body=body,
+        received_at_us=received_us,
+        source_ip=source_ip,
+        believed=belief_of(envelope, received_us, rules, begun, Belief("import")),
+        mended=envelope.mended,
+    )
+    check_limits(delivery, rules)
+    return event_class(envelope.event_type)(
+        originator_id=originator_of(envelope.stream_id, envelope.event_type),
+        delivery_id=_id_of(digest),
+        delivery=delivery,
     )

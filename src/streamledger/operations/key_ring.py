@@ -8,18 +8,22 @@ not_before = 2026-01-01T00:00:00Z   # optional, as is not_after; RFC 3339 with a
 ```
 """
 
+import asyncio
 import logging
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from streamledger.domain.errors import SettingInvalid
 from streamledger.tencent.signature import CallbackKey
 
 logger = logging.getLogger(__name__)
+
+LOOK_S: Final = 1.0
+"""How often the key file is looked at for a change."""
 
 
 class KeyRing:
@@ -31,6 +35,11 @@ class KeyRing:
         self._file = file
         self._seen = _signs_of_change(file)
         self.keys: Sequence[CallbackKey] = self._read()
+
+    def renew(self, fixed: Sequence[CallbackKey], file: Path | None) -> None:
+        """Go by other settings from now on. Raises SettingInvalid, and then the ring stays as it was."""
+        other = KeyRing(fixed, file)
+        self._fixed, self._file, self._seen, self.keys = other._fixed, file, other._seen, other.keys
 
     def refresh(self) -> bool:
         """Whether the ring has changed. Never raises; a fault of the file is logged once, without keys."""
@@ -59,6 +68,14 @@ class KeyRing:
         if len(set(names)) != len(names):
             raise SettingInvalid(name="callback keys", expected="keys of different names", got=repr(names))
         return keys
+
+
+async def follow_file(ring: KeyRing, use: Callable[[Sequence[CallbackKey]], None]) -> None:
+    """Look at the file for changes, for ever."""
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if await asyncio.to_thread(ring.refresh):
+            use(ring.keys)
 
 
 def _signs_of_change(file: Path | None) -> tuple[int, ...] | None:

@@ -11,21 +11,28 @@ import msgspec
 import psycopg
 
 from streamledger.domain.errors import ParameterInvalid
+from streamledger.domain.rebuild_answers import Change
+from streamledger.domain.suspicion import DEFAULT_LIMITS, SuspectLimits
 from streamledger.ledger import reader
+from streamledger.operations.rebuilt import Rebuilt
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel import projection as checkpointing
-from streamledger.readmodel import runner
-from streamledger.readmodel.projection import Projection
-from streamledger.readmodel.rebuild import generation, record
+from streamledger.postgres.errors import LeaseLost
+from streamledger.postgres.lease import IS_HELD_SQL, Lease
+from streamledger.readmodel.projections import checkpoints as checkpointing
+from streamledger.readmodel.projections import runner
+from streamledger.readmodel.projections.view import Projection
+from streamledger.readmodel.rebuild import digests, generation, record
 from streamledger.readmodel.rebuild.building import Building, Standing, all_equal, prepare_session
-from streamledger.readmodel.rebuild.comparison import Difference, OnRow, compare
-from streamledger.readmodel.rebuild.crew import Alone, Crew, RebuildCancelled
+from streamledger.readmodel.rebuild.changes import changes
+from streamledger.readmodel.rebuild.comparison import Difference, OnRow, compare, kept_of
 from streamledger.readmodel.rebuild.interrupting import interruptible
 from streamledger.readmodel.rebuild.record import Progress, Record, SwitchBlocked
-from streamledger.readmodel.rebuild.registry import streamwise_of
 from streamledger.readmodel.rebuild.room import refuse_without_room
+from streamledger.readmodel.rebuild.senders import SendersInOrder
+from streamledger.readmodel.rebuild.streamwise import STREAMWISE
 from streamledger.readmodel.rebuild.units import units
 from streamledger.readmodel.rebuild.worker import Task, memory_bytes_max
+from streamledger.readmodel.rebuild.worker_pool import Alone, RebuildCancelled, WorkerPool, work_through
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +46,6 @@ EXAMPLES_KEPT_MAX: Final = 20
 """Rows of each table that the record of a dry run keeps."""
 ALONE_EVENTS_MAX: Final = 20_000
 """A history up to here is folded without worker processes, unless their number is given."""
-
-PACE_AFTER_S: Final = 0.2
-"""For how long to have seen events done before a pace, and the time left, are told from them."""
 
 T = TypeVar("T")
 
@@ -61,29 +65,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of each table that a dry run returns field by field; `on_row` is given all of them."""
     to_position: int | None = None
     """Up to which history is folded; None for all of it. What follows live goes on from there."""
-
-
-class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
-    """How a rebuild ended."""
-
-    id: int
-    purpose: str
-    position: int
-    events: int
-    seconds: float
-    events_per_s: float
-    """Of everything: fold, indexes, catching up and switch."""
-    standings: list[Standing]
-    switched: bool
-    parked: dict[str, int]
-    memory_bytes_max: int
-    """Of the largest process: of a worker, or of the parent."""
-    differences: list[Difference] = []
-
-    @property
-    def digests_equal(self) -> bool | None:
-        """Whether live and rebuilt digests are equal; None when they could not be compared."""
-        return all_equal(self.standings)
+    limits: SuspectLimits = DEFAULT_LIMITS
+    """By which a dry run says who is suspect, before and after."""
 
 
 def rebuild(
@@ -99,9 +82,12 @@ def rebuild(
 
     At every moment before the switch is committed the live tables are as they were; whatever ends this
     (an error, RebuildCancelled, KeyboardInterrupt) drops the generation. Raises RebuildUnderWay, NoRoom,
-    ParameterInvalid, SwitchBlocked, WorkerFailed or StoreUnavailable besides.
+    ParameterInvalid, SwitchBlocked, LeaseLost, WorkerFailed or StoreUnavailable besides.
     """
-    with connect(database, application_name="streamledger rebuild lock") as guard:
+    with (
+        record.only_one(database) as lease,
+        connect(database, application_name="streamledger rebuild record") as guard,
+    ):
         row = record.begin(
             guard,
             database.schema,
@@ -112,31 +98,26 @@ def rebuild(
             asked=order.asked,
             to_position=order.to_position,
         )
-        work = _Work(database, order, row, clock_us, on_progress, is_cancelled, on_row)
+        work = _Work(database, order, row, lease, clock_us, on_progress, is_cancelled, on_row)
         try:
             done = work.run(guard)
         except (RebuildCancelled, KeyboardInterrupt):
-            row.end("cancelled", clock_us(), digests_equal=None)
+            row.end("cancelled", clock_us(), lease, digests_equal=None)
             raise
         except Exception as error:
             with suppress(psycopg.Error):  # without a connection, the next rebuild or start closes the row
-                row.end("failed", clock_us(), digests_equal=None, error=str(error)[:1000])
+                row.end("failed", clock_us(), lease, digests_equal=None, error=str(error)[:1000])
             raise
         row.end(
             "done",
             clock_us(),
+            lease,
             digests_equal=done.digests_equal,
-            differences=_kept_of(order, done.differences),
+            differences=None
+            if order.purpose != "dry_run"
+            else kept_of(done.differences, done.changes, EXAMPLES_KEPT_MAX),
         )
         return done
-
-
-def _kept_of(order: Order, differences: Sequence[Difference]) -> bytes | None:
-    """What is kept of a dry run's differences: every count, and the first rows of each table."""
-    if order.purpose != "dry_run":
-        return None
-    kept = [msgspec.structs.replace(each, examples=each.examples[:EXAMPLES_KEPT_MAX]) for each in differences]
-    return msgspec.json.encode(kept)
 
 
 class _Work:
@@ -147,6 +128,7 @@ class _Work:
         database: Database,
         order: Order,
         row: Record,
+        lease: Lease,
         clock_us: Callable[[], int],
         on_progress: Callable[[Progress], None],
         is_cancelled: Callable[[], bool],
@@ -155,6 +137,7 @@ class _Work:
         self._database = database
         self._order = order
         self._row = row
+        self._lease = lease
         self._clock_us = clock_us
         self._on_progress = on_progress
         self._is_cancelled = is_cancelled
@@ -163,6 +146,7 @@ class _Work:
         self._memory_bytes_max = 0
         self._standings: list[Standing] = []
         self._differences: list[Difference] = []
+        self._changes: list[Change] = []
 
     def run(self, guard: psycopg.Connection[Any]) -> Rebuilt:
         """Raises as `rebuild` does."""
@@ -175,7 +159,11 @@ class _Work:
         checkpointing.checkpoints(guard, order.projections)
         until = self._until(reader.head(guard))
         building = Building(
-            order.projections, self._row.number, until, is_final=order.to_position is not None
+            order.projections,
+            self._database.schema,
+            self._row.number,
+            until,
+            is_final=order.to_position is not None,
         )
         try:
             try:
@@ -200,6 +188,7 @@ class _Work:
             parked={name: len(errors) for name, errors in building.parked.items()},
             memory_bytes_max=max(self._memory_bytes_max, memory_bytes_max()),
             differences=self._differences,
+            changes=self._changes,
         )
 
     def _build(self, building: Building, until: int) -> None:
@@ -209,11 +198,13 @@ class _Work:
             self._fold(connection, building, until)
             self._enter("catching_up")
             self._catch_up(connection, building)
+            self._enter("comparing")
+            self._standings = self._compare(connection, building)
             if self._order.purpose == "rebuild":
                 self._enter("switching")
-                self._standings = self._switch(connection, building)
-            else:
-                self._standings, self._differences = self._compare(connection, building)
+                self._switch(connection, building)
+            elif self._order.purpose == "verify":
+                self._note_digests(connection, [each for each in self._standings if each.equal])
 
     def _until(self, head: int) -> int:
         wanted = self._order.to_position
@@ -231,17 +222,19 @@ class _Work:
         while a runner moves them on, or when they are verified, wherever they stand."""
         with self._connect() as connection:
             if self._order.purpose != "verify":
-                key = runner.runner_lock_key(self._database.schema)
-                row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
-                if row is None or row[0]:
-                    return None  # nobody runs; the lock goes with the connection
+                held = connection.execute(IS_HELD_SQL, {"name": runner.LEASE}).fetchone()
+                if held is None:
+                    return None  # nobody runs
             return min(checkpointing.positions_of(connection, self._order.projections).values())
 
     def _connect(self) -> psycopg.Connection[Any]:
         return connect(self._database, application_name="streamledger rebuild")
 
     def _drop(self, guard: psycopg.Connection[Any], tables: Sequence[str]) -> None:
-        if not guard.closed:  # else the next rebuild or the next start drops them
+        if guard.closed:
+            return  # the next rebuild or the next start drops them
+        with suppress(LeaseLost):  # else another's generation would be dropped
+            self._lease.fence(guard)
             generation.drop_leftovers(guard, tables)
 
     def _check(self, *, now: bool = False) -> None:
@@ -257,7 +250,7 @@ class _Work:
 
     def _fold(self, connection: psycopg.Connection[Any], building: Building, until: int) -> None:
         order = self._order
-        streamwise = streamwise_of({each.name for each in order.projections})
+        streamwise = [each.name for each in order.projections if each.name in STREAMWISE]
         sequential = {each.name: each for each in order.projections if each.name not in streamwise}
         workers = min(order.workers or os.cpu_count() or 1, WORKERS_MAX)
         self._progress.events_total = until * (bool(streamwise) + len(sequential))
@@ -274,34 +267,28 @@ class _Work:
             streamwise=streamwise,
             sequential=sequential,
         )
-        began_s, before = 0.0, 0
         alone = not order.workers and until <= ALONE_EVENTS_MAX
         with (
             self._connect() as listing,
             closing(units(listing)) as found,
             self._connect() as own,
-            Alone(task, own, self._check) if alone else Crew(task, workers, self._check) as crew,
+            Alone(task, own, self._check) if alone else WorkerPool(task, workers, self._check) as pool,
         ):
-            for done in crew.work(found if streamwise else iter(()), dict.fromkeys(sequential, 0), until):
+            senders = SendersInOrder(connection, self._database.schema, building.suffix)
+            for done in work_through(pool, found if streamwise else iter(()), sequential, until, senders):
                 building.note(done)
                 self._memory_bytes_max = max(self._memory_bytes_max, done.memory_bytes_max)
-                if not began_s:  # workers take a second to start, which says nothing about their pace
-                    began_s, before = time.monotonic(), self._progress.events_done + done.events
-                self._progress.events_done += done.events
-                lasted_s = time.monotonic() - began_s
-                if lasted_s >= PACE_AFTER_S:
-                    done_s = max(0, self._progress.events_done - before) / lasted_s
-                    self._progress.events_per_s = done_s
+                self._progress.add(done.events, time.monotonic())
                 self._check()
         if late:
             self._progress.indexes_done = self._progress.indexes_total = 0  # of those made before the fold
             self._enter("indexing")
             self._do(connection, lambda: building.add_up(connection, streamwise))
             building.index(self._connect, late, self._check, workers, self._progress)
-        self._do(connection, lambda: building.take_strays(connection, streamwise))
-        if building.is_crowded:
+        if building.has_left:
             self._enter("folding")
-            self._do(connection, lambda: building.take_crowded(connection, streamwise, self._progress))
+            self._do(connection, lambda: building.take_left(connection, streamwise, self._progress))
+        self._do(connection, lambda: building.take_misfiled(connection, streamwise))
 
     def _catch_up(self, connection: psycopg.Connection[Any], building: Building) -> None:
         while True:
@@ -316,9 +303,8 @@ class _Work:
         """Bring live tables that nobody moves on to the same position, if it is not far: to be compared."""
         with self._connect() as connection:
             prepare_session(connection)
-            key = runner.runner_lock_key(self._database.schema)
-            locked = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
-            if locked is None or not locked[0]:
+            lease = Lease(connection, runner.LEASE)
+            if not lease.take():
                 return  # a runner is at work; it will have passed the generation's position
             live = checkpointing.checkpoints(connection, building.projections)
             if min(building.positions.values()) - min(live.values()) <= LIVE_LAG_EVENTS_MAX:
@@ -327,6 +313,7 @@ class _Work:
                     connection,
                     lambda: runner.catch_up(connection, self._database.schema, building.projections, now_us),
                 )
+            lease.release()
 
     def _take_in(
         self, connection: psycopg.Connection[Any], building: Building, until: int | None = None
@@ -337,47 +324,61 @@ class _Work:
         """Work that may last, on a thread: a cancellation breaks its statement off."""
         return interruptible([work], [connection], self._check)[0]
 
-    def _switch(self, connection: psycopg.Connection[Any], building: Building) -> list[Standing]:
+    def _switch(self, connection: psycopg.Connection[Any], building: Building) -> None:
         for left in reversed(range(SWITCH_TRIES_MAX)):
             self._check()
             try:
-                return self._do(
-                    connection,
-                    lambda: building.switch(connection, self._database.schema, self._clock_us(), self._mark),
-                )
+                self._do(connection, lambda: building.switch(connection, self._clock_us(), self._mark))
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
                 if not left:
                     raise SwitchBlocked from error
                 logger.info("readers are in the way of the switch; trying again")
                 self._take_in(connection, building)
+            else:
+                return
         raise AssertionError("unreachable")
 
-    def _mark(self, connection: psycopg.Connection[Any], standings: list[Standing]) -> None:
-        """The last statement of the switch."""
-        self._standings = standings
-        self._row.mark_switched(connection, self._clock_us(), digests_equal=all_equal(standings))
+    def _mark(self, connection: psycopg.Connection[Any]) -> None:
+        """The last statements of the switch."""
+        self._note_digests(connection, self._standings)
+        self._row.mark_switched(connection, self._clock_us(), digests_equal=all_equal(self._standings))
+        self._lease.fence(connection)
 
-    def _compare(
-        self, connection: psycopg.Connection[Any], building: Building
-    ) -> tuple[list[Standing], list[Difference]]:
-        """Digests, and for a dry run the rows, of live and rebuilt tables at one position."""
-        with self._connect() as snapshot:
+    def _note_digests(self, connection: psycopg.Connection[Any], standings: Sequence[Standing]) -> None:
+        for each in standings:  # where none was counted, one of rows that are gone is forgotten
+            position = None if each.rebuilt_digest is None else each.rebuilt_position
+            digests.note(connection, each.projection, position, each.rebuilt_digest)
+
+    def _compare(self, connection: psycopg.Connection[Any], building: Building) -> list[Standing]:
+        """Digests, and for a dry run the rows, of live and rebuilt tables at one position.
+
+        Before a switch only where they are to be equal: rows of other rules, or of another position, are not.
+        """
+        purpose = self._order.purpose
+        with self._connect() as snapshot, self._connect() as beside:
             with self._connect() as lock, lock.transaction():
                 # The runner waits until the snapshot is taken, which so sees both at one position.
                 found = building.lock(lock)
                 self._take_in(connection, building, max(live.position for live in found))
-                snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                snapshot.execute("SELECT FROM projections")
-            standings = building.standings(found)
-            if self._order.purpose != "dry_run":
-                return standings, []
-            return standings, self._do(
-                snapshot,
-                lambda: compare(
-                    snapshot,
-                    building.tables,
-                    building.suffix,
-                    self._order.examples_max,
-                    on_row=self._on_row,
-                ),
-            )
+                digests.share_a_snapshot(snapshot, beside)
+            versions = {each.name: each.version for each in building.projections}
+            wanted = [
+                live.projection
+                for live in found
+                if live.position == building.positions[live.projection]
+                and (purpose != "rebuild" or live.version == versions[live.projection])
+            ]
+            tables = {each.name: each.tables for each in building.projections if each.name in wanted}
+            both = digests.of_both(snapshot, beside, tables, building.suffix, self._check)
+            standings = building.standings(found, both)
+            if purpose == "dry_run":
+                self._do(snapshot, lambda: self._tell(snapshot, building))
+            return standings
+
+    def _tell(self, snapshot: psycopg.Connection[Any], building: Building) -> None:
+        """How the generations differ, by rows and by answers."""
+        given = (snapshot, building.tables, building.suffix)
+        examples_max = self._order.examples_max
+        self._differences = compare(*given, examples_max, on_row=self._on_row)
+        now_ms = self._clock_us() // 1000
+        self._changes = changes(*given, now_ms=now_ms, limits=self._order.limits, examples_max=examples_max)

@@ -14,10 +14,11 @@ import msgspec
 import psycopg
 
 from streamledger.domain.errors import MalformedBody, ParameterInvalid, StoreUnavailable, StreamledgerError
-from streamledger.domain.events import Delivery, Release, event_name, originator_of
-from streamledger.ledger import append, mapper, quarantine
-from streamledger.ledger.acts import COUNTER, Actor, act_event
-from streamledger.ledger.append import NewEvent
+from streamledger.domain.events import Belief, Delivery, DeliveryEvent, Release, originator_of
+from streamledger.ledger import append, quarantine, quarantining, reader
+from streamledger.ledger.acts import Actor
+from streamledger.ledger.application import Ledger
+from streamledger.ledger.mapper import event_class
 from streamledger.ledger.quarantine import (
     Quarantined,
     QuarantinedUnknown,
@@ -26,6 +27,7 @@ from streamledger.ledger.quarantine import (
 )
 from streamledger.operations.believed import Believed, identity_of
 from streamledger.operations.key_ring import KeyRing
+from streamledger.postgres.connection import STORE_FAULTS
 from streamledger.tencent.envelope import read_envelope
 from streamledger.tencent.judgement import Judgement, Verdict, judge
 from streamledger.tencent.signature import CallbackKey
@@ -75,7 +77,7 @@ class ReleaseReport(msgspec.Struct, kw_only=True):
 
 def release_one(
     connection: psycopg.Connection[Any],
-    schema: str,
+    ledger: Ledger,
     quarantine_id: str,
     actor: Actor,
     *,
@@ -91,7 +93,8 @@ def release_one(
         raise ParameterInvalid(name="id", expected="a UUID", got=repr(quarantine_id[:64])) from error
     report = ReleaseReport(dry_run=dry_run)
     with connection.transaction(), connection.cursor() as cursor:
-        append.take_lock(cursor, schema)
+        quarantining.hold(cursor)
+        append.take_head(cursor)
         rows = quarantine.lock_rows(cursor, [quarantine_id])
         if not rows:
             raise QuarantinedUnknown(id=quarantine_id)
@@ -110,13 +113,13 @@ def release_one(
         report.released = 1
         if not dry_run:
             subject = {"id": row.id, "reason": row.reason, "released": 1}
-            report.first_position = _append(connection, schema, [(row, event)], actor, subject)[0]
+            report.first_position = ledger.release(connection, [(row, event)], actor, subject)[0]
             report.last_position = report.first_position
     return report
 
 
 def release_by_filter(
-    connection: psycopg.Connection[Any], schema: str, wish: ReleaseWish, actor: Actor
+    connection: psycopg.Connection[Any], ledger: Ledger, wish: ReleaseWish, actor: Actor
 ) -> ReleaseReport:
     """Release what the wish names, oldest first, in transactions of PAGE_SIZE; a repeated call goes on."""
     report = ReleaseReport(dry_run=wish.dry_run)
@@ -137,7 +140,8 @@ def release_by_filter(
         if believed is not None:
             believed.read_tail()  # the most of it without the lock
         with connection.transaction(), connection.cursor() as cursor:
-            append.take_lock(cursor, schema)
+            quarantining.hold(cursor)
+            append.take_head(cursor)
             rows = quarantine.lock_rows(cursor, list(chosen))
             known = _released_elsewhere(cursor, rows)
             if known and not wish.dry_run:
@@ -151,39 +155,44 @@ def release_by_filter(
                 report.released += len(pairs)
                 continue
             subject = {"filter": _shown(wish), "released": len(pairs)}
-            positions = _append(connection, schema, pairs, actor, subject)
+            positions = ledger.release(connection, pairs, actor, subject)
         report.released += len(pairs)
         report.first_position = report.first_position or positions[0]
         report.last_position = positions[-1]
     return report
 
 
-def event_of(row: Quarantined, actor: Actor, judgement: Judgement | None = None) -> NewEvent:
+def event_of(row: Quarantined, actor: Actor, judgement: Judgement | None = None) -> DeliveryEvent:
     """The event that believing a quarantined delivery appends; `judgement` is a later one than at receipt.
 
     Raises MalformedBody.
     """
     envelope = read_envelope(row.body)
+    t_passed = row.reason == Verdict.EXPIRED if judgement is None else judgement.t_passed
+    release = Release(
+        quarantine_id=row.id,
+        quarantine_reason=row.reason,
+        by=actor.by,
+        reason=actor.reason,
+        released_at_us=actor.at_us,
+    )
     delivery = Delivery(
         body=row.body,
         received_at_us=row.received_at_us,
         source_ip=row.source_ip,
-        key=row.key if judgement is None else judgement.key,
-        t_passed=row.reason == Verdict.EXPIRED if judgement is None else judgement.t_passed,
-        mended=envelope.mended,
-        release=Release(
-            quarantine_id=row.id,
-            quarantine_reason=row.reason,
-            by=actor.by,
-            reason=actor.reason,
-            released_at_us=actor.at_us,
+        believed=Belief(
+            "release",
+            row.key if judgement is None else judgement.key,
+            late="expired" if t_passed else None,
+            release=release,
         ),
+        mended=envelope.mended,
+        headers=row.headers,
     )
-    return NewEvent(
-        originator_of(envelope.stream_id, envelope.event_type),
-        event_name(envelope.event_type),
-        mapper.encode(delivery),
-        released_delivery_id(row.id),
+    return event_class(envelope.event_type)(
+        originator_id=originator_of(envelope.stream_id, envelope.event_type),
+        delivery_id=released_delivery_id(row.id),
+        delivery=delivery,
     )
 
 
@@ -193,14 +202,14 @@ class Releases:
     def __init__(
         self,
         connect: Callable[[], psycopg.Connection[Any]],
-        schema: str,
+        ledger: Ledger,
         ring: KeyRing,
         *,
         grace_s: int,
         ahead_s_max: int,
     ) -> None:
         self._connect = connect
-        self._schema = schema
+        self._ledger = ledger
         self._ring = ring
         self._grace_s = grace_s
         self._ahead_s_max = ahead_s_max
@@ -208,7 +217,7 @@ class Releases:
     def one(self, quarantine_id: str, actor: Actor, *, dry_run: bool = False) -> ReleaseReport:
         """As `release_one`. Raises StoreUnavailable."""
         with self._connected(actor, quarantine_id) as connection:
-            return release_one(connection, self._schema, quarantine_id, actor, dry_run=dry_run)
+            return release_one(connection, self._ledger, quarantine_id, actor, dry_run=dry_run)
 
     def by_filter(
         self,
@@ -242,7 +251,7 @@ class Releases:
             ahead_s_max=self._ahead_s_max,
         )
         with self._connected(actor, wanted.stream_id) as connection:
-            return release_by_filter(connection, self._schema, wish, actor)
+            return release_by_filter(connection, self._ledger, wish, actor)
 
     @contextmanager
     def _connected(self, actor: Actor, named: str | None) -> Iterator[psycopg.Connection[Any]]:
@@ -254,7 +263,7 @@ class Releases:
         try:
             with self._connect() as connection:
                 yield connection
-        except psycopg.OperationalError as error:
+        except STORE_FAULTS as error:
             raise StoreUnavailable(cause=str(error).partition("\n")[0]) from error
 
 
@@ -306,8 +315,8 @@ def _choose(
     believed: Believed | None,
     actor: Actor,
     report: ReleaseReport,
-) -> list[tuple[Quarantined, NewEvent]]:
-    readable: list[tuple[Quarantined, NewEvent]] = []
+) -> list[tuple[Quarantined, DeliveryEvent]]:
+    readable: list[tuple[Quarantined, DeliveryEvent]] = []
     for row in rows:
         if row.released_at_us is not None:
             _skip(report, "released_before")  # by somebody else, since the page was read
@@ -334,25 +343,8 @@ def _choose(
 def _released_elsewhere(cursor: psycopg.Cursor[Any], rows: list[Quarantined]) -> dict[str, int]:
     """Positions of the releases of unreleased rows: an import into a restored store brings them in."""
     by_event = {released_delivery_id(row.id): row.id for row in rows if row.released_at_us is None}
-    cursor.execute(append.STORED_SQL, (list(by_event),))
-    return {by_event[delivery_id]: position for delivery_id, position in cursor.fetchall()}
-
-
-def _append(
-    connection: psycopg.Connection[Any],
-    schema: str,
-    pairs: list[tuple[Quarantined, NewEvent]],
-    actor: Actor,
-    subject: dict[str, object],
-) -> list[int]:
-    """Append the events and the act, count, and mark the rows; returns the positions of the events."""
-    events = [event for _, event in pairs]
-    act = act_event("quarantine-released", actor, subject)
-    counts = {"released": len(events), COUNTER: 1}
-    positions = append.append_events(connection, schema, [*events, act], counts)[: len(events)]
-    with connection.cursor() as cursor:
-        quarantine.mark_released(cursor, [row for row, _ in pairs], positions, actor)
-    return positions
+    known = reader.positions_of(cursor, list(by_event))
+    return {by_event[delivery_id]: position for delivery_id, position in known.items() if delivery_id}
 
 
 def _skip(report: ReleaseReport, cause: str) -> None:

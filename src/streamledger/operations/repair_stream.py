@@ -6,22 +6,23 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from streamledger.domain.errors import ParameterInvalid, StreamledgerError, StreamUnknown
+from streamledger.domain.errors import StreamledgerError, StreamUnknown
 from streamledger.domain.events import originator_of
+from streamledger.domain.rebuild_answers import Change
+from streamledger.domain.suspicion import DEFAULT_LIMITS, SuspectLimits
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel import projection as checkpointing
-from streamledger.readmodel.facts import stream_of
-from streamledger.readmodel.parking import park, take_in_or_park
-from streamledger.readmodel.projection import Projection, events_and_errors
+from streamledger.readmodel.fold.facts import stream_of
+from streamledger.readmodel.projections import checkpoints as checkpointing
+from streamledger.readmodel.projections.parking import park, take_in_or_park
+from streamledger.readmodel.projections.reading import events_and_errors
+from streamledger.readmodel.projections.view import Projection
 from streamledger.readmodel.rebuild import generation, record
 from streamledger.readmodel.rebuild.building import prepare_session
+from streamledger.readmodel.rebuild.changes import changes
 from streamledger.readmodel.rebuild.comparison import Difference, OnRow, compare
-from streamledger.readmodel.rebuild.crew import RebuildCancelled
 from streamledger.readmodel.rebuild.interrupting import interruptible
-from streamledger.readmodel.rebuild.registry import ADDED_UP_FROM
-from streamledger.readmodel.rebuild.sums import Sum, sums_of
-from streamledger.readmodel.recount import RECOUNTS, correct
+from streamledger.readmodel.rebuild.worker_pool import RebuildCancelled
 
 PAGE_EVENTS: Final = 2000
 NUMBER: Final = 0
@@ -33,13 +34,6 @@ class ProjectionsApart(StreamledgerError):
     repair again"""
 
 
-class DigestsNotCounted(StreamledgerError):
-    """the rows of {stream_id} are repaired, but the kept digests were not counted anew to the end: repair it
-    once more, or rebuild"""
-
-    exit_code = 130
-
-
 class Repaired(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a stream's rows."""
 
@@ -48,8 +42,8 @@ class Repaired(msgspec.Struct, frozen=True, kw_only=True):
     differences: list[Difference]
     """What was wrong, table by table."""
     repaired: bool
-    digests_corrected: dict[str, bool]
-    """By projection, whether the kept digest had to be put right besides."""
+    changes: list[Change] = []
+    """What the answers said otherwise."""
 
 
 def repair_stream(
@@ -62,28 +56,24 @@ def repair_stream(
     examples_max: int = 20,
     on_row: OnRow = lambda *_: None,
     is_cancelled: Callable[[], bool] = lambda: False,
+    limits: SuspectLimits = DEFAULT_LIMITS,
 ) -> Repaired:
     """Fold the stream's events beside the live tables, and put its rows in the place of those there.
 
-    Of tables that count over all streams, the counts of the days and minutes of its events are put right.
-    `on_row` is given every row that was wrong. The runner waits only while the rows are exchanged.
-    `is_cancelled` is asked all the while; a statement under way is broken off then.
-    Raises StreamUnknown, RebuildUnderWay, ProjectionsApart, RebuildCancelled, DigestsNotCounted, or
-    ParameterInvalid for a projection without the one that it is added up from.
+    Tables that count over all streams are left alone: a rebuild makes them anew. `on_row` is given every row
+    that was wrong. The runner waits only while the rows are exchanged. `is_cancelled` is asked all the while;
+    a statement under way is broken off then. Raises StreamUnknown, RebuildUnderWay, ProjectionsApart,
+    RebuildCancelled or LeaseLost.
     """
-    names = {each.name for each in projections}
-    for name in names:
-        needed = ADDED_UP_FROM.get(name, name)
-        if needed not in names:
-            expected = f"{needed} too, from whose rows {name} is added up"
-            raise ParameterInvalid(name="PROJECTION", expected=expected, got=repr(name))
-    with connect(database, application_name="streamledger repair") as connection:
+    with (
+        record.only_one(database) as lease,
+        connect(database, application_name="streamledger repair") as connection,
+    ):
         prepare_session(connection)
-        record.lock(connection, database.schema)
         tables = generation.tables_of(projections)
         generation.drop_leftovers(connection, tables)
         checkpointing.checkpoints(connection, projections)
-        work = _Repair(connection, projections, stream_id)
+        work = _Repair(connection, database.schema, projections, stream_id, limits)
 
         def put_right() -> list[Difference]:
             work.make()
@@ -96,33 +86,29 @@ def repair_stream(
                     raise ProjectionsApart(lowest=min(positions), highest=max(positions))
                 work.fold(until=max(positions))
                 differences = work.exchange(clock_us(), examples_max, on_row)
+                checkpointing.touch(connection, projections)
+                lease.fence(connection)
             work.is_exchanged = not dry_run
             return differences
-
-        def count() -> dict[str, bool]:
-            wanted = [each.name for each in projections if each.name in RECOUNTS and not dry_run]
-            return {name: bool(correct(connection, name)) for name in wanted}
 
         def check() -> None:
             if is_cancelled():
                 raise RebuildCancelled
 
         try:
-            try:
-                differences = interruptible([put_right], [connection], check)[0]
-            finally:
-                generation.drop_leftovers(connection, tables)
-            corrected = interruptible([count], [connection], check)[0]
-        except (RebuildCancelled, KeyboardInterrupt) as error:
+            differences = interruptible([put_right], [connection], check)[0]
+        except (RebuildCancelled, KeyboardInterrupt):
             if not work.is_exchanged:
                 raise
-            raise DigestsNotCounted(stream_id=stream_id) from error
+            differences = work.differences  # what is committed is done
+        finally:
+            generation.drop_leftovers(connection, tables)
         return Repaired(
             stream_id=stream_id,
             events=work.events,
             differences=differences,
+            changes=work.changes,
             repaired=not dry_run,
-            digests_corrected=corrected,
         )
 
 
@@ -136,8 +122,15 @@ def _names_streams(connection: psycopg.Connection[Any], table: str) -> bool:
 
 class _Repair:
     def __init__(
-        self, connection: psycopg.Connection[Any], projections: Sequence[Projection], stream_id: str
+        self,
+        connection: psycopg.Connection[Any],
+        schema: str,
+        projections: Sequence[Projection],
+        stream_id: str,
+        limits: SuspectLimits,
     ) -> None:
+        self._limits = limits
+        self.changes: list[Change] = []
         self._connection = connection
         self._stream_id = stream_id
         self._version = 0
@@ -145,18 +138,11 @@ class _Repair:
         self.events = 0
         self.is_exchanged = False
         """Whether the rows that were made are live, and committed."""
-        self._tables: list[str] = []
-        """Whose rows name streams."""
-        self._sums: list[Sum] = []
-        """Whose rows count over all streams."""
-        self._projections: list[Projection] = []
-        for each in projections:
-            of_streams = [table for table in each.tables if _names_streams(connection, table)]
-            sums = sums_of(each.name, [table for table in each.tables if table not in of_streams])
-            if sums is not None:  # else it counts in a way that only a whole rebuild can repeat
-                self._projections.append(each)
-                self._tables += of_streams
-                self._sums += sums
+        self.differences: list[Difference] = []
+        self._all_tables = generation.tables_of(projections)
+        self._tables = [table for table in self._all_tables if _names_streams(connection, table)]
+        self._projections = [each for each in projections if set(each.tables) & set(self._tables)]
+        self._views = [each(connection, schema, self.suffix) for each in self._projections]
         self._errors: dict[str, dict[int, str]] = {each.name: {} for each in self._projections}
 
     def make(self) -> None:
@@ -185,21 +171,29 @@ class _Repair:
             events, errors = events_and_errors(rows)
             own = [event for event in events if stream_of(event) == self._stream_id]
             with self._connection.transaction():
-                for each in self._projections:
-                    _, poison = take_in_or_park(self._connection, each, own, self.suffix)
-                    self._errors[each.name].update(errors | poison)
+                for view in self._views:
+                    self._errors[view.name].update(errors | take_in_or_park(view, own))
             self._version = rows[-1][2]
             self.events += len(rows)
 
     def exchange(self, now_us: int, examples_max: int, on_row: OnRow) -> list[Difference]:
         """Put the rows that were made in the place of the live ones; within a transaction."""
-        differences = compare(
+        self.differences = compare(
             self._connection,
             self._tables,
             self.suffix,
             examples_max,
             ("stream_id", [self._stream_id]),
             on_row,
+        )
+        self.changes = changes(
+            self._connection,
+            self._tables,
+            self.suffix,
+            now_ms=now_us // 1000,
+            limits=self._limits,
+            examples_max=examples_max,
+            streams=[self._stream_id],
         )
         for table in self._tables:
             self._connection.execute(
@@ -209,8 +203,6 @@ class _Repair:
             self._connection.execute(
                 f"INSERT INTO {table} SELECT * FROM {table}{self.suffix}"  # noqa: S608  # constant names
             )
-        for each in self._sums:
-            differences.append(each.put_right(self._connection, self.suffix, examples_max, on_row))
         for projection in self._projections:
             # What is taken in now is parked no longer, or trying it again would count it twice.
             self._connection.execute(
@@ -219,4 +211,4 @@ class _Repair:
                 (projection.name, originator_of(self._stream_id, 0)),
             )
             park(self._connection, projection, self._errors[projection.name], now_us)
-        return differences
+        return self.differences

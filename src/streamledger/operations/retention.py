@@ -9,7 +9,8 @@ from typing import Any, Final
 import psycopg
 
 from streamledger.domain.errors import StoreUnavailable
-from streamledger.ledger import append, quarantine
+from streamledger.ledger import quarantine, quarantining
+from streamledger.ledger.attempt import forget_old
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ DAY_US: Final = 86_400_000_000
 EVERY_S: Final = 600.0
 
 
-def purge_quarantine(connection: psycopg.Connection[Any], schema: str, before_us: int) -> int:
+def purge_quarantine(connection: psycopg.Connection[Any], before_us: int) -> int:
     """Delete unreleased deliveries received before then; returns how many.
 
     Each batch is a transaction that also counts them (`purged:REASON`), so conservation still holds.
@@ -26,10 +27,12 @@ def purge_quarantine(connection: psycopg.Connection[Any], schema: str, before_us
     purged = 0
     while True:
         with connection.transaction(), connection.cursor() as cursor:
-            append.take_lock(cursor, schema)
+            quarantining.hold(cursor)
             counts = quarantine.purge(cursor, before_us, BATCH_SIZE)
             if counts:
-                append.add_counts(cursor, {f"purged:{reason}": count for reason, count in counts.items()})
+                quarantining.add_counts(
+                    cursor, {f"purged:{reason}": count for reason, count in counts.items()}
+                )
         if not counts:
             return purged
         purged += sum(counts.values())
@@ -41,12 +44,10 @@ class Retention:
     def __init__(
         self,
         connect: Callable[[], psycopg.Connection[Any]],
-        schema: str,
         days_max: int,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._connect = connect
-        self._schema = schema
         self._days_max = days_max
         self._clock_us = clock_us
         self._stopping = threading.Event()
@@ -65,9 +66,8 @@ class Retention:
         """Purge once; returns how many deliveries aged out, 0 when the store is away."""
         try:
             with self._connect() as connection:
-                purged = purge_quarantine(
-                    connection, self._schema, self._clock_us() - self._days_max * DAY_US
-                )
+                forget_old(connection)
+                purged = purge_quarantine(connection, self._clock_us() - self._days_max * DAY_US)
         except (psycopg.Error, StoreUnavailable) as error:
             logger.warning("the quarantine could not be purged: %s", str(error).partition("\n")[0])
             return 0

@@ -9,8 +9,8 @@ import msgspec
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
-from streamledger.ledger import append
-from streamledger.ledger.acts import COUNTER, Actor, act_event
+from streamledger.ledger.acts import Actor
+from streamledger.ledger.application import Ledger
 
 SCOPES: Final = ("read", "admin")
 SECRET_BYTES: Final = 32
@@ -33,7 +33,8 @@ class TokenNameTaken(StreamledgerError):
 
 
 class TokenNameInvalid(StreamledgerError):
-    """the name of a token: expected 1 to {characters_max} printable characters without a colon, got {got}"""
+    """the name of a token: expected 1 to {characters_max} printable characters without a colon, and not
+    `anonymous`, got {got}"""
 
     exit_code = 2
 
@@ -61,7 +62,7 @@ def digest_of(secret: str) -> bytes:
 
 
 def create_token(
-    connection: psycopg.Connection[Any], schema: str, name: str, scope: str, actor: Actor
+    connection: psycopg.Connection[Any], ledger: Ledger, name: str, scope: str, actor: Actor
 ) -> str:
     """Make a token and return its text, which is shown this once. Raises TokenNameTaken, TokenNameInvalid."""
     printable = name.isprintable() and name == name.strip()
@@ -71,22 +72,20 @@ def create_token(
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     try:
         with connection.transaction(), connection.cursor() as cursor:
-            append.take_lock(cursor, schema)
             cursor.execute(
                 "INSERT INTO api_tokens (name, scope, secret_sha256, created_at_us, created_by)"
                 " VALUES (%s, %s, %s, %s, %s)",
                 (name, scope, digest_of(secret), actor.at_us, actor.by),
             )
-            _note(connection, schema, "token-created", actor, {"name": name, "scope": scope})
+            ledger.act(connection, "token-created", actor, {"name": name, "scope": scope})
     except psycopg.errors.UniqueViolation as error:
         raise TokenNameTaken(name=name) from error
     return secret
 
 
-def revoke_token(connection: psycopg.Connection[Any], schema: str, name: str, actor: Actor) -> bool:
+def revoke_token(connection: psycopg.Connection[Any], ledger: Ledger, name: str, actor: Actor) -> bool:
     """Revoke a token; False when it was revoked before. Raises TokenUnknown."""
     with connection.transaction(), connection.cursor() as cursor:
-        append.take_lock(cursor, schema)
         cursor.execute("SELECT revoked_at_us FROM api_tokens WHERE name = %s FOR UPDATE", (name,))
         row = cursor.fetchone()
         if row is None:
@@ -97,7 +96,7 @@ def revoke_token(connection: psycopg.Connection[Any], schema: str, name: str, ac
             "UPDATE api_tokens SET revoked_at_us = %s, revoked_by = %s WHERE name = %s",
             (actor.at_us, actor.by, name),
         )
-        _note(connection, schema, "token-revoked", actor, {"name": name})
+        ledger.act(connection, "token-revoked", actor, {"name": name})
         return True
 
 
@@ -113,9 +112,3 @@ def list_tokens(connection: psycopg.Connection[Any]) -> Sequence[StoredToken]:
 def has_active_token(connection: psycopg.Connection[Any]) -> bool:
     """Whether any stored token is in force."""
     return bool(connection.execute(ACTIVE_SQL + " LIMIT 1").fetchall())
-
-
-def _note(
-    connection: psycopg.Connection[Any], schema: str, action: str, actor: Actor, subject: dict[str, object]
-) -> None:
-    append.append_events(connection, schema, [act_event(action, actor, subject)], {COUNTER: 1})

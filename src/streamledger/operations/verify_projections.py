@@ -1,14 +1,13 @@
-"""Verify the read model: its rows against the digest it keeps, and against what history gives."""
+"""Verify the read model: its rows held against what history gives."""
 
 from collections.abc import Callable
 
 import msgspec
 
 from streamledger.operations.rebuild import Order, rebuild
-from streamledger.postgres.connection import Database, connect
+from streamledger.postgres.connection import Database
 from streamledger.readmodel.rebuild.building import Standing
 from streamledger.readmodel.rebuild.record import Progress
-from streamledger.readmodel.recount import RECOUNTS, kept_and_counted
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,10 +16,9 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     projection: str
     position: int
     """At which history was held against the rows."""
-    kept_digest: str
-    row_digest: str | None
-    """Of the rows as they stand; None when they cannot be counted for this projection."""
-    history_digest: str
+    live_digest: str | None
+    """Of the rows as they stand; None when they were not counted."""
+    history_digest: str | None
     """Of the rows that a rebuild gives."""
     sound: bool
     detail: str
@@ -34,15 +32,10 @@ def verify_projections(
     on_progress: Callable[[Progress], None] = lambda _: None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> list[Verified]:
-    """Each projection's digests three ways: kept, of the rows, and from history. Changes nothing.
+    """Each projection's digests: of the rows, and from history. Notes a digest that is right.
 
     Raises as `rebuild` does.
     """
-    counted = {}
-    with connect(database, application_name="streamledger verify") as connection:
-        for each in order.projections:
-            if each.name in RECOUNTS:
-                counted[each.name] = kept_and_counted(connection, each.name)
     made = rebuild(
         database,
         msgspec.structs.replace(order, purpose="verify"),
@@ -51,21 +44,16 @@ def verify_projections(
         is_cancelled=is_cancelled,
     )
     versions = {each.name: each.version for each in order.projections}
-    return [_verdict(standing, versions, counted) for standing in made.standings]
+    return [_verdict(standing, versions) for standing in made.standings]
 
 
-def _verdict(standing: Standing, versions: dict[str, int], counted: dict[str, tuple[int, int]]) -> Verified:
+def _verdict(standing: Standing, versions: dict[str, int]) -> Verified:
     version = versions[standing.projection]
-    kept, rows = counted.get(standing.projection, (0, 0))
-    detail = "rows, kept digest and history agree"
-    sound = standing.equal is True and kept == rows
+    detail = "rows and history agree"
     if standing.live_version != version:
-        sound = False
         detail = (
             f"the rows were made by version {standing.live_version} of the rules, this is {version}: rebuild"
         )
-    elif kept != rows:
-        detail = "the rows were changed by something other than the projection"
     elif standing.equal is None:
         detail = f"the live rows are at position {standing.live_position}: start serve, then verify again"
     elif not standing.equal:
@@ -73,14 +61,8 @@ def _verdict(standing: Standing, versions: dict[str, int], counted: dict[str, tu
     return Verified(
         projection=standing.projection,
         position=standing.rebuilt_position,
-        kept_digest=standing.live_digest,
-        row_digest=_of_now(standing.live_digest, kept, rows) if standing.projection in counted else None,
+        live_digest=standing.live_digest,
         history_digest=standing.rebuilt_digest,
-        sound=sound,
+        sound=standing.equal is True and standing.live_version == version,
         detail=detail,
     )
-
-
-def _of_now(live_digest: str, kept: int, rows: int) -> str:
-    """The rows' digest at the position of the comparison: what the runner added since, it added to both."""
-    return str((int(live_digest) + rows - kept) % 2**64)

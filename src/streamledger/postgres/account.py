@@ -4,8 +4,11 @@ import functools
 import os
 import pwd
 import shutil
+import stat
+import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,9 +22,8 @@ ACCOUNT_NAMES: Final = ("postgres", "nobody")
 PARENT_DEATH_SIGNAL: Final = "INT"
 """What the kernel sends the server when the program that started it is gone: a fast, clean shutdown."""
 
-_REACHING_CAPABILITIES: Final = (("dac_read_search", 2), ("dac_override", 1))
-"""Capabilities (and their bits, linux/capability.h) that pass a 0700 parent. The first grants reading only
-and is preferred; a default Docker container has only the second."""
+_SETPCAP_BIT: Final = 8
+"""linux/capability.h"""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,18 +37,18 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 def account_for(data_dir: Path) -> Account:
     """The account for the server on this data directory, the same at every start.
 
-    PostgreSQL refuses to run as root. As root: the owner of an existing cluster, else the owner of the data
-    directory, else the first of `ACCOUNT_NAMES`. Raises DirectoryUnusable where the machine has none.
+    PostgreSQL refuses to run as root. As root: the owner of an existing cluster, else the first of
+    `ACCOUNT_NAMES`. Raises DirectoryUnusable where the machine has none, and for a directory that is not
+    root's: whoever owns it could have put anything there.
     """
     if os.geteuid() != 0:
         return Account(uid=os.geteuid(), gid=os.getegid(), dropped=False)
+    refuse_foreign(data_dir)
     cluster = data_dir / "postgres"
-    for directory in (cluster, data_dir):
-        if directory.exists():
-            status = directory.stat()
-            # initdb wants its user in the passwd file; the server does not, so an existing cluster is exempt.
-            if status.st_uid != 0 and (directory == cluster or _is_named(status.st_uid)):
-                return Account(uid=status.st_uid, gid=status.st_gid, dropped=True)
+    if cluster.exists():
+        status = cluster.stat()
+        if status.st_uid != 0:
+            return Account(uid=status.st_uid, gid=status.st_gid, dropped=True)
     for name in ACCOUNT_NAMES:
         try:
             entry = pwd.getpwnam(name)
@@ -56,33 +58,54 @@ def account_for(data_dir: Path) -> Account:
     raise DirectoryUnusable(
         data_dir=data_dir,
         reason="PostgreSQL does not run as root, and there is no user postgres or nobody to run it as; "
-        "give the directory to an unprivileged user",
+        "run as an unprivileged user",
     )
+
+
+def refuse_foreign(data_dir: Path) -> None:
+    """Raises DirectoryUnusable when root is given a directory that others own or may change."""
+    if os.geteuid() != 0 or not data_dir.exists():
+        return
+    status = data_dir.stat()
+    if status.st_uid != 0:
+        raise DirectoryUnusable(
+            data_dir=data_dir,
+            reason=f"it belongs to user {_named(status.st_uid)} and this is root; run as that user",
+        )
+    if status.st_mode & 0o022:
+        raise DirectoryUnusable(data_dir=data_dir, reason="others than root may write to it")
+
+
+def _named(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def as_account(account: Account, command: list[str]) -> tuple[list[str], dict[str, Any]]:
     """The command line and the Popen options that run `command` under `account`.
 
-    With setpriv (util-linux) the command also gets `PARENT_DEATH_SIGNAL`, and, when root is dropped, the one
-    capability that lets it pass parents such as /root without touching their permissions.
+    With setpriv (util-linux) the command also gets `PARENT_DEATH_SIGNAL`; where root is dropped it has no
+    capability and can get none back.
     """
     setpriv = _setpriv_path()
     if setpriv is None:
         if account.dropped:
             return command, {"user": account.uid, "group": account.gid, "extra_groups": []}
         return command, {}
-    prefix = [setpriv, "--pdeathsig", PARENT_DEATH_SIGNAL]
+    prefix = [setpriv, "--pdeathsig", PARENT_DEATH_SIGNAL, "--no-new-privs"]
     if account.dropped:
         prefix += ["--reuid", str(account.uid), "--regid", str(account.gid), "--clear-groups"]
-        capability = reaching_capability()
-        if capability is not None:
-            prefix += ["--inh-caps", f"-all,+{capability}", "--ambient-caps", f"-all,+{capability}"]
+        prefix += ["--inh-caps", "-all", "--ambient-caps", "-all"]
+        if _may_bound():
+            prefix += ["--bounding-set", "-all"]
     return [*prefix, *command], {}
 
 
 def refuse_unreachable(account: Account, data_dir: Path, paths: list[Path]) -> None:
     """Raises DirectoryUnusable when `account` could not reach one of `paths` after dropping root."""
-    if not account.dropped or (_setpriv_path() is not None and reaching_capability() is not None):
+    if not account.dropped:
         return
     for path in paths:
         for parent in path.parents:
@@ -90,25 +113,54 @@ def refuse_unreachable(account: Account, data_dir: Path, paths: list[Path]) -> N
             own = status.st_uid == account.uid and status.st_mode & 0o100
             group = status.st_gid == account.gid and status.st_mode & 0o010
             if not (own or group or status.st_mode & 0o001):
+                if parent.parent == Path(tempfile.gettempdir()) and _let_pass(account, parent, status):
+                    continue
                 raise DirectoryUnusable(
                     data_dir=data_dir,
                     reason=f"PostgreSQL runs as user {account.uid}, who may not pass {parent} to {path}; "
-                    "install setpriv (util-linux), run as an unprivileged user, or use another place",
+                    "run as an unprivileged user, or use a place that others may pass, as below /var/lib",
                 )
 
 
+_ACL: Final = "system.posix_acl_access"
+_ACL_VERSION: Final = 2
+_USER_OBJ, _USER, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
+_NOBODY_NAMED: Final = 0xFFFFFFFF
+"""linux/posix_acl_xattr.h: version, then (tag, permissions, id) for each entry, in this order."""
+
+
+def _let_pass(account: Account, directory: Path, status: os.stat_result) -> bool:
+    """Let this account alone pass a directory of root's, as `mktemp -d` makes it; whether that could be done.
+
+    Nobody else can, and the account cannot list it. What has an ACL of its own is left as it is.
+    """
+    if status.st_uid != 0 or not hasattr(os, "setxattr") or _ACL in os.listxattr(directory):
+        return False
+    mode = stat.S_IMODE(status.st_mode)
+    entries = (
+        (_USER_OBJ, mode >> 6 & 7, _NOBODY_NAMED),
+        (_USER, 1, account.uid),
+        (_GROUP_OBJ, mode >> 3 & 7, _NOBODY_NAMED),
+        (_MASK, mode >> 3 & 7 | 1, _NOBODY_NAMED),
+        (_OTHER, mode & 7, _NOBODY_NAMED),
+    )
+    packed = struct.pack("<I", _ACL_VERSION) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(directory, _ACL, packed)
+    except OSError:
+        return False  # a file system without ACLs
+    return True
+
+
 @functools.cache
-def reaching_capability() -> str | None:
-    """The least capability this process can hand on to pass parents it could not search, or None."""
+def _may_bound() -> bool:
+    """Whether this process may take capabilities out of what its children can ever have: CAP_SETPCAP."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
-        return None
-    held = {
-        name: int(value, 16) for name, _, value in (line.partition(":") for line in lines if "Cap" in line)
-    }
-    usable = held.get("CapPrm", 0) & held.get("CapBnd", 0)
-    return next((name for name, bit in _REACHING_CAPABILITIES if usable >> bit & 1), None)
+        return False
+    effective = next((line for line in lines if line.startswith("CapEff:")), "CapEff: 0")
+    return bool(int(effective.split()[1], 16) >> _SETPCAP_BIT & 1)
 
 
 @functools.cache
@@ -121,11 +173,3 @@ def _setpriv_path() -> str | None:
         [path, "--help"], capture_output=True, text=True, check=False
     )
     return path if "--reuid" in shown.stdout and "--pdeathsig" in shown.stdout else None
-
-
-def _is_named(uid: int) -> bool:
-    try:
-        pwd.getpwuid(uid)
-    except KeyError:
-        return False
-    return True

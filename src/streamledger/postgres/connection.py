@@ -3,27 +3,62 @@
 import re
 import select
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import AsyncConnectionPool, ConnectionPool
+from psycopg_pool import AsyncConnectionPool
 
 from streamledger.domain.errors import SettingInvalid, StoreUnavailable
 from streamledger.postgres.errors import PostgresTooOld
+from streamledger.postgres.patience import (
+    ANSWERING,
+    CONNECT_S_MAX,
+    KEEPALIVE,
+    UNACKNOWLEDGED_MS_MAX,
+    UNHURRIED,
+    HastyAsyncConnection,
+    HastyConnection,
+    Patience,
+)
 
 if TYPE_CHECKING:  # importing it silences psycopg's loggers
     from eventsourcing.postgres import PostgresDatastore
 
 POSTGRES_MAJOR_MIN: Final = 15
-CONNECT_WAIT_S_MAX: Final = 10
-"""Unless the DSN names a connect_timeout of its own."""
+STORE_FAULTS: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,  # a primary that has become a standby, or a server set to it
+    psycopg.errors.IdleInTransactionSessionTimeout,  # of a server that had hung, about a client that waited
+)
+"""What is raised for the state that the store is in, whatever is asked of it: later it may be done.
+
+A lost connection, a deadlock, a full disk, a server that only reads now.
+"""
+POOL_WAIT_S_MAX: Final = 5.0
+"""How long a query waits for a connection of its pool."""
+POOL_RECONNECT_S_MAX: Final = 3.0
+"""How long a pool tries to replace a connection by itself, ever more seldom; then the next query does."""
 
 _SCHEMA_NAME: Final = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,47}")
 _SECRETS: Final = ("password", "sslpassword", "oauth_client_secret")
+
+
+def following(dsn: str) -> str:
+    """The DSN, which of several hosts takes the one that can be written to unless it says otherwise.
+
+    After a failover the old primary may still answer, as a standby.
+    """
+    with suppress(psycopg.Error):  # `Database` says what is wrong with it
+        facts = conninfo_to_dict(dsn)
+        hosts = str(facts.get("host") or facts.get("hostaddr") or "")
+        if "," in hosts and "target_session_attrs" not in facts:
+            return make_conninfo(dsn, target_session_attrs="read-write")
+    return dsn
 
 
 class Database(msgspec.Struct, frozen=True):
@@ -65,16 +100,24 @@ class Database(msgspec.Struct, frozen=True):
 
 
 def connect(
-    database: Database, *, application_name: str, autocommit: bool = True, **parameters: Any
+    database: Database,
+    *,
+    application_name: str,
+    autocommit: bool = True,
+    patience: Patience = UNHURRIED,
+    **parameters: Any,
 ) -> psycopg.Connection:
     """A connection whose search_path is the schema alone, in UTC and UTF8; `parameters` go to psycopg.
 
     Raises StoreUnavailable, or PostgresTooOld below `POSTGRES_MAJOR_MIN`.
     """
     try:
-        connection = psycopg.connect(
-            database.dsn, autocommit=autocommit, **_parameters(database, application_name, parameters)
+        connection = HastyConnection.connect(
+            database.dsn,
+            autocommit=autocommit,
+            **_parameters(database, application_name, patience, parameters),
         )
+        connection.answer_s_max = patience.answer_s_max
     except psycopg.OperationalError as error:
         raise _unavailable(database, error) from None
     try:
@@ -86,13 +129,21 @@ def connect(
 
 
 async def connect_async(
-    database: Database, *, application_name: str, autocommit: bool = True, **parameters: Any
+    database: Database,
+    *,
+    application_name: str,
+    autocommit: bool = True,
+    patience: Patience = UNHURRIED,
+    **parameters: Any,
 ) -> psycopg.AsyncConnection:
     """Like `connect`, for asyncio."""
     try:
-        connection = await psycopg.AsyncConnection.connect(
-            database.dsn, autocommit=autocommit, **_parameters(database, application_name, parameters)
+        connection = await HastyAsyncConnection.connect(
+            database.dsn,
+            autocommit=autocommit,
+            **_parameters(database, application_name, patience, parameters),
         )
+        connection.answer_s_max = patience.answer_s_max
     except psycopg.OperationalError as error:
         raise _unavailable(database, error) from None
     try:
@@ -115,25 +166,35 @@ class StorePool(AsyncConnectionPool[psycopg.AsyncConnection]):
         try:
             async with super().connection(timeout) as connection:
                 yield connection
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except STORE_FAULTS as error:
             raise StoreUnavailable(cause=" ".join(str(error).split())) from error
 
 
-async def open_pool_async(database: Database, *, min_size: int, max_size: int, name: str) -> StorePool:
+async def open_pool_async(
+    database: Database, *, min_size: int, max_size: int, name: str, patience: Patience = ANSWERING
+) -> StorePool:
     """An open pool of autocommit connections as `connect_async` makes them; lost ones are not given out.
 
     `name` is also the connections' application_name. Raises as `connect` does; the caller closes the pool.
     """
     # One connection first: it fails with the cause, where the pool would only say that it waited.
-    await (await connect_async(database, application_name=name)).close()
+    await (await connect_async(database, application_name=name, patience=patience)).close()
+
+    async def make_hasty(connection: psycopg.AsyncConnection) -> None:
+        assert isinstance(connection, HastyAsyncConnection)  # noqa: S101 -- the pool was told so
+        connection.answer_s_max = patience.answer_s_max
+
     pool = StorePool(
         database.dsn,
-        kwargs={"autocommit": True, **_parameters(database, name, {})},
+        connection_class=HastyAsyncConnection,
+        kwargs={"autocommit": True, **_parameters(database, name, patience, {})},
         min_size=min_size,
         max_size=max_size,
         name=name,
         open=False,
-        timeout=CONNECT_WAIT_S_MAX,
+        configure=make_hasty,
+        timeout=POOL_WAIT_S_MAX,
+        reconnect_timeout=POOL_RECONNECT_S_MAX,
         check=_check_unless_quiet,
     )
     await pool.open()
@@ -152,25 +213,6 @@ async def _check_unless_quiet(connection: psycopg.AsyncConnection) -> None:
         await AsyncConnectionPool.check_connection(connection)
 
 
-def open_pool(
-    database: Database, *, min_size: int, max_size: int, name: str
-) -> ConnectionPool[psycopg.Connection]:
-    """Like `open_pool_async`, for threads."""
-    connect(database, application_name=name).close()
-    pool = ConnectionPool(
-        database.dsn,
-        kwargs={"autocommit": True, **_parameters(database, name, {})},
-        min_size=min_size,
-        max_size=max_size,
-        name=name,
-        open=False,
-        timeout=CONNECT_WAIT_S_MAX,
-        check=ConnectionPool.check_connection,
-    )
-    pool.open()
-    return pool
-
-
 def eventsourcing_env(database: Database) -> dict[str, str]:
     """The environment from which the `eventsourcing` library finds the same database, with small pools.
 
@@ -185,7 +227,7 @@ def eventsourcing_env(database: Database) -> dict[str, str]:
         "POSTGRES_USER": user,
         "POSTGRES_PASSWORD": facts.get("password", ""),
         "POSTGRES_SCHEMA": database.schema,
-        "POSTGRES_CONNECT_TIMEOUT": str(CONNECT_WAIT_S_MAX),
+        "POSTGRES_CONNECT_TIMEOUT": str(CONNECT_S_MAX),
         "POSTGRES_POOL_SIZE": "1",
         "POSTGRES_MAX_OVERFLOW": "3",
         "POSTGRES_PRE_PING": "yes",
@@ -201,16 +243,25 @@ def carry_connection(datastore: "PostgresDatastore", database: Database, *, appl
     """
     datastore.pool.conninfo = database.dsn
     row_factory = datastore.pool.kwargs["row_factory"]  # type: ignore[index] # the library passes a dict
-    datastore.pool.kwargs = {"row_factory": row_factory, **_parameters(database, application_name, {})}
+    datastore.pool.kwargs = {
+        "row_factory": row_factory,
+        **_parameters(database, application_name, UNHURRIED, {}),
+    }
 
 
-def _parameters(database: Database, application_name: str, given: dict[str, Any]) -> dict[str, Any]:
+def _parameters(
+    database: Database, application_name: str, patience: Patience, given: dict[str, Any]
+) -> dict[str, Any]:
     facts = conninfo_to_dict(database.dsn)
+    ours = {"connect_timeout": patience.connect_s_max, "tcp_user_timeout": UNACKNOWLEDGED_MS_MAX, **KEEPALIVE}
     # Compiling a plan takes PostgreSQL a hundred milliseconds and more; every query here is done sooner.
     # Before the options of the DSN, so that they may say otherwise.
-    options = f"-c jit=off {facts.get('options') or ''} -c search_path={database.schema} -c timezone=UTC"
+    options = (
+        f"-c jit=off {patience.server_options()} {facts.get('options') or ''}"
+        f" -c search_path={database.schema} -c timezone=UTC"
+    )
     return {
-        "connect_timeout": facts.get("connect_timeout") or CONNECT_WAIT_S_MAX,
+        **{name: value for name, value in ours.items() if not facts.get(name)},
         **given,
         "application_name": application_name,
         "client_encoding": "UTF8",

@@ -35,6 +35,15 @@ class PostgresTooOld(StreamledgerError):
     exit_code = 3
 
 
+class LeaseHeld(StreamledgerError):
+    """another process holds the lease {name}"""
+
+
+class LeaseLost(StreamledgerError):
+    """another process has taken over the lease {name}, which this one had not renewed for {seconds} s:
+    nothing was changed"""
+
+
 class MigrationFileInvalid(StreamledgerError):
     """the migration files of this release are broken: expected {expected}, got {got}"""
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,8 @@ PROC: Final = Path("/proc")
 
 _STOP_STEPS: Final = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 10.0))
 """Fast shutdown, immediate shutdown, kill; and the seconds each is given."""
+_END_STEPS: Final = ((signal.SIGQUIT, 1.0), (signal.SIGKILL, 10.0))
+"""For what a postmaster that is gone has left: it stores nothing any more, and a new one waits for it."""
 _POLL_S: Final = 0.02
 
 
@@ -56,7 +59,16 @@ def stop_processes_on(directory: Path) -> bool:
     The postmaster, asked first, takes its children along. Killing ends all of them at once, because a
     backend that outlives its postmaster still has the shared memory and may still write.
     """
-    for stop_signal, wait_s in _STOP_STEPS:
+    return _stop(directory, _STOP_STEPS)
+
+
+def end_processes_on(directory: Path) -> bool:
+    """Like `stop_processes_on`, without waiting for anything in order."""
+    return _stop(directory, _END_STEPS)
+
+
+def _stop(directory: Path, steps: Sequence[tuple[signal.Signals, float]]) -> bool:
+    for stop_signal, wait_s in steps:
         running = processes_on(directory)
         if not running:
             return True

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import re
+from contextlib import suppress
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
@@ -27,6 +28,15 @@ LOCK_WAIT_S_MAX: Final = 600
 logger = logging.getLogger(__name__)
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_COMMENT: Final = re.compile(rb"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_QUOTED: Final = rb"""'(?:[^']|%s)*'|"[^"]*"|\$(\w*)\$.*?\$\1\$""" % (b"'" * 2)
+_TOKEN: Final = re.compile(_COMMENT.pattern + b"|" + _QUOTED + b"|;", re.DOTALL)
+"""What may hold a semicolon that ends nothing, and the semicolon that ends a statement."""
+_MADE_MEANWHILE: Final = (  # by another process that starts
+    psycopg.errors.DuplicateSchema,
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.UniqueViolation,
+)
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -41,23 +51,24 @@ class Migration(msgspec.Struct, frozen=True):
 def migrate(database: Database, *, directory: Traversable = MIGRATIONS) -> list[str]:
     """Applies the migrations that the schema lacks, making the schema itself if need be; returns their names.
 
-    Each file is one transaction, all under one advisory lock of the session, so any number of processes may
-    call this at once; it needs a connection that no transaction-mode pooler shares. Raises MigrationChanged,
-    SchemaTooNew, MigrationFailed, MigrationFileInvalid or StoreUnavailable.
+    Each file is one transaction under the lock of the table that notes it, so any number of processes may
+    call this at once. Raises MigrationChanged, SchemaTooNew, MigrationFailed, MigrationFileInvalid or
+    StoreUnavailable.
     """
     migrations = read_migrations(directory)
     with connect(database, application_name="streamledger migrate") as connection:
-        _lock(connection, database)
         _make_schema(connection, database)
         missing = _missing(connection, database, migrations)
         is_upgrade = len(missing) < len(migrations)
+        applied = []
         for migration in missing:
             if is_upgrade:  # a large store may take minutes: whoever waits for the start is told why
                 logger.info("upgrading the store: %s", migration.name)
-            _apply(connection, migration)
-        if missing and is_upgrade:
+            if _apply(connection, database, migrations, migration):
+                applied.append(migration.name)
+        if applied and is_upgrade:
             logger.info("the store is upgraded")
-        return [migration.name for migration in missing]
+        return applied
 
 
 def pending(database: Database, *, directory: Traversable = MIGRATIONS) -> list[str]:
@@ -86,17 +97,27 @@ def read_migrations(directory: Traversable = MIGRATIONS) -> list[Migration]:
     return migrations
 
 
+def statements_of(text: bytes) -> list[bytes]:
+    """A file's statements one by one, each with the comments before it: Citus takes no two in one call."""
+    found, begin = [], 0
+    for token in _TOKEN.finditer(text):
+        if token[0] == b";":
+            found.append(text[begin : token.start()].strip())
+            begin = token.end()
+    rest = text[begin:].strip()
+    return [*found, rest] if _COMMENT.sub(b"", rest).strip() else found
+
+
 def _lock(connection: psycopg.Connection, database: Database) -> None:
-    digest = hashlib.sha256(f"streamledger migrations {database.schema}".encode()).digest()
-    key = int.from_bytes(digest[:8], "big", signed=True)
-    connection.execute(sql.SQL("SET lock_timeout = {}").format(LOCK_WAIT_S_MAX * 1000))
+    """Until the transaction ends nobody else migrates this schema; whoever does is waited for."""
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_WAIT_S_MAX * 1000))
     try:
-        connection.execute("SELECT pg_advisory_lock(%s)", (key,))
+        connection.execute("LOCK TABLE schema_migrations IN SHARE ROW EXCLUSIVE MODE")
     except psycopg.errors.LockNotAvailable as error:
         raise StoreUnavailable(
             cause=f"another process has been migrating the schema {database.schema} for {LOCK_WAIT_S_MAX} s"
         ) from error
-    connection.execute("RESET lock_timeout")
+    connection.execute("SET LOCAL lock_timeout = DEFAULT")
 
 
 def _make_schema(connection: psycopg.Connection, database: Database) -> None:
@@ -105,15 +126,17 @@ def _make_schema(connection: psycopg.Connection, database: Database) -> None:
     if found is None:
         statement = sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(database.schema))
         try:
-            connection.execute(statement)
+            with suppress(*_MADE_MEANWHILE):
+                connection.execute(statement)
         except psycopg.errors.InsufficientPrivilege as error:
             name = f"(making the schema {database.schema})"
             raise MigrationFailed(name=name, cause=" ".join(str(error).split())) from error
     if not _has_table(connection, database):
-        connection.execute(
-            "CREATE TABLE schema_migrations (version integer PRIMARY KEY, name text NOT NULL,"
-            " sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-        )
+        with suppress(*_MADE_MEANWHILE):
+            connection.execute(
+                "CREATE TABLE schema_migrations (version integer PRIMARY KEY, name text NOT NULL,"
+                " sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+            )
 
 
 def _has_table(connection: psycopg.Connection, database: Database) -> bool:
@@ -142,11 +165,17 @@ def _missing(
     return [migration for migration in migrations if migration.version not in applied]
 
 
-def _apply(connection: psycopg.Connection, migration: Migration) -> None:
+def _apply(
+    connection: psycopg.Connection, database: Database, migrations: list[Migration], migration: Migration
+) -> bool:
+    """Applies one; False when another process has done so meanwhile."""
     try:
         with connection.transaction():
-            # Without parameters psycopg sends the text as it stands: several statements, % and all.
-            connection.execute(migration.text)
+            _lock(connection, database)
+            if migration not in _missing(connection, database, migrations):
+                return False
+            for statement in statements_of(migration.text):
+                connection.execute(statement)  # without parameters psycopg sends it as it stands, % and all
             connection.execute(
                 "INSERT INTO schema_migrations (version, name, sha256) VALUES (%s, %s, %s)",
                 (migration.version, migration.name, migration.sha256),
@@ -155,3 +184,4 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> None:
         raise StoreUnavailable(cause=" ".join(str(error).split())) from error
     except psycopg.Error as error:
         raise MigrationFailed(name=migration.name, cause=" ".join(str(error).split())) from error
+    return True

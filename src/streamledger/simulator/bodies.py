@@ -135,8 +135,13 @@ def picture_path(origin: Origin, at_ms: int) -> str:
     return f"/{at:%Y-%m-%d}/{origin.stream_id}-screenshot-{at:%H-%M-%S}-{size}.jpg"
 
 
-def screenshot(origin: Origin, *, at_ms: int, pic_url: str, file_bytes: int) -> dict[str, object]:
-    """Event type 200; carries no sequence."""
+def screenshot(
+    origin: Origin, *, at_ms: int, pic_url: str, file_bytes: int, images: str | None = None
+) -> dict[str, object]:
+    """Event type 200; carries no sequence. Under `images` one is drawn for stream and second."""
+    full_url = f"http://demo-{APPID}.cos.region.example.com{pic_url}"
+    if images is not None:
+        full_url = f"{images}/shot-{origin.stream_id}-{at_ms // 1000}.svg"
     return {
         "app": APP,
         "appname": APPNAME,
@@ -145,7 +150,7 @@ def screenshot(origin: Origin, *, at_ms: int, pic_url: str, file_bytes: int) -> 
         "event_type": 200,
         "file_size": file_bytes,
         "height": origin.height,
-        "pic_full_url": f"http://demo-{APPID}.cos.region.example.com{pic_url}",
+        "pic_full_url": full_url,
         "pic_url": pic_url,
         "sign": "",
         "stream_id": origin.stream_id,

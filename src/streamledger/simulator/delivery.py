@@ -37,9 +37,10 @@ def retry_schedule(event_type: int, era: Era = Era.TODAY) -> RetrySchedule:
 
 
 class Manner(StrEnum):
-    """What a call is. Only GENUINE ones are retried, and only they must be acknowledged."""
+    """What a call is. Only GENUINE ones and TWINs are retried, and only the former must be acknowledged."""
 
     GENUINE = "genuine"
+    TWIN = "twin"  # a genuine one of a second callback template, under its own key; retried likewise
     DUPLICATE = "duplicate"  # a genuine call sent again although it may have been acknowledged
     EXPIRED = "expired"  # a genuine fact, rightly signed, whose t has passed
     ALTERED = "altered"  # the right key over a body that is not true: signatures do not cover the body
@@ -82,6 +83,8 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True):
     validity_s: int = 600
     renew_t: bool = False
     """Whether a retry is signed anew. Not documented; without it, late retries arrive expired."""
+    second_key: str | None = None
+    """That of a second callback template, which reports every fact too."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,12 +103,19 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     acknowledgement_lost: bool = False
     expired_by_s: int = 0
     malformation: Malformation | None = None
+    encoding: str = "utf-8"
 
 
 def plan(
-    facts: Sequence[Fact], faults: Faults, *, random: Random, era: Era = Era.TODAY, signed: bool = True
+    facts: Sequence[Fact],
+    faults: Faults,
+    *,
+    random: Random,
+    era: Era = Era.TODAY,
+    signed: bool = True,
+    twins: bool = False,
 ) -> tuple[Call, ...]:
-    """The calls in the order of their first tries. Every fact has exactly one genuine call.
+    """The calls in the order of their first tries. Every fact has just one genuine call, and perhaps a twin.
 
     Forged and unsigned calls report things that never happened, so a receiver that believes one
     shows a session, file or picture that the truth does not have. Without a key nothing can be
@@ -131,8 +141,15 @@ def plan(
             at_ms=at_ms,
             body=fact.body,
             acknowledgement_lost=lost < faults.lost_acknowledgements,
+            encoding=fact.encoding,
         )
         calls.append(genuine)
+        if twins:
+            number = len(calls)
+            at_both_ms = fact.called_at_ms + random.randint(0, 900)
+            calls.append(
+                replace(genuine, number=number, signed_as=number, manner=Manner.TWIN, at_ms=at_both_ms)
+            )
         bare = replace(genuine, acknowledgement_lost=False)
         if copied < faults.duplicates:
             apart_ms = retry_schedule(fact.event_type, era).apart_s * 1000
@@ -180,10 +197,14 @@ def body_of(call: Call, signing: Signing, t: int) -> bytes:
     else:
         # A forger knows the algorithm but not the key.
         key = signing.key + "?" if call.manner is Manner.FORGED else signing.key
+        if call.manner is Manner.TWIN and signing.second_key is not None:
+            key = signing.second_key
         content = call.body | {"sign": sign(key, t), "t": t}
     if call.malformation is Malformation.NO_EVENT_TYPE:
         content = {name: value for name, value in content.items() if name != "event_type"}
     encoded = msgspec.json.encode(content)
+    if call.encoding != "utf-8":
+        encoded = encoded.decode().encode(call.encoding)
     match call.malformation:
         case None | Malformation.NO_EVENT_TYPE:
             return encoded

@@ -62,7 +62,8 @@ class _Writing:
     def history(self) -> History:
         prefix = self._shape.stream_prefix or f"{self._random.getrandbits(24):06x}"
         for number in range(1, self._shape.streams + 1):
-            self._stream(f"{prefix}_{number:03d}")
+            names = self._shape.names
+            self._stream(names[number - 1] if names else f"{prefix}_{number:03d}")
         return History(
             starts_at_ms=self._starts_at_ms,
             ends_at_ms=self._ends_at_ms,
@@ -269,7 +270,9 @@ class _Writing:
         for at_ms in range(first_ms, until_ms, interval_ms):
             pic_url = bodies.picture_path(origin, at_ms)
             file_bytes = random.randint(6_000, 60_000)
-            body = bodies.screenshot(origin, at_ms=at_ms, pic_url=pic_url, file_bytes=file_bytes)
+            body = bodies.screenshot(
+                origin, at_ms=at_ms, pic_url=pic_url, file_bytes=file_bytes, images=self._shape.images
+            )
             self._fact(
                 Kind.SCREENSHOT, origin, body, key=pic_url, at_ms=at_ms, delay_ms=random.randint(0, 4_000)
             )

@@ -4,12 +4,11 @@ The file is lines of JSON, each with the body and the time of receipt; nothing o
 """
 
 from collections.abc import Iterable
-from typing import Final
 
 import msgspec
 
 from streamledger.domain.errors import MalformedBody, StreamledgerError
-from streamledger.domain.notification import Kind
+from streamledger.domain.kinds import kind_of
 from streamledger.simulator.delivery import Call, Manner
 from streamledger.simulator.truth import Fact, History
 from streamledger.tencent.tolerant import parse_object
@@ -34,16 +33,6 @@ class _Line(msgspec.Struct, frozen=True):
     received_at_us: int = 0
     body: str | None = None
 
-
-KINDS: Final = {
-    0: Kind.PUSH_STOPPED,
-    1: Kind.PUSH_STARTED,
-    100: Kind.RECORDING,
-    200: Kind.SCREENSHOT,
-    321: Kind.PUSH_ERROR,
-    332: Kind.RECORDING_STATUS,
-    341: Kind.RECORDING_EXCEPTION,
-}
 
 _decode = msgspec.json.Decoder(_Line).decode
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -72,7 +61,7 @@ def read_incident(lines: Iterable[bytes]) -> tuple[History, tuple[Call, ...]]:
         if known is None:
             facts.append(
                 Fact(
-                    kind=KINDS.get(event_type, Kind.OTHER),
+                    kind=kind_of(event_type),
                     event_type=event_type,
                     stream_id=str(body.get("stream_id", "")),
                     sequence=str(body.get("sequence", "")),
@@ -89,7 +78,7 @@ def read_incident(lines: Iterable[bytes]) -> tuple[History, tuple[Call, ...]]:
                 signed_as=len(calls) if known is None else known,
                 fact=len(facts) - 1 if known is None else calls[known].fact,
                 manner=Manner.GENUINE if known is None else Manner.DUPLICATE,
-                kind=KINDS.get(event_type, Kind.OTHER),
+                kind=kind_of(event_type),
                 event_type=event_type,
                 at_ms=at_ms,
                 body=body,

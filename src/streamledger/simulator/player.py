@@ -4,12 +4,26 @@ import asyncio
 import heapq
 import time
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 
 import msgspec
 
+from streamledger.domain.errors import StreamledgerError
 from streamledger.simulator.connection import AnswerUnreadable, Connection, ReceiverUnreachable, Target
 from streamledger.simulator.delivery import Call, Era, Manner, Signing, body_of, retry_schedule, t_of
 from streamledger.simulator.report import Failure, Try
+
+
+class SignatureWanted(StreamledgerError):
+    """{url} takes signed ones only (403): give its callback key by --key or STREAMLEDGER_CALLBACK_KEYS"""
+
+    exit_code = 2
+
+
+class KeyRefused(StreamledgerError):
+    """{url} refuses deliveries signed with this key (403): is it the receiver's, may this address send?"""
+
+    exit_code = 2
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -84,9 +98,14 @@ class Player:
         self._taking = asyncio.Lock()
         self._changed = asyncio.Event()
         self._began_s = 0.0
+        self._acknowledged = False
 
     async def play(self) -> None:
-        """Raises ReceiverUnreachable when nobody listens at the start (unless an outage begins there)."""
+        """Raises ReceiverUnreachable when nobody listens at the start (unless an outage begins there).
+
+        Raises SignatureWanted or KeyRefused when the first genuine calls are answered with 403: the others
+        would be too, and a receiver that counts refusals would shut the door on those that follow.
+        """
         first = Connection(self._to)
         if self._outage_s is None or self._outage_s[0] > 0:
             try:
@@ -97,19 +116,33 @@ class Player:
                 raise ReceiverUnreachable(url=self._to.url, cause=cause) from error
         self._began_s = time.monotonic()
         others = (Connection(self._to) for _ in range(self._connections - 1))
-        async with asyncio.TaskGroup() as group:
-            for connection in (first, *others):
-                group.create_task(self._work(connection))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for connection in (first, *others):
+                    group.create_task(self._work(connection))
+        except ExceptionGroup as failed:  # several connections may be refused at the same moment
+            refused = failed.subgroup((SignatureWanted, KeyRefused))
+            if refused is None:
+                raise
+            raise refused.exceptions[0] from None
 
     async def _work(self, connection: Connection) -> None:
         async with connection:
             while (due := await self._take()) is not None:
                 tried = await self._try(connection, due)
                 self._on_try(tried)
-                if tried.status != 200 and tried.call.manner is Manner.GENUINE:
+                self._stop_when_refused(tried)
+                if tried.status != 200 and tried.call.manner in (Manner.GENUINE, Manner.TWIN):
                     self._plan_retry(due, tried.call)
                 self._under_way -= 1
                 self._changed.set()
+
+    def _stop_when_refused(self, tried: Try) -> None:
+        if tried.call.manner is not Manner.GENUINE or self._acknowledged:
+            return
+        self._acknowledged = tried.status == HTTPStatus.OK
+        if tried.status == HTTPStatus.FORBIDDEN:
+            raise (SignatureWanted if self._signing.key is None else KeyRefused)(url=self._to.url)
 
     async def _take(self) -> Due | None:
         """The next try when its time has come; None when nothing is left and nothing can come any more."""

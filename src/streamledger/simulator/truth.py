@@ -31,6 +31,10 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """Share with a push error (event type 321)."""
     stream_prefix: str | None = None
     """Streams are named PREFIX_NNN; None draws a prefix, so that two plays never share a stream."""
+    names: tuple[str, ...] = ()
+    """Or they have these names, one each."""
+    images: str | None = None
+    """Where the screenshots are said to lie; None is a bucket that there is not."""
 
 
 class TrueRecording(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +60,7 @@ class TrueSession(msgspec.Struct, frozen=True, kw_only=True):
 
     stream_id: str
     sequence: str
-    role: Literal["main", "backup"]
+    role: Literal["main", "backup", "refused"]
     started_at_ms: int
     ended_at_ms: int | None
     """None when the push goes on at the end of the line."""
@@ -81,6 +85,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     called_at_ms: int
     body: dict[str, object]
     """In Tencent's key order. `sign` and `t` hold their places with "" and 0 until a call is signed."""
+    encoding: str = "utf-8"
+    """In which its bytes are sent."""
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):

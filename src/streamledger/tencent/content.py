@@ -5,7 +5,60 @@ from typing import Any, Final
 
 import msgspec
 
+from streamledger.tencent.bodies import BODY_BY_EVENT_TYPE, Body
+from streamledger.tencent.fields import (
+    INT64_MAX,
+    INT64_MIN,
+    Reading,
+    integer_of,
+    integer_within,
+    is_blank,
+    text,
+)
+from streamledger.tencent.filling import readings_of
+from streamledger.tencent.tolerant import parse_object
+
 _encode_sorted: Final = msgspec.json.Encoder(order="deterministic").encode
+
+
+_number: Final = integer_within(INT64_MIN, INT64_MAX)
+_UNASKED: Final[dict[str, Reading]] = {
+    **dict.fromkeys(("appid", "event_type", "idc_id", "media_start_time", "record_bps", "set_id"), _number),
+    **dict.fromkeys(("callback_ext", "channel_id"), text),
+}
+"""Documented fields that nothing but the comparison of contents reads."""
+
+
+def content_of(body: bytes) -> str:
+    """What the notification of this body says, for those who compare. Raises MalformedBody."""
+    return content_of_object(parse_object(body)[0])
+
+
+def content_of_object(obj: dict[str, Any]) -> str:
+    """The same of an object that is parsed already."""
+    return content_digest(meaning_of(obj))
+
+
+def meaning_of(obj: dict[str, Any]) -> dict[str, Any]:
+    """What the fields of a body say: null, "" and absent are one, and integer text is the integer.
+
+    What is not declared, or cannot be read, counts exactly as sent; so does all of a kind that has no
+    identity beside its content.
+    """
+    event_type = integer_of(obj.get("event_type"))
+    struct = None if event_type is None else BODY_BY_EVENT_TYPE.get(event_type)
+    if struct is None or struct.identity is Body.identity:
+        return obj
+    readings = readings_of(struct)
+    said = {}
+    for name, value in obj.items():
+        reading = readings.get(name) or _UNASKED.get(name)
+        if reading is None:
+            said[name] = value
+        elif not is_blank(value):
+            found, is_readable = reading(value)
+            said[name] = found if is_readable else value
+    return said
 
 
 def content_digest(obj: dict[str, Any]) -> str:
@@ -18,12 +71,7 @@ def content_digest(obj: dict[str, Any]) -> str:
     except (ValueError, OverflowError):
         # A hexadecimal integer of more than 4300 digits, or a lone surrogate (UnicodeEncodeError).
         encoded = _encode_sorted(_encodable(unsigned))
-    return md5_hex(encoded)
-
-
-def md5_hex(content: bytes) -> str:
-    """MD5 in hexadecimal: an identity here, never a proof."""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return hashlib.md5(encoded, usedforsecurity=False).hexdigest()  # an identity, never a proof
 
 
 def _encodable(value: Any) -> Any:

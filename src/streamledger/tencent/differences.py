@@ -4,6 +4,7 @@ import re
 from typing import Any, Final
 
 from streamledger.domain.delivery_answers import FieldDifference
+from streamledger.tencent.content import meaning_of
 from streamledger.tencent.redaction import redact
 from streamledger.tencent.tolerant import parse_object
 
@@ -40,6 +41,7 @@ def _value(body: dict[str, Any], name: str) -> Any:
 
 
 def _differing(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    before, after = meaning_of(before), meaning_of(after)
     # The type too: 1, 1.0 and true are equal in Python and different as sent.
     absent = object()
     pairs = {

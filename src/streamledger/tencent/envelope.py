@@ -1,6 +1,7 @@
 """The hot path: the few fields of a body that decide whether, and where, its delivery is kept."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -15,11 +16,24 @@ from streamledger.tencent.fields import (
     sequence_of,
     stream_id_of,
 )
-from streamledger.tencent.tolerant import NOT_STRICT, nests_too_deep, parse_object, shown
+from streamledger.tencent.naming import named
+from streamledger.tencent.tolerant import (
+    BRACKET,
+    NOT_STRICT,
+    TOLERANT_BODY_BYTES_MAX,
+    in_codes,
+    is_utf8,
+    nests_too_deep,
+    parse_object,
+    shown,
+)
 
 EVENT_TYPE_MAX: Final = 2**31 - 1
 T_DIGITS_MAX: Final = 64
 """A longer `t` is unreadable; today's has 10 digits."""
+
+STREAMLIVE_TYPES: Final = frozenset({329, 330})
+"""Event types whose channel_id is no live stream's (1048/73133)."""
 
 _DIGITS: Final = re.compile(rf"[0-9]{{1,{T_DIGITS_MAX}}}")
 
@@ -52,18 +66,26 @@ class _Usual(msgspec.Struct, gc=False):
     sign: str | None = None
 
 
-class _Wire(msgspec.Struct, gc=False):
-    # Any: a field of an unexpected type is for the lenient rules to judge, not for the decoder.
-    event_type: Any = None
-    stream_id: Any = None
-    streamId: Any = None  # noqa: N815 - as 317 spells it
-    sequence: Any = None
-    t: Any = None
-    sign: Any = None
+_ABSENT: Final = msgspec.Raw(b"null")
+
+
+class _Wire(msgspec.Struct):
+    # Raw: a field of an unexpected type is for the lenient rules to judge, not for the decoder.
+    event_type: msgspec.Raw = _ABSENT
+    stream_id: msgspec.Raw = _ABSENT
+    streamId: msgspec.Raw = _ABSENT  # noqa: N815 - as 317 spells it
+    channel_id: msgspec.Raw = _ABSENT
+    sequence: msgspec.Raw = _ABSENT
+    t: msgspec.Raw = _ABSENT
+    sign: msgspec.Raw = _ABSENT
 
 
 _decode_usual: Final = msgspec.json.Decoder(_Usual).decode
 _decode_wire: Final = msgspec.json.Decoder(_Wire).decode
+_decode_value: Final = msgspec.json.Decoder().decode
+
+FIELD_BYTES_MAX: Final = 16 * 1024
+"""A longer field of these is no name, number or signature: it is not made an object of, which takes long."""
 
 
 def read_envelope(body: bytes) -> Envelope:
@@ -72,45 +94,72 @@ def read_envelope(body: bytes) -> Envelope:
     A skipped field is not validated beyond its syntax, so `mended` may be empty although reading the
     whole body mends something in it.
     """
-    if nests_too_deep(body):
+    # Nearly all bodies are short and flat: that is seen here, as a call takes as long as the look.
+    if (
+        len(body) > TOLERANT_BODY_BYTES_MAX
+        or ((BRACKET in body or body.find(b"{", 1) > 0) and nests_too_deep(body))
+        or not (body.isascii() or is_utf8(body))
+    ):
         return envelope_of(*parse_object(body))
+    envelope = read_strict_envelope(body)
+    return envelope_of(*parse_object(body)) if envelope is None else envelope
+
+
+def read_strict_envelope(body: bytes) -> Envelope | None:
+    """The same of strict JSON, however deep it nests, in a time that a stranger may cost; else None.
+
+    Raises MalformedBody.
+    """
+    return read_usual_envelope(body) or _read_unusual(body)
+
+
+def read_usual_envelope(body: bytes) -> Envelope | None:
+    """The same of what nearly every body is, in a third of a millisecond at most; else None."""
     try:
         usual = _decode_usual(body)
     except NOT_STRICT:
-        return _read_unusual(body)
+        return None
     stream_id = usual.stream_id.strip()
     sequence = usual.sequence
     # isprintable and isalnum answer for nearly all; what they refuse may still be fine.
     if not stream_id or not stream_id.isprintable():
-        return _read_unusual(body)
+        return None
     if sequence is not None and not (sequence.isalnum() and sequence.isascii()):
-        return _read_unusual(body)
+        return None
     t = usual.t
     return Envelope(
-        usual.event_type, stream_id, sequence, None if t is None else str(t), usual.sign or None, False, False
+        usual.event_type,
+        named(stream_id),
+        sequence,
+        None if t is None else str(t),
+        usual.sign or None,
+        False,
+        False,
     )
 
 
-def _read_unusual(body: bytes) -> Envelope:
+def _read_unusual(body: bytes) -> Envelope | None:
     try:
         wire = _decode_wire(body)
+        fields = {name: _value_of(raw) for name, raw in msgspec.structs.asdict(wire).items()}
     except NOT_STRICT:
-        return envelope_of(*parse_object(body))
-    return envelope_of(msgspec.structs.asdict(wire))
+        return None
+    return envelope_of(fields)
+
+
+def _value_of(raw: msgspec.Raw) -> Any:
+    return _decode_value(raw) if len(bytes(raw)) <= FIELD_BYTES_MAX else []
 
 
 def envelope_of(obj: dict[str, Any], mended: tuple[str, ...] = ()) -> Envelope:
     """The same envelope from an object that is already parsed. Raises MalformedBody."""
-    stream_id = obj.get("stream_id")
-    if is_blank(stream_id):
-        stream_id = obj.get("streamId")
     t = obj.get("t")
     t_text = t_of(t)
     sign = obj.get("sign")
     sign_text = sign if type(sign) is str and sign else None
     return Envelope(
         event_type_of(obj.get("event_type")),
-        stream_id_of(stream_id),
+        stream_id_of(obj.get(stream_field_of(obj))),
         sequence_of(obj.get("sequence")),
         t_text,
         sign_text,
@@ -120,12 +169,27 @@ def envelope_of(obj: dict[str, Any], mended: tuple[str, ...] = ()) -> Envelope:
     )
 
 
+def stream_field_of(obj: Mapping[str, Any]) -> str:
+    """The name under which the stream was sent: 317 spells it otherwise, and some name the channel alone.
+
+    A channel of StreamLive is no stream.
+    """
+    if not is_blank(obj.get("stream_id")):
+        return "stream_id"
+    if is_blank(obj.get("channel_id")) or not is_blank(obj.get("streamId")):
+        return "streamId"
+    return "streamId" if integer_of(obj.get("event_type")) in STREAMLIVE_TYPES else "channel_id"
+
+
 def event_type_of(value: object) -> int:
     """The event type, 0 to 2^31-1, from a number or digits. Raises MalformedBody when it is neither."""
     number = integer_of(value)
     if number is None or not 0 <= number <= EVENT_TYPE_MAX:
         raise MalformedBody(
-            field="event_type", expected=f"an integer from 0 to {EVENT_TYPE_MAX}", got=shown(value)
+            field="event_type",
+            expected=f"an integer from 0 to {EVENT_TYPE_MAX}",
+            got=shown(value),
+            fault={"expected": "integer", "least": 0, "most": EVENT_TYPE_MAX, **in_codes(value)},
         )
     return number
 

@@ -2,16 +2,23 @@
 
 import re
 from binascii import b2a_base64
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
+from msgspec import Meta
 from xxhash import xxh3_128_digest
+
+from streamledger.tencent.naming import named
 
 INT64_MAX: Final = 2**63 - 1
 INT64_MIN: Final = -(2**63)
 TIME_S_MAX: Final = 253_402_300_799
 """9999-12-31T23:59:59Z, the last second that RFC 3339 can name."""
 TIME_MS_MAX: Final = TIME_S_MAX * 1000 + 999
+TIME_S_MIN: Final = 1_262_304_000
+"""2010-01-01T00:00:00Z: an earlier time, and 0, was never meant."""
+MILLISECONDS_FROM: Final = 10**12
+"""Thirteen digits in a field of seconds are milliseconds."""
 STREAM_ID_CHARACTERS_MAX: Final = 256
 SEQUENCE_CHARACTERS_MAX: Final = 64
 KEY_CHARACTERS_MAX: Final = 40
@@ -20,6 +27,7 @@ INTEGER_TEXT_BITS_MAX: Final = 850
 """An integer sent for a text is at most about 256 digits; Python refuses to print beyond 4300."""
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,40}")
+_DECIMAL: Final = re.compile(r"[0-9]{1,18}\.[0-9]{1,9}")
 _SEQUENCE: Final = re.compile(rf"[0-9A-Za-z_-]{{1,{SEQUENCE_CHARACTERS_MAX}}}")
 _CONTROL_OR_SURROGATE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
@@ -33,7 +41,7 @@ def key_of(identity: str) -> str:
     """
     if len(identity) <= KEY_CHARACTERS_MAX:
         return identity
-    return "xxh:" + b2a_base64(xxh3_128_digest(identity.encode()), newline=False)[:22].decode()
+    return "xxh:" + b2a_base64(xxh3_128_digest(identity.encode()))[:22].decode()
 
 
 def is_blank(value: object) -> bool:
@@ -62,7 +70,10 @@ def text_of(value: object) -> str | None:
 
 
 def stream_id_of(value: object) -> str | None:
-    """A usable stream name without surrounding white space: 1 to 256 characters, no control character."""
+    """A usable stream name without surrounding white space: 1 to 256 characters, no control character.
+
+    Of a name that holds secrets the one that is kept (`naming.named`).
+    """
     text = value if type(value) is str else text_of(value)
     if text is None:
         return None
@@ -72,7 +83,7 @@ def stream_id_of(value: object) -> str | None:
     # isprintable is the quick answer for nearly all names; it also refuses some that are fine (joined emoji).
     if not text.isprintable() and _CONTROL_OR_SURROGATE.search(text):
         return None
-    return text
+    return named(text)
 
 
 def sequence_of(value: object) -> str | None:
@@ -86,109 +97,103 @@ def sequence_of(value: object) -> str | None:
     return text if _SEQUENCE.fullmatch(text) else None
 
 
-class Fields:
-    """One JSON object, read field by field; remembers the names of those it could not read."""
+Reading = Callable[[Any], tuple[Any, bool]]
+"""Reads a field's value, as sent, leniently: what it says (None: nothing), and whether it could be read."""
 
-    __slots__ = ("_get", "_unreadable")
 
-    def __init__(self, obj: Mapping[str, Any]) -> None:
-        self._get = obj.get
-        self._unreadable: set[str] | None = None
+def integer_within(low: int, high: int) -> Reading:
+    """An integer within [low, high]."""
 
-    @property
-    def unreadable(self) -> tuple[str, ...]:
-        """Names of the fields that were sent, not empty, and could not be read; sorted."""
-        return tuple(sorted(self._unreadable)) if self._unreadable else ()
-
-    def mark_unreadable(self, name: str) -> None:
-        """Name a field that cannot be read."""
-        if self._unreadable is None:
-            self._unreadable = set()
-        self._unreadable.add(name)
-
-    def raw(self, name: str) -> Any:
-        """The value as sent; None when absent."""
-        return self._get(name)
-
-    def integer(self, name: str, low: int = 0, high: int = INT64_MAX) -> int | None:
-        """The integer within [low, high]; None when absent or unreadable."""
-        value = self._get(name)
+    def read(value: object) -> tuple[int | None, bool]:
         if type(value) is int and low <= value <= high:
-            return value
-        # The quick answer for push_duration, which is digits in text.
-        if type(value) is str and value.isdigit() and value.isascii() and len(value) <= 18:
-            number: int | None = int(value)
-        elif is_blank(value):
-            return None
-        else:
-            number = integer_of(value)
-        if number is not None and low <= number <= high:
-            return number
-        self.mark_unreadable(name)
-        return None
-
-    def time_ms(self, name: str) -> int | None:
-        """A time sent in whole seconds, as milliseconds."""
-        seconds = self.integer(name, 0, TIME_S_MAX)
-        return None if seconds is None else seconds * 1000
-
-    def text(self, name: str) -> str | None:
-        """The text as sent, of any length; None when absent, blank or unreadable.
-
-        PostgreSQL cannot store NUL or lone surrogates: they become U+FFFD, and the field is named unreadable.
-        """
-        value = self._get(name)
-        # The quick answer for nearly all texts: printable, and begun by something that is no white space.
-        if type(value) is str and value >= "!" and value.isprintable():
-            return value
-        if type(value) is not str:
-            if value is None:
-                return None
-            value = text_of(value)
-            if value is None:
-                self.mark_unreadable(name)
-                return None
-        if not value or value.isspace():
-            return None
-        if _UNSTORABLE.search(value):
-            self.mark_unreadable(name)
-            return _UNSTORABLE.sub("\ufffd", value)
-        return value
-
-    def name(self, name: str) -> str | None:
-        """Like `text`, without surrounding white space: for identities and names that are compared."""
-        value = self._get(name)
-        if type(value) is str and value >= "!" and value.isprintable():
-            return value.strip()
-        text = self.text(name)
-        return None if text is None else text.strip()
-
-    def first_name(self, *names: str) -> str | None:
-        """The first of several fields that is there."""
-        for name in names:
-            found = self.name(name)
-            if found is not None:
-                return found
-        return None
-
-    def stream_id(self) -> str | None:
-        """The stream's name, from stream_id or (317) streamId."""
-        name = "stream_id"
-        value = self._get(name)
+            return value, True
         if is_blank(value):
-            name = "streamId"
-            value = self._get(name)
-        found = stream_id_of(value)
-        if found is None and not is_blank(value):
-            self.mark_unreadable(name)
-        return found
+            return None, True
+        number = integer_of(value)
+        if number is not None and low <= number <= high:
+            return number, True
+        return None, False
 
-    def sequence(self) -> str | None:
-        """The push's sequence as text."""
-        value = self._get("sequence")
-        if value is None:
-            return None
-        found = sequence_of(value)
-        if found is None and not is_blank(value):
-            self.mark_unreadable("sequence")
-        return found
+    return read
+
+
+_whole_seconds: Final = integer_within(TIME_S_MIN, TIME_S_MAX)
+
+
+def seconds(value: object) -> tuple[float | None, bool]:
+    """A time in seconds, whole but for one that was sent in milliseconds."""
+    number = integer_of(value)
+    if number is not None and MILLISECONDS_FROM <= number <= TIME_MS_MAX:
+        return (number // 1000 if number % 1000 == 0 else number / 1000), True
+    return _whole_seconds(value)
+
+
+def duration(value: object) -> tuple[float | None, bool]:
+    """A length in seconds, which may have a fraction."""
+    if type(value) is str and _DECIMAL.fullmatch(stripped := value.strip()):
+        value = float(stripped)
+    if type(value) is float and 0 <= value <= TIME_S_MAX and not value.is_integer():
+        return value, True
+    return _whole_duration(value)
+
+
+_whole_duration: Final = integer_within(0, INT64_MAX)
+
+
+def text(value: object) -> tuple[str | None, bool]:
+    """The text as sent, of any length; None when absent or blank.
+
+    PostgreSQL cannot store NUL or lone surrogates: they become U+FFFD, and the field counts as unreadable.
+    """
+    if value is None:
+        return None, True
+    found = text_of(value)
+    if found is None:
+        return None, False
+    if not found or found.isspace():
+        return None, True
+    if _UNSTORABLE.search(found):
+        return _UNSTORABLE.sub("\ufffd", found), False
+    return found, True
+
+
+def name(value: object) -> tuple[str | None, bool]:
+    """Like `text`, without surrounding white space: for identities and names that are compared."""
+    found, is_readable = text(value)
+    return None if found is None else found.strip(), is_readable
+
+
+def stream_id(value: object) -> tuple[str | None, bool]:
+    """The stream's name."""
+    found = stream_id_of(value)
+    return found, found is not None or is_blank(value)
+
+
+def sequence(value: object) -> tuple[str | None, bool]:
+    """The push's sequence."""
+    found = sequence_of(value)
+    return found, found is not None or is_blank(value)
+
+
+# The types of declared fields: what strict JSON may hold there, and how any other value is read.
+Seconds = Annotated[int, Meta(ge=TIME_S_MIN, le=TIME_S_MAX), seconds] | None
+"""A time; the tolerant way gives one that was sent in milliseconds with a fraction."""
+Millis = (
+    Annotated[int, Meta(ge=TIME_S_MIN * 1000, le=TIME_MS_MAX), integer_within(TIME_S_MIN * 1000, TIME_MS_MAX)]
+    | None
+)
+Lasting = Annotated[int, Meta(ge=0, le=INT64_MAX), duration] | None
+"""A length in seconds; the tolerant way gives one that was sent so with a fraction."""
+Micros = Annotated[int, Meta(ge=0, le=999_999), integer_within(0, 999_999)] | None
+Count = Annotated[int, Meta(ge=0, le=INT64_MAX), integer_within(0, INT64_MAX)] | None
+Number = Annotated[int, Meta(ge=INT64_MIN, le=INT64_MAX), integer_within(INT64_MIN, INT64_MAX)] | None
+Digits = (
+    Annotated[str, Meta(pattern=r"\A[0-9]{1,18}\Z"), integer_within(0, INT64_MAX)]
+    | Annotated[int, Meta(ge=0, le=INT64_MAX)]
+    | None
+)
+"""Sent as text, as push_duration is."""
+Text = Annotated[str, text] | None
+Name = Annotated[str, name] | None
+StreamId = Annotated[str, Meta(min_length=1, max_length=STREAM_ID_CHARACTERS_MAX), stream_id] | None
+Sequence = Annotated[str, Meta(max_length=SEQUENCE_CHARACTERS_MAX), sequence] | None

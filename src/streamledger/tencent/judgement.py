@@ -39,20 +39,24 @@ def judge(
     ahead_max_s: int,
     path_token_matched: bool,
     path_token_configured: bool = False,
+    path_token_required: bool = False,
 ) -> Judgement:
     """The verdict on a delivery received at `now_s` (Unix seconds).
 
     Without keys everything readable is believed, but for what misses a configured path token. The path
-    token stands in for a signature that is not there, never for a wrong one.
+    token stands in for a signature that is not there, never for a wrong one; where it is required, it is
+    asked for beside the signature and stands in for none.
     """
     if not keys:
         return Judgement(
             Verdict.BELIEVED if path_token_matched or not path_token_configured else Verdict.UNSIGNED
         )
-    if envelope.t_unreadable or envelope.sign_unreadable:
+    # No number begins so: a zero that ends a neighbour of the key could pass for the beginning of `t`.
+    if envelope.t_unreadable or envelope.sign_unreadable or (envelope.t or "").startswith("0"):
         return Judgement(Verdict.BAD_SIGNATURE)
     if envelope.t is None or envelope.sign is None:
-        return Judgement(Verdict.BELIEVED if path_token_matched else Verdict.UNSIGNED)
+        stands_in = path_token_matched and not path_token_required
+        return Judgement(Verdict.BELIEVED if stands_in else Verdict.UNSIGNED)
     key = verify(keys, envelope.t, envelope.sign, now_s)
     if key is None:
         return Judgement(Verdict.BAD_SIGNATURE)

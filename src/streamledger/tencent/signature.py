@@ -43,6 +43,11 @@ class CallbackKey:
         window = f"not_before_s={self.not_before_s}, not_after_s={self.not_after_s}"
         return f"CallbackKey(name={self.name!r}, {window})"
 
+    @property
+    def characters(self) -> int:
+        """How long the secret is."""
+        return len(self._secret.decode())
+
     def is_valid_at(self, now_s: float) -> bool:
         """Whether `now_s` lies in the key's window."""
         return (self.not_before_s is None or self.not_before_s <= now_s) and (

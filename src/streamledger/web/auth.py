@@ -16,7 +16,7 @@ from litestar.handlers import BaseRouteHandler
 
 from streamledger.domain.errors import StoreUnavailable
 from streamledger.operations.tokens import ANONYMOUS, SCOPES, digest_of
-from streamledger.web.senders import is_loopback
+from streamledger.web.senders import Senders, is_loopback
 
 __all__ = ["SCOPES", "ApiToken", "Caller", "Tokens", "find_token", "may_administer", "may_read"]
 
@@ -69,6 +69,10 @@ class Tokens:
         self._stored: Sequence[ApiToken] | None = None
         self._loaded_at_s = 0.0
 
+    def use_fixed(self, fixed: Sequence[ApiToken]) -> None:
+        """Go by these tokens of the settings from now on."""
+        self._fixed = tuple(fixed)
+
     async def caller(self, connection: Connection) -> Caller | None:
         """Who bears which token, or who needs none as there are none; None for a token that is not in force.
 
@@ -107,6 +111,22 @@ def anonymous_caller(connection: Connection) -> Caller:
     return Caller(ANONYMOUS, "admin" if _is_this_machine(connection) else "read")
 
 
+def came_by_tls(connection: Connection, public_url: str | None = None) -> bool:
+    """Whether a browser speaks TLS with us, or with a trusted proxy in front; a public URL decides where set.
+
+    The header of a proxy is believed as X-Forwarded-For is: from trusted ones only, its last value.
+    """
+    if public_url is not None:
+        return urlsplit(public_url).scheme == "https"
+    if connection.url.scheme == "https":
+        return True
+    senders: Senders = connection.app.state.senders
+    if connection.client is None or not senders.is_trusted_proxy(connection.client.host):
+        return False
+    forwarded: str = connection.headers.get("x-forwarded-proto", "")
+    return forwarded.rpartition(",")[2].strip().lower() == "https"
+
+
 def find_token(tokens: Sequence[ApiToken], authorization: str | None) -> ApiToken | None:
     """The token that an Authorization header bears; every one is compared, in constant time."""
     kind, _, secret = (authorization or "").partition(" ")
@@ -139,6 +159,8 @@ async def may_administer(connection: Connection, _: BaseRouteHandler) -> None:
 async def _identify(connection: Connection) -> Caller:
     caller = await connection.app.state.tokens.caller(connection)
     if caller is None:
+        if connection.headers.get("authorization"):
+            await connection.app.state.bounds.wrong_tokens.note(connection)
         raise NotAuthorizedException(
             "expected the header `Authorization: Bearer TOKEN` with a token in force",
             headers={"WWW-Authenticate": 'Bearer realm="streamledger"'},

@@ -9,17 +9,17 @@ from litestar.params import PathParameter, QueryParameter
 from streamledger.domain.delivery_answers import AuditReport, DeliveryAnswer, DeliveryDetail
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.forensics import DeliveryClass
-from streamledger.readmodel.audit_queries import (
+from streamledger.readmodel.queries.audit import (
     LISTED_BY_DEFAULT,
     SUSPICIOUS_CLASSES,
     AuditQueries,
     AuditScope,
 )
-from streamledger.readmodel.delivery_queries import DeliveryFilter, DeliveryQueries
-from streamledger.readmodel.queries import LIMIT_DEFAULT, LIMIT_MAX, Page, Queries
+from streamledger.readmodel.queries.deliveries import DeliveryFilter, DeliveryQueries
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, LIMIT_MAX, Page, Queries
 from streamledger.web import parameters as given
 
-PROJECTION: Final = "deliveries"
+PROJECTION: Final = "sessions"
 
 Class = Annotated[DeliveryClass | None, QueryParameter(name="class", description="What the deliveries are")]
 CarriedSequence = Annotated[
@@ -58,7 +58,7 @@ class DeliveriesController(Controller):
     path = "/v1"
     tags = ["deliveries"]  # noqa: RUF012  # the framework's own form of a class attribute
 
-    @get("/deliveries", summary="Deliveries, latest received first")
+    @get("/deliveries", summary="Deliveries by position, the newest first")
     async def list_deliveries(
         self,
         queries: NamedDependency[Queries],

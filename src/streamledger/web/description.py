@@ -11,6 +11,7 @@ from litestar import Request, Router
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from streamledger.web.callbacks import PATH, TITLES
+from streamledger.web.described_inputs import closed, narrowed
 from streamledger.web.problems import PROBLEM_TYPE
 
 PATHS: Final = ["/", "/openapi.json"]
@@ -56,8 +57,21 @@ DESCRIPTIONS: Final = {
     409: "The moment or the state of things does not allow it",
     408: "The body did not arrive in time",
     413: "The body is over the limit",
+    431: "The head is over a limit",
     429: "Refused, as too many from this address before",
     503: "The store cannot be reached now",
+}
+
+
+_BODIES: Final = frozenset({"RebuildRequest", "ReleaseRequest", "ReleaseByFilterRequest", "FilterRequest"})
+_EVENT_TYPE: Final[Document] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+        {"type": "string", "pattern": "^(0|[1-9][0-9]{0,8})$"},
+    ]
+}
+_T: Final[Document] = {
+    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}]
 }
 
 
@@ -98,7 +112,7 @@ def complete(document: Document) -> Document:
         "components": {
             **components,
             "schemas": {
-                **components.get("schemas", {}),
+                **closed(components.get("schemas", {}), _BODIES),
                 "Problem": _PROBLEM,
                 "Acknowledgement": _ACKNOWLEDGEMENT,
             },
@@ -115,14 +129,18 @@ def _completed(path: str, method: str, operation: Document) -> Document:
         if int(status) < HTTPStatus.BAD_REQUEST
     }
     parameters = {parameter["name"] for parameter in operation.get("parameters", [])}
-    statuses: set[int] = set()
+    statuses: set[int] = {431}
     if guarded:
-        statuses |= {400, 401, 503}
+        statuses |= {400, 401, 429, 503}
     if guarded and method != "get":
         statuses.add(403)
     if re.search(r"\{\w+\}", path):
         statuses.add(404)
-    if path.startswith("/v1/sessions/{") or "min_position" in parameters or path.endswith("/release"):
+    if (
+        path.startswith("/v1/sessions/{")
+        or "min_position" in parameters
+        or path.endswith(("/release", "/rebuild"))
+    ):
         statuses.add(409)
     if method == "post":
         statuses.add(413)
@@ -132,7 +150,7 @@ def _completed(path: str, method: str, operation: Document) -> Document:
         responses["304"] = {"description": DESCRIPTIONS[304]}
     responses |= {str(status): _problem(status) for status in sorted(statuses)}
     security: Document = {"security": [{}, {"token": []}]} if guarded else {}
-    return {**operation, "responses": responses, **security}
+    return {**narrowed(operation), "responses": responses, **security}
 
 
 def _problem(status: int) -> Document:
@@ -171,8 +189,8 @@ def _intake(parameter: str | None) -> Document:
                         "type": "object",
                         "required": ["event_type"],
                         "properties": {
-                            "event_type": {"type": ["integer", "string"]},
-                            "t": {"type": ["integer", "string"]},
+                            "event_type": _EVENT_TYPE,
+                            "t": _T,
                             "sign": {"type": "string"},
                         },
                     }

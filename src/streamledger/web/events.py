@@ -1,7 +1,8 @@
 """`/v1/events/live`: the ledger as server-sent events (HTML standard, section 9.2)."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any, Final
 
 from litestar import Request, get
@@ -11,7 +12,7 @@ from litestar.response import Stream
 
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.notification import Kind
-from streamledger.readmodel.feed import FeedFilter, Message, Subscription, Tail
+from streamledger.readmodel.feed.feed import FeedFilter, Message, Subscription, Tail
 from streamledger.web import parameters as given
 
 HEARTBEAT_S: Final = 15.0
@@ -65,7 +66,7 @@ async def event_stream(
     subscription: Subscription,
     heartbeat_s: float = HEARTBEAT_S,
     may_go_on: Callable[[], Awaitable[bool]] | None = None,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The bytes of one reader's feed, until it is dropped, goes away, or may read no longer."""
     async with aclosing(tail.follow(subscription, heartbeat_s)) as batches:
         async for messages in batches:
@@ -74,6 +75,11 @@ async def event_stream(
             yield b"".join(map(event_text, messages)) or heartbeat_text(subscription.position)
     if subscription.dropped:
         yield dropped_text(subscription.position)
+
+
+async def still_may_read(request: Request[Any, Any, Any]) -> bool:
+    """Whether the token that a stream was begun with is still in force."""
+    return await request.app.state.tokens.caller(request) is not None
 
 
 @get(
@@ -94,7 +100,8 @@ async def follow_events(
     Every 15 s of silence a heartbeat is sent as a comment. A reader that lets 1000 events wait is sent
     an event `dropped` and cut off; it goes on with its last id. So is one whose token is revoked.
     """
-    tail.check_room()
+    readers = request.app.state.bounds.readers
+    owner = readers.check_room(request, tail)
     resumed = last_event_id(request)
     position = resumed if resumed is not None else after
     if position is None:
@@ -103,9 +110,5 @@ async def follow_events(
         FeedFilter(stream_id=stream_id, kinds=frozenset(kinds) if kinds else None), position
     )
 
-    async def may_go_on() -> bool:
-        return await request.app.state.tokens.caller(request) is not None
-
-    return Stream(
-        event_stream(tail, subscription, may_go_on=may_go_on), media_type=MEDIA_TYPE, headers=HEADERS
-    )
+    parts = event_stream(tail, subscription, may_go_on=partial(still_may_read, request))
+    return Stream(readers.counted(owner, parts), media_type=MEDIA_TYPE, headers=HEADERS)

@@ -1,102 +1,245 @@
-"""`/metrics`: what came in, the quarantine, the queue and the projections, in Prometheus's text form."""
+"""`/metrics` for Prometheus: intake, quarantine, queue, projections and store (ADR 0023, 0041)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from litestar import Response, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 
-from streamledger.readmodel.system_queries import SystemQueries, SystemState
+from streamledger.ledger.quarantine import REASONS
+from streamledger.operations.limits import LIMITS, WRONG_TOKEN
+from streamledger.operations.timings import BOUNDS_S, SHARED, Distribution, Timings
+from streamledger.readmodel.queries.system import SystemQueries, SystemState
+from streamledger.supervision import TaskStatus
+from streamledger.version import __version__
 from streamledger.web.auth import may_read
 
-MEDIA_TYPE: Final = "text/plain; version=0.0.4"
-"""The framework adds the charset."""
+PREFIX: Final = "streamledger_"
+OUTCOMES: Final = (
+    "ledger",
+    *(f"quarantine:{reason}" for reason in REASONS),
+    *(f"refused:{reason}" for reason in ("bad_signature", "unsigned", "malformed", "rate_limited")),
+    *(f"refused:{reason}" for reason in ("store_unavailable", "queue_full", "path_token", "address")),
+)
+"""Told from the first look on: the increase of a series that was not there before is none to Prometheus."""
 
-Sample = tuple[Mapping[str, str], float]
 
-
-@get("/metrics", tags=["health"], summary="Metrics for Prometheus", guards=[may_read], media_type=MEDIA_TYPE)
+@get(
+    "/metrics",
+    tags=["health"],
+    summary="Metrics for Prometheus",
+    guards=[may_read],
+    media_type="text/plain; version=0.0.4",
+)
 async def metrics(system: NamedDependency[SystemQueries], state: State) -> Response[bytes]:
-    """Counters of the ledger, the same from every worker; the queue is the answering worker's own."""
-    text = exposition(await system.state(), state.queue_length())
-    return Response(text.encode(), media_type=MEDIA_TYPE)
+    """What is committed, the same from every worker; queue, connections and tasks are the answering one's."""
+    options = state.options
+    look = Look(
+        await system.state(),
+        sessions=await state.session_counts.by_state(),
+        timings=SHARED,
+        queue_length=state.queue_length(),
+        restarts=options.embedded_restarts(),
+        disk_free_bytes=options.disk_free_bytes(),
+        connections=state.bounds.connections.count(),
+        tasks=state.tasks.statuses(),
+    )
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(look)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4.partition("; charset")[0])
 
 
-def exposition(state: SystemState, queue_length: int) -> str:
-    """The metrics as text."""
-    outcomes = []
-    for outcome, count in state.counters.items():
-        kind, _, reason = outcome.partition(":")
-        if kind in ("ledger", "quarantine", "refused"):
-            outcomes.append(({"outcome": kind, "reason": reason}, count))
-    purged = [
-        ({"reason": outcome.partition(":")[2]}, count)
-        for outcome, count in state.counters.items()
-        if outcome.startswith("purged:")
-    ]
-    parts = [
-        _metric(
-            "received_total", "counter", "Deliveries received.", [({}, state.counters.get("received", 0))]
-        ),
-        _metric(
-            "deliveries_total",
-            "counter",
+class Look(Collector):
+    """One look at the store, as families of samples."""
+
+    def __init__(
+        self,
+        state: SystemState,
+        *,
+        sessions: Mapping[str, int],
+        timings: Timings,
+        queue_length: int,
+        restarts: int,
+        disk_free_bytes: int | None,
+        connections: Mapping[str, int],
+        tasks: Sequence[TaskStatus],
+    ) -> None:
+        self._state = state
+        self._sessions = sessions
+        self._timings = timings
+        self._queue_length = queue_length
+        self._restarts = restarts
+        self._disk_free_bytes = disk_free_bytes
+        self._connections = connections
+        self._tasks = tasks
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family; one without samples is there too, with its help."""
+        yield from self._intake()
+        yield from self._durations()
+        yield from self._quarantine()
+        yield from self._projections()
+        yield from self._limits()
+        yield from self._worker()
+        yield from self._store()
+
+    def _intake(self) -> Iterator[Metric]:
+        counters = self._state.counters
+        yield _counter("received", "Deliveries received.", counters.get("received", 0))
+        became = CounterMetricFamily(
+            f"{PREFIX}deliveries",
             "What became of the deliveries received; their sum is received_total.",
-            outcomes,
-        ),
-        _metric(
-            "released_total", "counter", "Deliveries released.", [({}, state.counters.get("released", 0))]
-        ),
-        _metric("acted_total", "counter", "Acts of administrators.", [({}, state.counters.get("acted", 0))]),
-        _metric("imported_total", "counter", "Events imported.", [({}, state.counters.get("imported", 0))]),
-        _metric("purged_total", "counter", "Quarantined deliveries that aged out.", purged),
-        _metric(
-            "quarantine_rows",
-            "gauge",
-            "Deliveries in the quarantine.",
-            [({"budget": each.budget}, each.rows) for each in state.usage],
-        ),
-        _metric(
-            "quarantine_bytes",
-            "gauge",
-            "Bytes of their bodies.",
-            [({"budget": each.budget}, each.bytes) for each in state.usage],
-        ),
-        _metric(
+            labels=("outcome", "reason"),
+        )
+        for name, count in {**dict.fromkeys(OUTCOMES, 0), **counters}.items():
+            outcome, _, reason = name.partition(":")
+            if outcome in ("ledger", "quarantine", "refused"):
+                became.add_metric((outcome, reason), count)
+        yield became
+        yield _counter("released", "Deliveries released.", counters.get("released", 0))
+        yield _counter("acted", "Acts of administrators.", counters.get("acted", 0))
+        yield _counter("imported", "Events imported.", counters.get("imported", 0))
+        last = GaugeMetricFamily(
+            f"{PREFIX}last_delivery_timestamp_seconds",
+            "Receipt of the latest delivery, by where it is kept.",
+            labels=("kept",),
+        )
+        for kept, received_at_us in self._state.last_received_us.items():
+            last.add_metric((kept,), received_at_us / 1e6)
+        yield last
+
+    def _durations(self) -> Iterator[Metric]:
+        answers = HistogramMetricFamily(
+            f"{PREFIX}answer_seconds",
+            "From a callback's beginning in its worker to its answer, of all workers since they began.",
+            labels=("answer",),
+        )
+        for answer, found in self._timings.answers().items():
+            answers.add_metric((answer,), *_buckets(found))
+        yield answers
+        yield HistogramMetricFamily(
+            f"{PREFIX}commit_seconds",
+            "How long the intake's transactions took until they were on disk, of all workers.",
+            *_buckets(self._timings.commits()),
+        )
+
+    def _quarantine(self) -> Iterator[Metric]:
+        purged = CounterMetricFamily(
+            f"{PREFIX}purged", "Quarantined deliveries that aged out.", labels=("reason",)
+        )
+        for name, count in self._state.counters.items():
+            if name.startswith("purged:"):
+                purged.add_metric((name.partition(":")[2],), count)
+        yield purged
+        rows = GaugeMetricFamily(
+            f"{PREFIX}quarantine_rows", "Deliveries in the quarantine.", labels=("budget",)
+        )
+        size = GaugeMetricFamily(f"{PREFIX}quarantine_bytes", "Bytes of their bodies.", labels=("budget",))
+        for each in self._state.usage:
+            rows.add_metric((each.budget,), each.rows)
+            size.add_metric((each.budget,), each.bytes)
+        yield rows
+        yield size
+
+    def _projections(self) -> Iterator[Metric]:
+        yield _gauge("ledger_position", "Position of the last event.", self._state.head)
+        families = [
+            GaugeMetricFamily(f"{PREFIX}projection_{name}", text, labels=("projection",))
+            for name, text in (
+                ("position", "Position that a projection has taken in."),
+                ("lag_positions", "How far a projection is behind the ledger, in events."),
+                (
+                    "lag_seconds",
+                    "Since when the first event that it has not taken in waits; 0 when caught up.",
+                ),
+                ("parked", "Events that a projection could not take in."),
+            )
+        ]
+        for each in self._state.projections:
+            values = (each.position, max(0, each.head - each.position), each.lag_s, each.parked)
+            for family, value in zip(families, values, strict=True):
+                family.add_metric((each.name,), value)
+        yield from families
+        sessions = GaugeMetricFamily(
+            f"{PREFIX}sessions",
+            "Sessions by state; many ended ones are estimated, many open ones not all judged (watching.md).",
+            labels=("state",),
+        )
+        for name, number in self._sessions.items():
+            sessions.add_metric((name,), number)
+        yield sessions
+
+    def _limits(self) -> Iterator[Metric]:
+        counters = self._state.counters
+        reached = CounterMetricFamily(
+            f"{PREFIX}limit_reached",
+            "How often a limit was reached, by the name of its setting (docs/security.md).",
+            labels=("limit",),
+        )
+        for limit in LIMITS.values():
+            reached.add_metric((limit.name,), counters.get(limit.counter, 0))
+        yield reached
+        yield _counter("wrong_tokens", "Wrong bearer tokens and sign-ins.", counters.get(WRONG_TOKEN, 0))
+
+    def _worker(self) -> Iterator[Metric]:
+        yield _gauge(
             "queue_length",
-            "gauge",
             "Deliveries that wait for the store in the worker that answers.",
-            [({}, queue_length)],
-        ),
-        _metric("ledger_position", "gauge", "Position of the last event.", [({}, state.head)]),
-        _metric(
-            "projection_position",
-            "gauge",
-            "Position that a projection has taken in.",
-            [({"projection": each.name}, each.position) for each in state.projections],
-        ),
-        _metric(
-            "projection_lag_positions",
-            "gauge",
-            "How far a projection is behind the ledger.",
-            [({"projection": each.name}, max(0, each.head - each.position)) for each in state.projections],
-        ),
-    ]
-    return "".join(parts)
+            self._queue_length,
+        )
+        connections = GaugeMetricFamily(
+            f"{PREFIX}connections",
+            "Connections of the worker that answers, by what they are at.",
+            labels=("phase",),
+        )
+        for phase, number in self._connections.items():
+            connections.add_metric((phase,), number)
+        yield connections
+        running = GaugeMetricFamily(
+            f"{PREFIX}task_running",
+            "Whether a background task of the answering worker runs; 0 while it waits after a failure.",
+            labels=("task",),
+        )
+        failures = CounterMetricFamily(
+            f"{PREFIX}task_failures", "Failures of the answering worker's background tasks.", labels=("task",)
+        )
+        for each in self._tasks:
+            running.add_metric((each.name,), int(each.state == "running"))
+            failures.add_metric((each.name,), each.failures)
+        yield running
+        yield failures
+
+    def _store(self) -> Iterator[Metric]:
+        yield _counter(
+            "embedded_restarts",
+            "How often the embedded PostgreSQL was started again since the program began.",
+            self._restarts,
+        )
+        if self._disk_free_bytes is not None:
+            yield _gauge(
+                "disk_free_bytes", "Free space of the disk of the embedded store.", self._disk_free_bytes
+            )
+        build = GaugeMetricFamily(
+            f"{PREFIX}build_info", "1, with the version that runs.", labels=("version",)
+        )
+        build.add_metric((__version__,), 1)
+        yield build
 
 
-def _metric(name: str, kind: str, help_text: str, samples: Iterable[Sample]) -> str:
-    full = f"streamledger_{name}"
-    lines = [f"# HELP {full} {help_text}", f"# TYPE {full} {kind}"]
-    lines += [f"{full}{_labels(labels)} {value}" for labels, value in samples]
-    return "\n".join(lines) + "\n"
+def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(f"{PREFIX}{name}", text, value=value)
 
 
-def _labels(labels: Mapping[str, str]) -> str:
-    shown = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
-    return f"{{{shown}}}" if shown else ""
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}{name}", text, value=value)
 
 
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+def _buckets(found: Distribution) -> tuple[list[tuple[str, float]], float]:
+    """Buckets and sum, as the library takes them."""
+    names = (*map(str, BOUNDS_S), "+Inf")
+    return [(name, float(count)) for name, count in zip(names, found.counts, strict=True)], found.sum_s

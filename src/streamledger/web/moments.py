@@ -8,10 +8,10 @@ from litestar.params import QueryParameter
 
 from streamledger.domain.attribution import SLACK_MS, SLACK_S_MAX
 from streamledger.domain.errors import ParameterInvalid
-from streamledger.readmodel.explaining import Explanation, explain
-from streamledger.readmodel.moment import Asked, parse_known_at
-from streamledger.readmodel.past_queries import PastQueries
-from streamledger.readmodel.queries import LIMIT_DEFAULT, Queries
+from streamledger.readmodel.moments.explaining import Explanation, explain
+from streamledger.readmodel.moments.moment import Asked, parse_known_at
+from streamledger.readmodel.moments.queries import PastQueries
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Queries
 from streamledger.web import parameters as given
 
 AsOf = Annotated[
@@ -51,7 +51,10 @@ def asked(as_of: str | None, known_at: str | None, slack_s: int | None = None) -
             known = parse_known_at(known_at.replace(" ", "+"))
         except (ValueError, OverflowError) as error:
             raise ParameterInvalid(
-                name="known_at", expected="a position, or RFC 3339 with an offset", got=repr(known_at[:64])
+                name="known_at",
+                expected="a position, or RFC 3339 with an offset",
+                got=repr(known_at[:64]),
+                expects="moment",
             ) from error
     return Asked(
         as_of_ms=given.instant("as_of", as_of),

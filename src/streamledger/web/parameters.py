@@ -1,12 +1,13 @@
 """Query parameters that several routes share, with their limits, and how their text becomes values."""
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 from litestar.params import PathParameter, QueryParameter
 
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import parse_instant_ms
-from streamledger.readmodel.queries import LIMIT_DEFAULT, LIMIT_MAX
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, LIMIT_MAX
 
 POSITION_MAX: Final = 2**63 - 1
 
@@ -45,15 +46,22 @@ def instant(name: str, text: str | None) -> int | None:
         return parse_instant_ms(text.replace(" ", "+"))
     except (ValueError, OverflowError) as error:
         raise ParameterInvalid(
-            name=name, expected="RFC 3339 with an offset, or whole Unix seconds", got=repr(text[:64])
+            name=name,
+            expected="RFC 3339 with an offset, or whole Unix seconds",
+            got=repr(text[:64]),
+            expects="instant",
         ) from error
 
 
-def local_ms(name: str, text: str | None) -> int | None:
-    """Milliseconds of what a date field of a form sends, such as 2024-04-21T20:31: it is meant in UTC."""
-    if not text:
-        return None
-    try:
-        return instant(name, text)
-    except ParameterInvalid:
-        return instant(name, text + "Z")
+def one_of(name: str, got: str | None, known: Iterable[str]) -> str | None:
+    """A choice among names; None where nothing is asked for. Raises ParameterInvalid."""
+    choices = list(known)
+    if got and got not in choices:
+        raise ParameterInvalid(
+            name=name,
+            expected=f"one of {', '.join(choices)}",
+            got=repr(got[:64]),
+            expects="one_of",
+            choices=", ".join(choices),
+        )
+    return got or None

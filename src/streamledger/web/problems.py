@@ -16,22 +16,26 @@ from litestar.exceptions import (
 from streamledger.domain.errors import (
     CursorInvalid,
     DeliveryUnknown,
+    EventNotShown,
     MalformedBody,
     ParameterInvalid,
     PositionNotReached,
     SessionAmbiguous,
     SessionUnknown,
     SessionUnknownThen,
+    SessionUnknownThere,
     StoreUnavailable,
     StreamledgerError,
     StreamUnknown,
 )
 from streamledger.ledger.appender import QueueFull
 from streamledger.ledger.quarantine import QuarantinedUnknown
+from streamledger.operations.health import NotStoring
 from streamledger.operations.release import KeyUnknown, ReleaseImpossible
-from streamledger.readmodel.feed import TooManyReaders
+from streamledger.readmodel.feed.feed import TooManyReaders
 from streamledger.readmodel.rebuild.record import RebuildUnderWay, RebuildUnknown
 from streamledger.web.asking import fault_in_words
+from streamledger.web.readers import TooManyReadersOfOne
 
 logger = logging.getLogger(__name__)
 
@@ -47,16 +51,20 @@ STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
     QuarantinedUnknown: HTTPStatus.NOT_FOUND,
     ReleaseImpossible: HTTPStatus.CONFLICT,
     SessionUnknown: HTTPStatus.NOT_FOUND,
+    SessionUnknownThere: HTTPStatus.NOT_FOUND,
     SessionUnknownThen: HTTPStatus.NOT_FOUND,
     StreamUnknown: HTTPStatus.NOT_FOUND,
     DeliveryUnknown: HTTPStatus.NOT_FOUND,
     RebuildUnknown: HTTPStatus.NOT_FOUND,
     SessionAmbiguous: HTTPStatus.CONFLICT,
+    EventNotShown: HTTPStatus.CONFLICT,
     RebuildUnderWay: HTTPStatus.CONFLICT,
     PositionNotReached: HTTPStatus.CONFLICT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotStoring: HTTPStatus.SERVICE_UNAVAILABLE,
     QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
     TooManyReaders: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManyReadersOfOne: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """What is not named here is our own fault: 500, and the log has the cause."""
 
@@ -106,6 +114,13 @@ def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respons
     response = answer(error.status_code, detail, **facts)
     response.headers.update(error.headers or {})  # Allow of a 405, WWW-Authenticate of a 401
     return response
+
+
+def too_deep(request: Request[Any, Any, Any], error: RecursionError) -> Response[bytes]:
+    """JSON that nests deeper than any call needs; elsewhere a fault of ours."""
+    if request.method != "POST":
+        return unexpected_error(request, error)
+    return answer(HTTPStatus.BAD_REQUEST, "body: expected JSON of few levels, got one that nests too deep")
 
 
 def unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

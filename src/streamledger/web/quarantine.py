@@ -14,8 +14,8 @@ from streamledger.domain.quarantine_answers import QuarantinedBody, QuarantinedD
 from streamledger.ledger.acts import Actor
 from streamledger.ledger.quarantine import QuarantineFilter
 from streamledger.operations.release import REASON_CHARACTERS_MAX, ReleaseReport, Releases
-from streamledger.readmodel.quarantine_queries import QuarantineQueries
-from streamledger.readmodel.queries import LIMIT_DEFAULT, Page
+from streamledger.readmodel.queries.quarantine import QuarantineQueries
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page
 from streamledger.web import parameters as given
 from streamledger.web.auth import Caller, may_administer
 
@@ -27,7 +27,12 @@ Reason = Annotated[ReasonName | None, QueryParameter(description="Why the delive
 Released = Annotated[bool | None, QueryParameter(description="Only those that were, or were not, released")]
 From = Annotated[str | None, QueryParameter(name="from", max_length=64, description="Received at or after")]
 To = Annotated[str | None, QueryParameter(name="to", max_length=64, description="Received before")]
-Why = Annotated[str, msgspec.Meta(min_length=1, max_length=REASON_CHARACTERS_MAX, pattern=r"\S")]
+# PostgreSQL holds no NUL.
+Why = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=REASON_CHARACTERS_MAX, pattern=r"^[^\u0000]*\S[^\u0000]*$"),
+]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[^\u0000]*$")]
 
 
 class ReleaseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +47,7 @@ class FilterRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ren
     reason: ReasonName | None = None
     from_: str | None = None
     to: str | None = None
-    stream_id: str | None = None
+    stream_id: Name | None = None
 
 
 class ReleaseByFilterRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

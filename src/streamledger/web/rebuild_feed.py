@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -14,9 +15,9 @@ from litestar.response import Stream
 
 from streamledger.domain.errors import StoreUnavailable
 from streamledger.domain.rebuild_answers import RebuildAnswer
-from streamledger.readmodel.feed import STORE_ERRORS, Tail, TooManyReaders
-from streamledger.readmodel.rebuild_queries import OPEN_STATES, RebuildQueries
-from streamledger.web.events import HEADERS, HEARTBEAT_S
+from streamledger.readmodel.feed.feed import STORE_ERRORS, Tail, TooManyReaders
+from streamledger.readmodel.queries.rebuilds import OPEN_STATES, RebuildQueries
+from streamledger.web.events import HEADERS, HEARTBEAT_S, still_may_read
 
 LOOK_S: Final = 0.5
 """How often to look at the row, which the rebuild writes as often."""
@@ -36,6 +37,7 @@ async def progress_stream(
     state: State,
     look_s: float = LOOK_S,
     content: Callable[[RebuildAnswer], bytes] = in_json,
+    may_go_on: Callable[[], Awaitable[bool]] | None = None,
 ) -> AsyncIterator[bytes]:
     """An event `progress` for each change, `ended` for the last; a comment where nothing changes for long.
 
@@ -48,6 +50,8 @@ async def progress_stream(
         while shown.state in OPEN_STATES and not tail.closing:
             await asyncio.sleep(look_s)
             try:
+                if may_go_on is not None and not await may_go_on():
+                    return  # the reader's token was revoked meanwhile
                 found = await rebuilds.one(int(first.id))
             except (*STORE_ERRORS, StoreUnavailable):
                 continue  # the store is away; the reader need not know
@@ -74,7 +78,9 @@ async def follow_rebuild(
     rebuild_id: FromPath[int],
 ) -> Stream:
     """Server-sent events `progress` with what `GET /v1/rebuilds/{id}` answers; the last is called `ended`."""
-    return await followed(request.app.state, rebuilds, tail, rebuild_id)
+    return await followed(
+        request.app.state, rebuilds, tail, rebuild_id, may_go_on=partial(still_may_read, request)
+    )
 
 
 async def followed(
@@ -83,13 +89,14 @@ async def followed(
     tail: Tail,
     rebuild_id: int,
     content: Callable[[RebuildAnswer], bytes] = in_json,
+    may_go_on: Callable[[], Awaitable[bool]] | None = None,
 ) -> Stream:
     """The response that follows a rebuild. Raises RebuildUnknown or TooManyReaders."""
     if state.get("rebuild_readers", 0) >= READERS_MAX:
         raise TooManyReaders(readers=READERS_MAX)
     first = await rebuilds.one(rebuild_id)
     return Stream(
-        progress_stream(rebuilds, first, tail, state, content=content),
+        progress_stream(rebuilds, first, tail, state, content=content, may_go_on=may_go_on),
         media_type="text/event-stream",
         headers=HEADERS,
     )

@@ -8,8 +8,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, Parameter
 
 from streamledger.domain.rebuild_answers import ParkedEvent, RebuildAnswer
-from streamledger.readmodel.queries import LIMIT_DEFAULT, Page
-from streamledger.readmodel.rebuild_queries import RebuildQueries
+from streamledger.readmodel.queries.rebuilds import RebuildQueries
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page
 from streamledger.web import parameters as given
 from streamledger.web.auth import may_administer
 

@@ -43,6 +43,10 @@ class Senders:
                 break
         return address
 
+    def is_trusted_proxy(self, address: str) -> bool:
+        """Whether what a connection from this address forwards is believed."""
+        return bool(self._trusted_proxies) and self._is_proxy(address)
+
     def may_send_callbacks(self, address: str) -> bool:
         """Whether the address is in one of the networks that callbacks are taken from."""
         return not self._limited or self._may_send(address)

@@ -5,8 +5,8 @@ from litestar.di import NamedDependency
 
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.notification import Kind
-from streamledger.readmodel.past_queries import PastQueries
-from streamledger.readmodel.queries import LIMIT_DEFAULT, Page, Queries, SessionFilter
+from streamledger.readmodel.moments.queries import PastQueries
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page, Queries, SessionFilter
 from streamledger.web import moments
 from streamledger.web import parameters as given
 

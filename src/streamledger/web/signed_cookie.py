@@ -1,7 +1,8 @@
 """The cookie of a signed-in browser: which token it was signed in with and until when, under a MAC.
 
-Its key is derived from the token, so taking a token out of the settings, or changing it, ends every
-session that was begun with it; and nothing has to be stored. The token itself is not in the cookie.
+Its key is derived from the token and from a secret that is not in the database, so a leaked database forges
+none; taking a token away, or changing it, ends every session that was begun with it; and nothing has to be
+stored. The token itself is not in the cookie.
 """
 
 import base64
@@ -34,14 +35,14 @@ def sign_in(tokens: Sequence[ApiToken], secret: str) -> ApiToken | None:
 
 
 def cookie_of(
-    token: ApiToken, now_s: int, nonce: Callable[[], str] = lambda: secrets.token_urlsafe(12)
+    key: bytes, token: ApiToken, now_s: int, nonce: Callable[[], str] = lambda: secrets.token_urlsafe(12)
 ) -> str:
     """A cookie for a browser that was signed in with a token."""
     claim = base64.urlsafe_b64encode(msgspec.json.encode(Claim(token.name, now_s + LIFETIME_S, nonce())))
-    return f"{claim.decode()}.{_mac(token, claim)}"
+    return f"{claim.decode()}.{_mac(key, token, claim)}"
 
 
-def token_of(tokens: Sequence[ApiToken], cookie: str | None, now_s: int) -> ApiToken | None:
+def token_of(key: bytes, tokens: Sequence[ApiToken], cookie: str | None, now_s: int) -> ApiToken | None:
     """The token behind a cookie; None when it is not ours, has expired, or its token is gone."""
     if cookie is None or len(cookie) > COOKIE_CHARACTERS_MAX or not cookie.isascii():
         return None
@@ -51,11 +52,11 @@ def token_of(tokens: Sequence[ApiToken], cookie: str | None, now_s: int) -> ApiT
     except ValueError:
         return None
     for token in tokens:
-        if token.name == claim.token_name and hmac.compare_digest(_mac(token, text.encode()), mac):
+        if token.name == claim.token_name and hmac.compare_digest(_mac(key, token, text.encode()), mac):
             return token if now_s < claim.expires_s else None
     return None
 
 
-def _mac(token: ApiToken, claim: bytes) -> str:
-    key = hmac.digest(token.digest, b"streamledger page session v1", hashlib.sha256)
-    return hmac.new(key, claim, hashlib.sha256).hexdigest()
+def _mac(key: bytes, token: ApiToken, claim: bytes) -> str:
+    of_token = hmac.digest(key, b"streamledger page session v2" + token.digest, hashlib.sha256)
+    return hmac.new(of_token, claim, hashlib.sha256).hexdigest()

@@ -8,9 +8,10 @@ from litestar.params import QueryParameter
 
 from streamledger.domain.broadcast import WINDOW_S_DEFAULT, WINDOW_S_MAX
 from streamledger.domain.stream_answers import BroadcastAnswer, StreamEntry
-from streamledger.readmodel.queries import LIMIT_DEFAULT, Page, Queries
-from streamledger.readmodel.stream_queries import StreamQueries
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page, Queries
+from streamledger.readmodel.queries.streams import StreamQueries
 from streamledger.web import parameters as given
+from streamledger.web.slashed_names import named
 
 Window = Annotated[
     int,
@@ -42,7 +43,7 @@ class StreamListsController(Controller):
         """Sessions that overlap or follow each other within the window, with what they amount to."""
         if min_position is not None:
             await queries.wait_for(min_position)
-        return await stream_queries.broadcasts(stream_id, window_s * 1000, limit, cursor)
+        return await stream_queries.broadcasts(named(stream_id), window_s * 1000, limit, cursor)
 
     @get("/streams/{stream_id:str}/unattributed", summary="A stream's media without a session")
     async def list_unattributed_of_stream(
@@ -57,7 +58,7 @@ class StreamListsController(Controller):
         """Recordings, screenshots and recorders' reports that fit no session of the stream."""
         if min_position is not None:
             await queries.wait_for(min_position)
-        return await stream_queries.unattributed(stream_id, limit, cursor)
+        return await stream_queries.unattributed(named(stream_id), limit, cursor)
 
     @get("/streams/{stream_id:str}/notifications", summary="A stream's other notifications")
     async def list_notifications(
@@ -72,7 +73,7 @@ class StreamListsController(Controller):
         """Types not modelled (relay, audits, picture quality), whole, and pushes without a sequence."""
         if min_position is not None:
             await queries.wait_for(min_position)
-        return await stream_queries.notifications(stream_id, limit, cursor)
+        return await stream_queries.notifications(named(stream_id), limit, cursor)
 
     @get("/unattributed", summary="Media without a session, of all streams")
     async def list_unattributed(

@@ -9,8 +9,9 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter
 
 from streamledger.domain.answers import Stream
-from streamledger.readmodel.queries import LIMIT_DEFAULT, Page, Queries
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page, Queries
 from streamledger.web import parameters as given
+from streamledger.web.slashed_names import named
 
 Presence = Annotated[Literal["live"] | None, QueryParameter(description="Only streams that are live")]
 IfNoneMatch = Annotated[
@@ -76,4 +77,4 @@ class StreamsController(Controller):
         """Presence, open sessions, counts, first and last seen."""
         if min_position is not None:
             await queries.wait_for(min_position)
-        return await queries.stream(stream_id)
+        return await queries.stream(named(stream_id))

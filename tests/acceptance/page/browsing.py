@@ -12,7 +12,9 @@ PIXEL = bytes.fromhex("4749463839610100010080000090b0d00000002c00000000010001000
 class Visit:
     """One visitor's browser window, and everything that went wrong in it."""
 
-    def __init__(self, browser: Browser, address: str, *, locale: str, scheme: str, width: int) -> None:
+    def __init__(
+        self, browser: Browser, address: str, *, locale: str, scheme: str, width: int, zone: str = "UTC"
+    ) -> None:
         self.address = address
         self.faults: list[str] = []
         self.foreign_hosts: set[str] = set()
@@ -22,6 +24,7 @@ class Visit:
             color_scheme=scheme,  # type: ignore[arg-type]  # its literals are not public
             viewport={"width": width, "height": 800},
             base_url=address,
+            timezone_id=zone,
         )
         self.context.route("**/*", self._answer)
         self.page: Page = self.context.new_page()

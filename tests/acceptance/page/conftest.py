@@ -46,8 +46,8 @@ def visiting(browser: Browser, address: str) -> Iterator[Visiting]:
     """Opens visits. After the test none may have met a fault, or asked another host but the screenshots'."""
     visits: list[Visit] = []
 
-    def visit(locale: str = "en-US", scheme: str = "light", width: int = 1280) -> Visit:
-        visits.append(Visit(browser, address, locale=locale, scheme=scheme, width=width))
+    def visit(locale: str = "en-US", scheme: str = "light", width: int = 1280, zone: str = "UTC") -> Visit:
+        visits.append(Visit(browser, address, locale=locale, scheme=scheme, width=width, zone=zone))
         return visits[-1]
 
     yield visit

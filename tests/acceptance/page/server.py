@@ -11,8 +11,8 @@ import uvicorn
 
 from streamledger.bootstrap import create_runner, create_web_app
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel.runner import catch_up
-from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import catch_up
 from streamledger.settings import Settings
 
 READY_S_MAX = 30.0
@@ -26,7 +26,7 @@ def serving(
     if caught_up:
         with connect(database, application_name="catch up") as connection:
             catch_up(connection, database.schema, PROJECTIONS)
-    app = create_web_app(settings or Settings(), database)
+    app = create_web_app(settings or Settings(image_hosts="*"), database)
     server = uvicorn.Server(
         uvicorn.Config(app, lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=5)
     )

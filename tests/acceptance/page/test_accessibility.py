@@ -53,7 +53,9 @@ def test_axe_finds_nothing_serious(
     session = f"/sessions/{scene.sequence}"
     paths = ["/", "/streams", f"/streams/{scene.stream_id}", "/sessions", session]
     paths += [f"{session}?why=started_at", f"{session}?step=3&why=state", "/quarantine"]
-    paths += [f"/quarantine/{quarantine_id}", "/audit", "/audit/5", "/system", "/sign-in"]
+    paths += [f"/quarantine/{quarantine_id}", "/audit", "/deliveries", "/deliveries/5"]
+    paths += ["/system", "/docs", "/sign-in", "/search?q=1", "/search?q=nothing", "/deliveries?class=expired"]
+    paths += [f"{session}?kind=screenshot", "/sessions?anomaly=any&sort=media", "/deliveries?stream_id=no"]
     found = []
     paths += ["/sessions?stream_id=nobody", "/quarantine?reason=expired", "/streams?q=nothing"]
     paths += ["/sessions/404404404", "/sessions?state=x", "/nowhere", f"/sessions/{SHARED}"]

@@ -7,6 +7,7 @@ import httpx
 from playwright.sync_api import expect
 from scripts.scene import deliver, push, stop
 
+from streamledger.invocation import own_command
 from streamledger.postgres.connection import Database
 from tests.acceptance.page.browsing import Visit
 from tests.acceptance.page.test_release import set_aside
@@ -21,7 +22,7 @@ def test_the_quarantine_is_listed_with_reason_and_evidence_and_filtered(
     page = visiting().go("/audit")
     page.get_by_role("link", name="The quarantine").click()
     expect(page.locator("tbody tr")).to_have_count(1)
-    expect(page.locator("tbody tr")).to_contain_text("forged")
+    expect(page.locator("tbody tr")).to_contain_text("bad signature")
     expect(page.locator("tbody tr")).to_contain_text("192.0.2.1")
     page.get_by_label("Reason").select_option("expired")
     page.get_by_role("button", name="Show").click()
@@ -57,7 +58,7 @@ def test_an_empty_store_tells_a_newcomer_what_to_do_next(
 ) -> None:
     page = visiting().go("/")
     expect(page.get_by_text(f"{address}/callbacks/tencent", exact=True)).to_be_visible()
-    expect(page.get_by_text(f"streamledger simulate --url {address}", exact=True)).to_be_visible()
+    expect(page.get_by_text(f"{own_command()} simulate --url {address}", exact=True)).to_be_visible()
     for path, said in (
         ("/streams", "No stream is known yet."),
         ("/sessions", "No session is known yet."),

@@ -45,6 +45,19 @@ def test_a_delivery_is_released_with_a_reason_and_its_session_appears(
     assert session.json()["stream_id"] == "room-1"
 
 
+def test_what_cannot_be_read_shows_its_bytes_and_no_form(database: Database, visiting: Visiting) -> None:
+    row = msgspec.structs.replace(
+        quarantined("malformed", b"event_type=1&\x00\xff <b>"), received_at_us=time.time_ns() // 1000
+    )
+    with connect(database, application_name="test") as connection:
+        store(connection, refused=[row])
+    page = visiting().page
+    page.goto(f"/quarantine/{row.delivery_id}")
+    expect(page.locator("pre")).to_have_text(r"event_type=1&\x00\xff <b>")
+    expect(page.get_by_text("It cannot be released")).to_be_visible()
+    expect(page.get_by_role("button", name="Release")).to_have_count(0)
+
+
 def test_a_form_of_another_site_and_an_empty_reason_release_nothing(
     database: Database, client: httpx.Client
 ) -> None:

@@ -72,7 +72,7 @@ def test_without_scripts_the_past_and_the_reasons_are_links_and_a_form(client: h
     assert f"at position {positions['recording']}" in by_step
     why = client.get(PATH, params={"why": "started_at"}).text
     assert "The start with the earliest event_time counts" in why
-    assert f'href="/audit/{positions["start"]}"' in why
+    assert f'href="/deliveries/{positions["start"]}"' in why
     assert "confirmed by 1 more" in why
     assert client.get(PATH, params={"why": "nothing"}).status_code == 400
     assert client.get(PATH, params={"known_at": "yesterday"}).status_code == 400
@@ -104,7 +104,8 @@ def test_each_delivery_is_a_dot_that_leads_to_it_and_copies_have_their_own(
     page = visiting().go(PATH)
     expect(page.locator("svg circle.dot")).to_have_count(5)
     for name in positions:
-        expect(page.locator(f"#dot-{positions[name]}")).to_have_attribute("href", f"/audit/{positions[name]}")
+        dot = page.locator(f"#dot-{positions[name]}")
+        expect(dot).to_have_attribute("href", f"/deliveries/{positions[name]}")
     expect(page.locator("svg .dot.late")).not_to_have_count(0)
     past = client.get(PATH, params={"known_at": positions["start"]}).text
     assert f"dot-{positions['copy']}" not in past
@@ -113,5 +114,5 @@ def test_each_delivery_is_a_dot_that_leads_to_it_and_copies_have_their_own(
 def test_in_chinese_reasons_are_chinese_too(client: httpx.Client) -> None:
     deliver_a_session_whose_start_came_late(client)
     found = client.get(PATH, params={"why": "started_at"}, headers={"Accept-Language": "zh-CN"}).text
-    assert "以 event_time 最早的开始为准" in found
+    assert "以 event_time 最早的推流开始为准" in found
     assert "earliest event_time" not in found

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 from scripts.scene import deliver, push
 
-from streamledger.bootstrap import create_rebuild_desk
+from streamledger.bootstrap import create_rebuild_attendant
 from streamledger.postgres.connection import Database, connect
 from streamledger.settings import Secret, Settings
 from tests.acceptance.page.browsing import Visit
@@ -18,9 +18,9 @@ Visiting = Callable[..., Visit]
 
 
 @pytest.fixture
-def desk(database: Database) -> Iterator[None]:
-    """The desk that does what is asked for, as `serve` has one."""
-    at_work = create_rebuild_desk(Settings(), database)
+def attendant(database: Database) -> Iterator[None]:
+    """What does what is asked for, as `serve` has one."""
+    at_work = create_rebuild_attendant(Settings(), database)
     thread = threading.Thread(target=at_work.run, daemon=True)
     thread.start()
     yield
@@ -40,18 +40,22 @@ def digests_of(client: httpx.Client) -> dict[str, str]:
 
 
 def test_a_rebuild_is_started_and_its_end_appears_by_itself(
-    desk: None, client: httpx.Client, visiting: Visiting
+    attendant: None, client: httpx.Client, visiting: Visiting
 ) -> None:
     deliver_some(client)
     page = visiting().go("/system")
+    projection = page.locator("section[aria-labelledby=projections] tr", has_text="sessions")
+    expect(projection).to_contain_text("not counted yet")
     page.get_by_role("button", name="Rebuild now").click()
     row = page.locator("tr#rebuild-1")
     expect(row).to_contain_text("done", timeout=20_000)
     expect(row).to_contain_text("digests equal")
+    page.reload()
+    expect(projection).to_contain_text(f"{digests_of(client)['sessions']} at 3")
 
 
 def test_a_dry_run_changes_nothing_and_shows_field_by_field_what_history_says(
-    desk: None, database: Database, client: httpx.Client, visiting: Visiting
+    attendant: None, database: Database, client: httpx.Client, visiting: Visiting
 ) -> None:
     deliver_some(client)
     with connect(database, application_name="test") as connection:
@@ -67,6 +71,25 @@ def test_a_dry_run_changes_nothing_and_shows_field_by_field_what_history_says(
     assert client.get("/v1/rebuilds/1").json()["purpose"] == "dry_run"
 
 
+def test_a_dry_run_says_on_the_page_and_over_http_what_the_answers_would_say(
+    attendant: None, database: Database, client: httpx.Client, visiting: Visiting
+) -> None:
+    deliver_some(client)
+    with connect(database, application_name="test") as connection:
+        rows = connection.execute(
+            "SELECT stream_id, sequence FROM sessions ORDER BY sort_ms LIMIT 1"
+        ).fetchall()
+        (stream_id, sequence) = rows[0]
+        connection.execute("DELETE FROM sessions WHERE sequence = %s", (sequence,))
+    page = visiting("zh-CN").go("/system")
+    page.get_by_role("button", name="试运行，不做更改").click()
+    table = page.get_by_role("region", name="查询结果将有的变化")
+    expect(table).to_contain_text("会话出现或消失", timeout=20_000)
+    expect(table).to_contain_text(f"{stream_id} · {sequence}")
+    (change,) = client.get("/v1/rebuilds/1").json()["changes"]
+    assert (change["what"], change["before"], change["count"]) == ("session", None, 1)
+
+
 def test_one_that_waits_is_cancelled_on_the_page(client: httpx.Client, visiting: Visiting) -> None:
     deliver_some(client)
     page = visiting().go("/system")
@@ -78,7 +101,7 @@ def test_one_that_waits_is_cancelled_on_the_page(client: httpx.Client, visiting:
 
 
 def test_one_that_runs_is_followed_by_events_and_cancelled_on_the_page(
-    desk: None, database: Database, client: httpx.Client, visiting: Visiting
+    attendant: None, database: Database, client: httpx.Client, visiting: Visiting
 ) -> None:
     deliver_some(client)
     digests = digests_of(client)

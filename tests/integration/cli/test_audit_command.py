@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from streamledger.cli.audit import audit
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel.runner import catch_up
-from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import catch_up
 from tests.received import BEGAN_S, SCHEMA, STRANGER, keep, received, set_aside, signed, started
 
 DAY_S = 86400
@@ -42,7 +42,7 @@ def run(database: Database, arguments: Sequence[str]) -> str:
 def test_the_report_can_be_read(ledger: Database) -> None:
     text = run(ledger, PERIOD)
     lines = [" ".join(line.replace("│", " ").split()) for line in text.splitlines()]
-    assert "2025-11-24 2 1 1" in lines  # received, believed, forged
+    assert "2025-11-24 2 1 1" in lines  # received, believed, bad_signature
     assert "2025-11-25 1 1 1" in lines  # received, believed, replayed
     assert "in all 3 2 1 1" in lines
     assert f"from {STRANGER}, event type 1, stream room, sequence 77" in text
@@ -60,12 +60,16 @@ def test_json_is_the_report_of_the_http_interface(ledger: Database) -> None:
     report = json.loads(run(ledger, (*PERIOD, "--json")))
     assert report["from"] == "2025-11-24T00:00:00Z"
     assert [day["received"] for day in report["days"]] == [2, 1, 0]
-    assert {each["class"] for each in report["suspicious"]} == {"replay", "forged"}
+    assert {each["class"] for each in report["suspicious"]} == {"replay", "bad_signature"}
 
 
 def test_csv_holds_the_days_or_the_list_and_no_formula(ledger: Database) -> None:
     days = list(csv.DictReader(run(ledger, (*PERIOD, "--csv")).splitlines()))
-    assert next((day["day"], day["received"], day["forged"]) for day in days) == ("2025-11-24", "2", "1")
+    assert next((day["day"], day["received"], day["bad_signature"]) for day in days) == (
+        "2025-11-24",
+        "2",
+        "1",
+    )
     listed = list(csv.DictReader(run(ledger, (*PERIOD, "--csv", "--suspicious")).splitlines()))
-    assert [each["class"] for each in listed] == ["replay", "forged"]
+    assert [each["class"] for each in listed] == ["replay", "bad_signature"]
     assert listed[1]["stream_id"] == "'=1+1"

@@ -11,8 +11,8 @@ from streamledger.domain.errors import ParameterInvalid
 from streamledger.ledger.quarantine import QuarantinedUnknown
 from streamledger.operations.release import KeyUnknown
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel.runner import catch_up
-from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import catch_up
 from tests.received import BEGAN_S, SCHEMA, STRANGER, keep, received, set_aside, signed, started
 
 HOSTILE = ("[/red]", "[bold]room", ":smile:", "=cmd|' /C calc'!A0", "\uff1d1+1")
@@ -86,7 +86,7 @@ def test_a_dry_run_of_one_delivery_releases_nothing_and_the_second_release_says_
     [
         (("no-uuid",), ParameterInvalid),
         (("01a20bc0-5bc5-72a1-8b81-25cf27daed35",), QuarantinedUnknown),
-        (("--since", "yesterday"), ParameterInvalid),
+        (("--since", "some day"), SystemExit),
         (("--verify-with", "nobody"), KeyUnknown),
         (("--stream", "no\udcff-utf-8"), ParameterInvalid),
         (("01a20bc0-5bc5-72a1-8b81-25cf27daed35", "--first-only"), SystemExit),

@@ -5,6 +5,7 @@ import base64
 import json
 import logging
 import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from click.testing import CliRunner
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
-from streamledger import bootstrap
 from streamledger.bootstrap import refuse_unguarded
 from streamledger.cli.main import cli
 from streamledger.domain.errors import UnsafeCombination
+from streamledger.domain.events import ForeignEvent
+from streamledger.ledger.application import Batch
 from streamledger.ledger.quarantine import QuarantineFilter
+from streamledger.operations import key_ring
 from streamledger.operations.release import ReleaseWish, release_by_filter
 from streamledger.operations.tokens import (
     TokenNameInvalid,
@@ -30,8 +33,10 @@ from streamledger.operations.tokens import (
 )
 from streamledger.postgres.connection import Database, connect
 from streamledger.settings import Secret, Settings
+from streamledger.version import __version__
 from streamledger.web import auth
 from streamledger.web.auth import may_administer, may_read
+from tests.deliveries import AMPLE, LEDGER
 from tests.integration.intake.receiver import (
     NOW_S,
     OPERATOR,
@@ -164,7 +169,7 @@ def test_no_secret_is_in_any_answer_of_scope_read_and_all_of_them_in_those_of_sc
                 await receiver.deliver(body)
             with connect(database, application_name="test") as connection:
                 wish = ReleaseWish(wanted=QuarantineFilter(reason="expired"))
-                release_by_filter(connection, database.schema, wish, OPERATOR)
+                release_by_filter(connection, LEDGER, wish, OPERATOR)
             receiver.project()
             facts = {
                 "sequence": "2210464508206756938",
@@ -201,7 +206,7 @@ def test_no_secret_is_in_any_answer_of_scope_read_and_all_of_them_in_those_of_sc
 
 
 def test_every_page_but_that_of_signing_in_asks_who_looks(database: Database, clock: Clock) -> None:
-    open_to_all = {"/sign-in", "/sign-out", "/language", "/static/{name:str}"}
+    open_to_all = {"/sign-in", "/sign-out", "/language", "/zone", "/static/{name:str}"}
 
     async def look() -> None:
         async with running(database, api_tokens=TOKENS) as receiver:
@@ -249,7 +254,7 @@ def test_no_page_shows_a_secret(database: Database, clock: Clock) -> None:
                 "/streams",
                 "/streams/room-1",
                 "/audit",
-                f"/audit/{position}",
+                f"/deliveries/{position}",
                 "/system",
             ):
                 async with receiver.client() as client:
@@ -292,21 +297,21 @@ def test_a_stored_token_works_until_it_is_revoked_and_its_text_is_nowhere(
             )
             assert secret not in dump + listed.output + caplog.text
             with connect(database, application_name="test") as connection:
-                create_token(connection, database.schema, "ops", "admin", OPERATOR)
+                create_token(connection, LEDGER, "ops", "admin", OPERATOR)
             await asyncio.to_thread(CliRunner().invoke, cli, ["token", "revoke", "dashboard", *store])
             assert await status(secret) == 401
 
     asyncio.run(play())
     with connect(database, application_name="test") as connection:
         with pytest.raises(TokenNameTaken):
-            create_token(connection, database.schema, "dashboard", "read", OPERATOR)
+            create_token(connection, LEDGER, "dashboard", "read", OPERATOR)
         for name in ("", " a", "cli:root", "anonymous", "a\0", "a" * 101):
             with pytest.raises(TokenNameInvalid):
-                create_token(connection, database.schema, name, "admin", OPERATOR)
+                create_token(connection, LEDGER, name, "admin", OPERATOR)
         with pytest.raises(TokenUnknown):
-            revoke_token(connection, database.schema, "nobody", OPERATOR)
-        assert revoke_token(connection, database.schema, "ops", OPERATOR)
-        assert not revoke_token(connection, database.schema, "ops", OPERATOR)
+            revoke_token(connection, LEDGER, "nobody", OPERATOR)
+        assert revoke_token(connection, LEDGER, "ops", OPERATOR)
+        assert not revoke_token(connection, LEDGER, "ops", OPERATOR)
     acts = rows(database, "SELECT count(*) FROM ledger_events WHERE originator_id = '~admin'")
     assert acts == [(4,)]
     conserved(database)
@@ -423,9 +428,9 @@ def test_beyond_loopback_a_token_of_the_settings_or_the_store_is_asked_for(datab
     refuse_unguarded(Settings(host="0.0.0.0", api_tokens=Secret("a:read:b")), database)
     refuse_unguarded(Settings(), database)
     with connect(database, application_name="test") as connection:
-        create_token(connection, database.schema, "ops", "admin", OPERATOR)
+        create_token(connection, LEDGER, "ops", "admin", OPERATOR)
         refuse_unguarded(public, database)
-        revoke_token(connection, database.schema, "ops", OPERATOR)
+        revoke_token(connection, LEDGER, "ops", OPERATOR)
     with pytest.raises(UnsafeCombination):
         refuse_unguarded(public, database)
 
@@ -452,10 +457,10 @@ def test_revoking_the_last_token_opens_no_server_that_others_can_reach(
     async def ask() -> list[int]:
         async with running(database, host=host) as receiver:
             with connect(database, application_name="test") as connection:
-                create_token(connection, database.schema, "only", "read", OPERATOR)
+                create_token(connection, LEDGER, "only", "read", OPERATOR)
                 async with receiver.client("203.0.113.9") as client:
                     before = (await client.get(path)).status_code
-                    assert revoke_token(connection, database.schema, "only", OPERATOR)
+                    assert revoke_token(connection, LEDGER, "only", OPERATOR)
                     return [before, (await client.get(path)).status_code]
 
     assert asyncio.run(ask()) == statuses
@@ -469,6 +474,8 @@ def test_the_metrics_add_up_to_what_was_received(database: Database, clock: Cloc
             await receiver.deliver(b"no JSON")
             await receiver.deliver(b"{}", path="/callbacks/tencent/guess")
             await receiver.deliver(b"no JSON")  # takes the count before it with it
+            with connect(database, application_name="test") as connection:
+                connection.execute("INSERT INTO projections (name) VALUES ('sessions')")
             async with receiver.client() as client:
                 answer = await client.get("/metrics")
             assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -476,19 +483,59 @@ def test_the_metrics_add_up_to_what_was_received(database: Database, clock: Cloc
 
     text = asyncio.run(play())
     samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
-    outcomes = {name: int(value) for name, value in samples.items() if "deliveries_total" in name}
-    assert sum(outcomes.values()) == int(samples["streamledger_received_total"]) == 5
+    outcomes = {name: float(value) for name, value in samples.items() if "deliveries_total" in name}
+    assert sum(outcomes.values()) == float(samples["streamledger_received_total"]) == 5
     assert outcomes['streamledger_deliveries_total{outcome="refused",reason="path_token"}'] == 1
-    assert samples['streamledger_quarantine_rows{budget="signed"}'] == "1"
-    assert samples["streamledger_queue_length"] == "0"
-    documented = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    assert samples['streamledger_quarantine_rows{budget="signed"}'] == "1.0"
+    assert samples["streamledger_queue_length"] == "0.0"
+    for kept in ("ledger", "quarantine"):
+        assert float(samples[f'streamledger_last_delivery_timestamp_seconds{{kept="{kept}"}}']) == NOW_S
+    assert samples['streamledger_projection_lag_positions{projection="sessions"}'] == "1.0"
+    assert float(samples['streamledger_projection_lag_seconds{projection="sessions"}']) > 0
+    assert samples['streamledger_projection_parked{projection="sessions"}'] == "0.0"
+    assert samples["streamledger_embedded_restarts_total"] == "0.0"
+    assert float(samples['streamledger_answer_seconds_count{answer="acknowledged"}']) >= 2
+    assert float(samples["streamledger_commit_seconds_count"]) >= 2
+    states = {name: value for name, value in samples.items() if name.startswith("streamledger_sessions{")}
+    assert set(states.values()) == {"0.0"}
+    assert len(states) == 4
+    assert samples[f'streamledger_build_info{{version="{__version__}"}}'] == "1.0"
+    types = dict(line.split()[2:] for line in text.splitlines() if line.startswith("# TYPE"))
+    documented = {
+        name + suffix
+        for name, kind in types.items()
+        for suffix in (("_bucket", "_count", "_sum") if kind == "histogram" else ("",))
+    }
     assert {name.partition("{")[0] for name in samples} <= documented
+
+
+def test_the_latest_delivery_is_told_though_an_event_that_cannot_be_read_came_after_it(
+    database: Database, clock: Clock
+) -> None:
+    async def play() -> str:
+        async with running(database) as receiver:
+            await receiver.deliver(signed(push(1, NOW_S), NOW_S + 60))
+            with connect(database, application_name="test") as connection:
+                later = ForeignEvent(
+                    originator_id="room-1",
+                    delivery_id=uuid.uuid4(),
+                    name="push-started.v99",
+                    state=b"?",
+                )
+                LEDGER.receive(connection, Batch(events=[later]), AMPLE)
+            async with receiver.client() as client:
+                return (await client.get("/metrics")).text
+
+    told = asyncio.run(play())
+    (value,) = re.findall(r'last_delivery_timestamp_seconds{kept="ledger"} (\S+)', told)
+    assert float(value) == NOW_S
+    assert "streamledger_ledger_position 2.0" in told
 
 
 def test_a_changed_key_file_is_taken_up_without_a_restart(
     database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(bootstrap, "KEY_FILE_LOOK_S", 0.01)
+    monkeypatch.setattr(key_ring, "LOOK_S", 0.01)
     file = tmp_path / "keys.toml"
     file.write_text('[[keys]]\nname = "old"\nkey = "k-old"\n')
     start = push(1, NOW_S)

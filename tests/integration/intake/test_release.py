@@ -10,6 +10,7 @@ import pytest
 from streamledger.ledger import reader
 from streamledger.ledger.quarantine import QuarantineFilter
 from streamledger.operations.import_events import import_events
+from streamledger.operations.imported_delivery import ImportRules
 from streamledger.operations.rebuild import Order, rebuild
 from streamledger.operations.release import (
     ReleaseImpossible,
@@ -20,9 +21,10 @@ from streamledger.operations.release import (
 )
 from streamledger.operations.retention import Retention
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel.runner import catch_up
-from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import catch_up
 from streamledger.tencent.signature import CallbackKey
+from tests.deliveries import LEDGER
 from tests.integration.intake.receiver import (
     KEY,
     NOW_S,
@@ -44,6 +46,7 @@ __all__ = ["clock"]
 SEQUENCE = "2210464508206756938"
 START, STOP = push(1, NOW_S - 900), push(0, NOW_S - 300, push_duration="600000")
 EXPIRED, FRESH = NOW_S - 5, NOW_S + 600
+RULES = ImportRules(body_bytes_max=10_000, now_us=int(NOW_S * 1_000_000))
 
 
 async def deliver(database: Database, *bodies: bytes, **settings: Any) -> list[int]:
@@ -65,7 +68,7 @@ def release(database: Database, **wish: Any) -> ReleaseReport:
     """Release by filter."""
     wanted = wish.pop("wanted", QuarantineFilter())
     with connect(database, application_name="test release") as connection:
-        return release_by_filter(connection, database.schema, ReleaseWish(wanted=wanted, **wish), OPERATOR)
+        return release_by_filter(connection, LEDGER, ReleaseWish(wanted=wanted, **wish), OPERATOR)
 
 
 def ids(database: Database) -> list[str]:
@@ -142,7 +145,7 @@ def test_many_who_release_the_same_at_once_append_it_once(database: Database, cl
 
     def run() -> None:
         with connect(database, application_name="test release") as connection:
-            reports.append(release_one(connection, database.schema, quarantine_id, OPERATOR))
+            reports.append(release_one(connection, LEDGER, quarantine_id, OPERATOR))
 
     threads = [threading.Thread(target=run) for _ in range(6)]
     for thread in threads:
@@ -189,7 +192,7 @@ def test_what_cannot_be_read_cannot_be_released(database: Database, clock: Clock
     assert (report.released, report.skipped) == (1, {"unreadable": 1})
     malformed = rows(database, "SELECT id::text FROM quarantine WHERE reason = 'malformed'")[0][0]
     with connect(database, application_name="test") as connection, pytest.raises(ReleaseImpossible):
-        release_one(connection, database.schema, malformed, OPERATOR)
+        release_one(connection, LEDGER, malformed, OPERATOR)
     conserved(database)
 
 
@@ -237,11 +240,9 @@ def test_a_release_that_an_import_brought_in_is_not_repeated(database: Database,
             " released_position = NULL"
         )
         connection.execute("UPDATE quarantine_usage SET rows = 2 - rows, bytes = 0 WHERE budget <> 'refused'")
-        report = release_one(connection, database.schema, first, OPERATOR)
+        report = release_one(connection, LEDGER, first, OPERATOR)
         assert (report.released, report.skipped) == (0, {"released_before": 1})
-        again = release_by_filter(
-            connection, database.schema, ReleaseWish(wanted=QuarantineFilter()), OPERATOR
-        )
+        again = release_by_filter(connection, LEDGER, ReleaseWish(wanted=QuarantineFilter()), OPERATOR)
         assert (again.released, again.skipped) == (0, {"released_before": 1})
     assert rows(database, "SELECT count(*) FROM quarantine WHERE released_position IS NOT NULL") == [(2,)]
     assert rows(database, "SELECT count(*) FROM ledger_events WHERE topic <> 'admin-acted.v1'") == [(2,)]
@@ -330,7 +331,6 @@ def test_what_nobody_released_ages_out_in_batches_and_is_counted(database: Datab
     release(database, limit=1)
     retention = Retention(
         lambda: connect(database, application_name="test"),
-        database.schema,
         days_max=7,
         clock_us=lambda: int((NOW_S + 10 * 86_400) * 1_000_000),
     )
@@ -364,7 +364,7 @@ def test_a_theft_does_not_hide_behind_an_import(database: Database, clock: Clock
     asyncio.run(deliver(database, signed(START, FRESH), signed(STOP, EXPIRED)))
     lines = [json.dumps(push(1, NOW_S - 60, str(number))).encode() for number in range(3)]
     with connect(database, application_name="import") as connection:
-        import_events(connection, database.schema, lines, plain=True, now_us=NOW_S * 1_000_000)
+        import_events(connection, LEDGER, lines, plain=True, rules=RULES, actor=OPERATOR)
     conserved(database)
     assert "3 imported" in findings(database)["conservation"].detail
     with connect(database, application_name="thief") as connection:

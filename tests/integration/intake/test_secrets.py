@@ -10,7 +10,7 @@ from litestar.routes import HTTPRoute
 
 from streamledger.domain.errors import MalformedBody
 from streamledger.postgres.connection import Database
-from streamledger.readmodel.feed import FeedFilter, Subscription
+from streamledger.readmodel.feed.feed import FeedFilter, Subscription
 from streamledger.tencent.tolerant import parse_object
 from streamledger.web.events import event_stream
 from tests.integration.intake.receiver import NOW_S, Clock, Running, clock, rows, running, signed
@@ -72,7 +72,7 @@ def samples() -> list[dict[str, Any]]:
 async def everything(receiver: Running) -> dict[str, str]:
     """Every answer of scope read, by its path."""
     ids = [row[0] for row in rows(receiver.database, "SELECT id::text FROM quarantine")]
-    positions = [row[0] for row in rows(receiver.database, "SELECT position FROM deliveries")]
+    positions = [row[0] for row in rows(receiver.database, "SELECT notification_id FROM ledger_events")]
     sequences = [row[0] for row in rows(receiver.database, "SELECT DISTINCT sequence FROM sessions")]
     seen: dict[str, str] = {}
     templates = {path for path, method, _ in guarded(receiver.litestar) if method == "GET"} - {ENDLESS}

@@ -4,12 +4,17 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from streamledger.ledger import reader
-from streamledger.ledger.append import QuarantineCaps, lock_key
+from streamledger.ledger.acts import Actor
+from streamledger.ledger.application import Batch, Ledger, environment
+from streamledger.ledger.quarantining import QuarantineCaps
+from streamledger.ledger.reader import HeadMismatch
 from streamledger.operations.diagnose import diagnose
 from streamledger.postgres.connection import Database, connect
-from tests.deliveries import NOON_S, any_event, new_event, push_started, quarantined, store
+from streamledger.postgres.schema import migrate
+from tests.deliveries import AMPLE, LEDGER, NOON_S, any_event, new_event, push_started, quarantined, store
 
 
 def open_connection(database: Database) -> psycopg.Connection[Any]:
@@ -87,17 +92,83 @@ def test_the_database_refuses_every_change_of_the_ledger(any_database: Database,
         assert len(reader.read_after(connection, 0, 10)) == 1
 
 
-def test_a_batch_that_fails_leaves_nothing_behind_but_a_gap(database: Database) -> None:
-    with open_connection(database) as connection:
-        (before,) = store(connection, [any_event()]).positions
+def test_a_batch_that_fails_leaves_nothing_behind_not_even_a_gap(any_database: Database) -> None:
+    with open_connection(any_database) as connection:
+        store(connection, [any_event()])
         twice = any_event()
         with pytest.raises(psycopg.errors.UniqueViolation):
             store(connection, [any_event(), twice, twice], [quarantined("unsigned")])
-        (after,) = store(connection, [any_event()]).positions
-        assert after > before
-        assert [event.position for event in reader.read_after(connection, 0, 10)] == [before, after]
+        assert store(connection, [any_event()]).positions == [2]
+        assert [event.position for event in reader.read_after(connection, 0, 10)] == [1, 2]
         assert connection.execute("SELECT count(*) FROM quarantine").fetchone() == (0,)
         assert bad_findings(connection) == []
+
+
+def test_positions_count_the_events_whatever_came_in_by_which_command(database: Database) -> None:
+    actor = Actor(by="operator", reason="", at_us=NOON_S * 1_000_000)
+    with open_connection(database) as connection:
+        store(connection, [any_event(), any_event()])
+        assert LEDGER.act(connection, "token-created", actor, {"name": "ops"}) == 3
+        known = any_event()
+        assert LEDGER.take_over(connection, [known, any_event(), known]) == 2
+        assert LEDGER.take_over(connection, [any_event(), known]) == 1
+        assert store(connection, [any_event()]).positions == [7]
+        assert [event.position for event in reader.read_all(connection)] == list(range(1, 8))
+        assert reader.head(connection) == 7
+        counted = counters(connection)
+        assert (counted["ledger"], counted["acted"], counted["imported"]) == (3, 1, 3)
+        assert bad_findings(connection) == []
+
+
+def test_a_head_that_is_not_the_last_position_is_told_before_anything_is_appended(database: Database) -> None:
+    with open_connection(database) as connection:
+        store(connection, [any_event(), any_event()])
+        reader.check_head(connection)
+        for wrong in ("UPDATE ledger_head SET position = 1", "DELETE FROM ledger_head"):
+            connection.execute(wrong.encode())
+            with pytest.raises(HeadMismatch, match="its last event is at 2"):
+                reader.check_head(connection)
+        connection.execute("INSERT INTO ledger_head (position) VALUES (1)")
+        assert bad_findings(connection) == ["the head says 1, of 2 events the last is at 2"]
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            store(connection, [any_event()])
+
+
+def test_who_owns_the_ledger_without_being_a_superuser_may_not_change_it_even_without_triggers(
+    database: Database,
+) -> None:
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"CREATE ROLE owner_of_{name} LOGIN")
+        connection.execute(f"CREATE SCHEMA plain AUTHORIZATION owner_of_{name}")
+        try:
+            plain = Database(make_conninfo(database.dsn, user=f"owner_of_{name}"), "plain")
+            migrate(plain)
+            with connect(plain, application_name="test") as owner:
+                Ledger(environment(plain)).receive(owner, Batch(events=[any_event()]), AMPLE)
+                owner.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
+                for statement in ("UPDATE ledger_events SET topic = 'x'", "DELETE FROM ledger_events"):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        owner.execute(statement.encode())
+        finally:
+            connection.execute(f"DROP OWNED BY owner_of_{name} CASCADE")
+            connection.execute(f"DROP ROLE owner_of_{name}")
+
+
+def test_a_schema_without_triggers_loads_where_citus_takes_none_and_that_is_said(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    dsn = make_conninfo(database.dsn, options="-c citus.enable_unsafe_triggers=off")
+    migrate(Database(dsn, "sharded"))
+    for schema, said in (("streamledger", 0), ("sharded", 1)):
+        with connect(Database(database.dsn, schema), application_name="test") as connection:
+            reader.check_head(connection)
+        assert len(caplog.records) == said
+    with psycopg.connect(database.dsn) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'sharded.ledger_events'::regclass"
+        ).fetchone()
+    assert found == (0,)
 
 
 def test_each_budget_of_the_quarantine_has_its_own_cap_of_rows(any_database: Database) -> None:
@@ -156,10 +227,6 @@ def test_received_is_ledger_plus_quarantine_plus_counted_refusals(database: Data
         assert bad_findings(connection) == []
         connection.execute("UPDATE intake_counters SET count = count + 1 WHERE outcome = 'received'")
         assert len(bad_findings(connection)) == 1
-
-
-def test_two_ledgers_of_one_server_do_not_share_a_lock() -> None:
-    assert lock_key("tenant_one") != lock_key("tenant_two")
 
 
 def test_a_name_that_begins_with_a_tilde_cannot_pose_as_a_kind(database: Database) -> None:

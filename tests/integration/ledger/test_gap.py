@@ -1,4 +1,4 @@
-"""The gap test: a reader that follows positions misses nothing, and misses events without the lock."""
+"""The gap test: a reader that follows positions misses nothing, and each half of the head row is needed."""
 
 import os
 import subprocess
@@ -6,9 +6,11 @@ import sys
 from typing import Any
 
 import psycopg
+import pytest
 
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect
+from tests.integration.ledger.racing_writer import CONFLICT
 
 WRITER = "tests.integration.ledger.racing_writer"
 WRITERS = 8
@@ -16,29 +18,49 @@ BATCHES = 25
 ROUNDS_MAX = 5
 
 
-LOCK = "PERFORM pg_advisory_xact_lock(lock_key);"
+HEAD = """UPDATE ledger_head SET position = position + appended WHERE sole
+        RETURNING position - appended INTO before;"""
+UNLOCKED = "SELECT position INTO before FROM ledger_head WHERE sole;"
+SEQUENCE = (
+    "before := nextval('taken') * 10;"  # ten for each batch: what the sequence of an identity column does
+)
 BEFORE_THE_COMMIT = "INSERT INTO intake_counters"
+MOVE_HEAD = "UPDATE ledger_head SET position = before + appended;"
+
+
+class Conflict(Exception):
+    """Two appends took the same position."""
 
 
 def make_variants(connection: psycopg.Connection[Any]) -> None:
-    """The program's own append, made slow between taking positions and committing; with and without its lock.
+    """The program's own append, made slow between taking positions and committing.
 
-    The sleep only widens the window that is there anyway, and both variants have it.
+    Three variants: as it is; with the head row read and moved later, so without its lock; with a sequence
+    in its place. The sleep only widens the window that is there anyway, and all of them have it.
     """
     row = connection.execute("SELECT pg_get_functiondef('append_events'::regproc)").fetchone()
     assert row is not None
-    assert LOCK in row[0]
+    assert HEAD in row[0]
     assert BEFORE_THE_COMMIT in row[0]
     slow = row[0].replace(BEFORE_THE_COMMIT, f"PERFORM pg_sleep(random() * 0.02); {BEFORE_THE_COMMIT}")
-    connection.execute(slow.replace("append_events(", "append_with_lock("))
-    connection.execute(slow.replace("append_events(", "append_without_lock(").replace(LOCK, ""))
+    connection.execute("CREATE SEQUENCE IF NOT EXISTS taken")
+    unlocked = slow.replace(HEAD, UNLOCKED).replace(BEFORE_THE_COMMIT, f"{MOVE_HEAD} {BEFORE_THE_COMMIT}")
+    for name, function in (
+        ("append_with_lock", slow),
+        ("append_without_lock", unlocked),
+        ("append_by_sequence", slow.replace(HEAD, SEQUENCE)),
+    ):
+        connection.execute(function.replace("append_events(", f"{name}("))
 
 
 def follow(database: Database, function: str) -> set[int]:
-    """Positions that are in the ledger at the end and that a reader beside eight writers did not see."""
+    """Positions that are in the ledger at the end and that a reader beside eight writers did not see.
+
+    Raises Conflict when an append met one.
+    """
     with connect(database, application_name="test reader") as connection:
         make_variants(connection)
-        position = reader.head(connection)
+        position = max((event.position for event in reader.read_all(connection)), default=0)
         writers = [start_writer(database, number, function) for number in range(WRITERS)]
         try:
             for writer in writers:
@@ -58,6 +80,8 @@ def follow(database: Database, function: str) -> set[int]:
             for writer in writers:
                 writer.kill()
                 writer.communicate()
+        if any(writer.returncode == CONFLICT for writer in writers):
+            raise Conflict
         assert [writer.returncode for writer in writers] == [0] * WRITERS
         stored = [event.position for event in reader.read_all(connection, began_after)]
     assert len(stored) >= WRITERS * BATCHES
@@ -78,6 +102,15 @@ def start_writer(database: Database, number: int, function: str) -> subprocess.P
 def test_a_following_reader_misses_nothing_of_eight_writers(database: Database) -> None:
     assert follow(database, "append_with_lock") == set()
 
+    with connect(database, application_name="test") as connection:
+        found = [event.position for event in reader.read_all(connection)]
+        assert found == list(range(1, reader.head(connection) + 1))
 
-def test_without_the_lock_the_same_reader_misses_events(database: Database) -> None:
-    assert any(follow(database, "append_without_lock") for _ in range(ROUNDS_MAX))
+
+def test_without_the_rows_lock_appends_conflict(database: Database) -> None:
+    with pytest.raises(Conflict):
+        any(follow(database, "append_without_lock") for _ in range(ROUNDS_MAX))
+
+
+def test_with_a_sequence_and_no_lock_the_same_reader_misses_events(database: Database) -> None:
+    assert any(follow(database, "append_by_sequence") for _ in range(ROUNDS_MAX))

@@ -7,10 +7,11 @@ from typing import Any
 
 import psycopg
 
-from streamledger.ledger.append import QuarantineCaps, lock_key
+from streamledger.ledger.append import HEAD_LOCK_SQL
 from streamledger.ledger.appender import Appender, AppenderLimits
+from streamledger.ledger.quarantining import QuarantineCaps
 from streamledger.postgres.connection import Database, connect
-from tests.deliveries import AMPLE
+from tests.deliveries import AMPLE, LEDGER
 
 WRITER = "test appender"
 
@@ -20,12 +21,14 @@ def limits(
     batch_size_max: int = 500,
     queue_length_max: int = 10_000,
     store_wait_s_max: float = 20,
+    gone_after_s: float = 20,
     caps: QuarantineCaps = AMPLE,
 ) -> AppenderLimits:
     return AppenderLimits(
         batch_size_max=batch_size_max,
         queue_length_max=queue_length_max,
         store_wait_s_max=store_wait_s_max,
+        gone_after_s=gone_after_s,
         caps=caps,
     )
 
@@ -39,7 +42,7 @@ async def appending(
     """An appender on the running loop, closed at the end."""
     appender = Appender(
         connect_writer or (lambda: connect(database, application_name=WRITER)),
-        database.schema,
+        LEDGER,
         given or limits(),
     )
     try:
@@ -52,7 +55,7 @@ async def appending(
 def lock_held(database: Database) -> Iterator[None]:
     """Keeps every writer waiting, so that what is handed in meanwhile shares a batch."""
     with connect(database, application_name="test", autocommit=False) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_key(database.schema),))
+        connection.execute(HEAD_LOCK_SQL)
         yield
         connection.rollback()
 

@@ -1,6 +1,7 @@
 """Connections: what they see, what their errors say, and the library's way to the same database."""
 
 import asyncio
+import time
 from unittest import mock
 
 import psycopg
@@ -8,20 +9,21 @@ import pytest
 from eventsourcing.application import Application
 from eventsourcing.postgres import PostgresDatastore, PostgresFactory
 from eventsourcing.utils import Environment
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 from rich.pretty import pretty_repr
 
 from streamledger.domain.errors import SettingInvalid, StoreUnavailable
 from streamledger.postgres import connection as connection_module
 from streamledger.postgres.connection import (
+    STORE_FAULTS,
     Database,
     StorePool,
     carry_connection,
     connect,
     connect_async,
     eventsourcing_env,
-    open_pool,
+    following,
     open_pool_async,
 )
 from streamledger.postgres.errors import PostgresTooOld
@@ -40,7 +42,7 @@ def test_a_connection_sees_its_schema_alone_in_utc_and_utf8(any_database: Databa
         assert connection.autocommit
 
 
-def test_an_asynchronous_connection_and_both_pools_are_set_up_alike(database: Database) -> None:
+def test_an_asynchronous_connection_and_a_pool_are_set_up_alike(database: Database) -> None:
     async def ask() -> list[object]:
         answers: list[object] = []
         async with await connect_async(database, application_name="one") as connection:
@@ -52,8 +54,33 @@ def test_an_asynchronous_connection_and_both_pools_are_set_up_alike(database: Da
         return answers
 
     assert asyncio.run(ask()) == [EXPECTED, EXPECTED, True]
-    with open_pool(database, min_size=1, max_size=2, name="several") as pool, pool.connection() as connection:
-        assert connection.execute(ASKED).fetchone() == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "SET default_transaction_read_only = on",
+        "SET idle_in_transaction_session_timeout = 1",  # as of a server that had hung
+        "SELECT pg_terminate_backend(pg_backend_pid())",
+        "SET statement_timeout = 1",
+    ],
+)
+def test_what_the_state_of_the_store_raises_is_told_from_a_fault_of_what_was_asked(
+    database: Database, state: str
+) -> None:
+    def ask() -> None:
+        with connect(database, application_name="test") as connection:
+            connection.execute(state.encode())
+            with connection.transaction():
+                connection.execute("SELECT 1")
+                time.sleep(0.1)
+                connection.execute("UPDATE ledger_head SET position = position; SELECT pg_sleep(1)")
+
+    with pytest.raises(STORE_FAULTS):
+        ask()
+    with connect(database, application_name="test") as connection, pytest.raises(psycopg.Error) as raised:
+        connection.execute("SELECT 1 / 0")
+    assert not isinstance(raised.value, STORE_FAULTS)
 
 
 def test_options_of_the_dsn_are_kept(database: Database) -> None:
@@ -187,12 +214,8 @@ def test_a_connection_that_the_server_ended_is_never_given_out_and_a_quiet_one_i
     assert asked_while_quiet == 0
 
 
-def test_a_connection_closed_by_the_server_is_replaced_when_taken_from_the_pool(database: Database) -> None:
-    with open_pool(database, min_size=1, max_size=1, name="test") as pool:
-        with pool.connection() as connection:
-            pid = connection.info.backend_pid
-        with psycopg.connect(database.dsn, autocommit=True) as other:
-            other.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
-        with pool.connection() as connection:
-            assert connection.execute("SELECT 1").fetchone() == (1,)
-            assert connection.info.backend_pid != pid
+def test_of_several_hosts_the_one_that_can_be_written_to_is_taken_unless_the_dsn_says_otherwise() -> None:
+    for several in ("postgresql://role@one,two/ledger", "host=one,two port=5432,5433"):
+        assert conninfo_to_dict(following(several))["target_session_attrs"] == "read-write"
+    for as_it_is in ("postgresql://role@one/ledger", "host=one,two target_session_attrs=any", "no dsn =", ""):
+        assert following(as_it_is) == as_it_is

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from streamledger.postgres import account, embedded
 from streamledger.postgres.account import account_for
@@ -26,6 +27,7 @@ from streamledger.postgres.errors import (
     SocketDirectoryUnsafe,
 )
 from streamledger.postgres.processes import processes_on
+from streamledger.postgres.roles import password_file
 
 PROGRAM = """
 import sys
@@ -42,8 +44,11 @@ sys.stdin.read()
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with one table of one row, for the tests that start it again; stopped."""
     data_dir = tmp_path_factory.mktemp("filled")
-    with start_embedded(data_dir) as server, psycopg.connect(server.dsn) as connection:
-        connection.execute("CREATE TABLE kept AS SELECT 42 AS value")
+    with start_embedded(data_dir) as server, psycopg.connect(server.owner_dsn) as connection:
+        connection.execute("CREATE SCHEMA filled")
+        connection.execute("CREATE TABLE filled.kept AS SELECT 42 AS value")
+        connection.execute("GRANT USAGE ON SCHEMA filled TO streamledger")
+        connection.execute("GRANT SELECT ON filled.kept TO streamledger")
     return data_dir
 
 
@@ -71,8 +76,8 @@ def program(filled: Path) -> Iterator[Callable[[str], tuple[subprocess.Popen[str
 
 
 def value_kept(server: EmbeddedServer) -> object:
-    with psycopg.connect(server.dsn) as connection:
-        row = connection.execute("SELECT value FROM kept").fetchone()
+    with psycopg.connect(server.owner_dsn) as connection:
+        row = connection.execute("SELECT value FROM filled.kept").fetchone()
     return row and row[0]
 
 
@@ -133,14 +138,14 @@ def test_an_edited_postgresql_conf_cannot_undo_the_promises(filled: Path) -> Non
 def test_the_start_after_a_killed_postmaster_recovers_what_was_committed(filled: Path) -> None:
     server = start_embedded(filled)
     try:
-        with psycopg.connect(server.dsn) as connection:
-            connection.execute("CREATE TABLE committed AS SELECT 7 AS value")
+        with psycopg.connect(server.owner_dsn) as connection:
+            connection.execute("CREATE TABLE filled.committed AS SELECT 7 AS value")
         os.kill(server.postmaster.pid, signal.SIGKILL)
         assert server.postmaster.exited.wait(20)
     finally:
         server.close()
-    with start_embedded(filled) as again, psycopg.connect(again.dsn) as connection:
-        assert connection.execute("SELECT value FROM committed").fetchone() == (7,)
+    with start_embedded(filled) as again, psycopg.connect(again.owner_dsn) as connection:
+        assert connection.execute("SELECT value FROM filled.committed").fetchone() == (7,)
 
 
 def test_a_pid_file_that_names_some_other_live_process_does_not_hinder_the_start(filled: Path) -> None:
@@ -203,7 +208,7 @@ def test_a_tool_finds_the_server_of_a_running_program_and_none_afterwards(
     dsn = running_dsn(filled)
     assert dsn is not None
     with psycopg.connect(dsn) as connection:
-        assert connection.execute("SELECT value FROM kept").fetchone() == (42,)
+        assert connection.execute("SELECT value FROM filled.kept").fetchone() == (42,)
     process.communicate(input="")
     assert running_dsn(filled) is None
     assert running_dsn(filled / "nowhere") is None
@@ -292,40 +297,111 @@ def test_a_socket_directory_that_others_may_enter_is_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root drops to another user")
-def test_root_starts_it_below_a_private_directory_without_touching_that() -> None:
+@pytest.mark.parametrize("setpriv", ["/usr/bin/setpriv", None])
+def test_root_is_told_which_directory_is_in_the_way_of_the_account(
+    monkeypatch: pytest.MonkeyPatch, setpriv: str | None
+) -> None:
+    monkeypatch.setattr(account, "_setpriv_path", lambda: setpriv if Path(setpriv or "").exists() else None)
     with tempfile.TemporaryDirectory(prefix="streamledger-test-") as name:
-        private = Path(name) / "private"
-        private.mkdir(mode=0o700)
-        data_dir = private / "data"
-        with start_embedded(data_dir) as server:
+        closed = Path(name) / "closed"
+        closed.mkdir(mode=0o700)
+        with pytest.raises(DirectoryUnusable, match=f"may not pass {closed}"):
+            start_embedded(closed / "data")
+        closed.chmod(0o711)
+        with start_embedded(closed / "data") as server:
             assert setting(server, "fsync") == "on"
-            owner = (data_dir / "postgres").stat().st_uid
+            owner = (closed / "data" / "postgres").stat().st_uid
             assert owner == Path(f"/proc/{server.postmaster.pid}").stat().st_uid != 0
-        for directory in (private, data_dir):
-            status = directory.stat()
-            assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (0, 0o700)
-        assert account_for(data_dir).uid == owner
+        assert account_for(closed / "data").uid == owner
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root drops to another user")
-def test_root_without_setpriv_is_told_which_directory_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account, "_setpriv_path", lambda: None)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives up root")
+def test_roots_own_temporary_directory_is_opened_for_the_account_alone() -> None:
     with tempfile.TemporaryDirectory(prefix="streamledger-test-") as name:
-        with pytest.raises(DirectoryUnusable, match=f"may not pass {name}.*install setpriv"):
-            start_embedded(Path(name) / "data")
-        Path(name).chmod(0o711)
-        (Path(name) / "data").chmod(0o711)
-        if all(parent.stat().st_mode & 0o001 for parent in embedded.binaries_directory().parents):
-            with start_embedded(Path(name) / "data") as server:
-                assert setting(server, "fsync") == "on"
+        with start_embedded(Path(name) / "data") as server:
+            account = Path(f"/proc/{server.postmaster.pid}").stat().st_uid
+
+        def passes(uid: int) -> bool:
+            look = ["/usr/bin/test", "-e", f"{name}/data"]
+            return subprocess.run(look, user=uid, group=uid, extra_groups=[], check=False).returncode == 0
+
+        assert Path(name).stat().st_mode & 0o007 == 0
+        assert passes(account)
+        assert not passes(12345)
 
 
-@pytest.mark.skipif(account.reaching_capability() is None, reason="this process has no capability to hand on")
-def test_the_capability_of_a_default_container_suffices(
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be misled to another's directory")
+def test_root_refuses_a_directory_that_others_own_or_may_write_to(tmp_path: Path) -> None:
+    theirs, open_to_all = tmp_path / "theirs", tmp_path / "open"
+    for directory in (theirs, open_to_all):
+        directory.mkdir()
+    os.chown(theirs, 12345, 12345)
+    open_to_all.chmod(0o777)
+    planted = tmp_path / "planted"
+    planted.write_text("as it was")
+    (theirs / "streamledger.lock").symlink_to(planted)
+    with pytest.raises(DirectoryUnusable, match="belongs to user 12345 and this is root"):
+        start_embedded(theirs)
+    assert planted.read_text() == "as it was"
+    with pytest.raises(DirectoryUnusable, match="others than root may write"):
+        start_embedded(open_to_all)
+    with pytest.raises(DirectoryUnusable, match="belongs to user 12345"):
+        running_dsn(theirs)
+
+
+def test_the_servers_account_keeps_no_capability_and_finds_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tmp_path.chmod(0o700)
-    monkeypatch.setattr(account, "reaching_capability", lambda: "dac_override")
+    monkeypatch.setenv("STREAMLEDGER_CALLBACK_KEYS", "main:a-callback-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret")
+    with start_embedded(tmp_path / "data") as server:
+        pids = processes_on(tmp_path / "data" / "postgres")
+        assert len(pids) > 3
+        for pid in pids:
+            process = Path("/proc") / str(pid)
+            environment = (process / "environ").read_bytes()
+            assert b"a-callback-key" not in environment
+            assert b"another-secret" not in environment
+            status = dict(line.split(":\t") for line in (process / "status").read_text().splitlines())
+            if os.geteuid() == 0:
+                assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {
+                    "0000000000000000"
+                }
+                assert status["NoNewPrivs"] == "1"
+                assert status["Uid"].split()[0] != "0"
+        passwords = password_file(tmp_path / "data")
+        assert stat.S_IMODE(passwords.stat().st_mode) == 0o600
+        if os.geteuid() == 0:
+            assert passwords.stat().st_uid == 0
+            uid = (tmp_path / "data" / "postgres").stat().st_uid
+            for path in (passwords, Path("/etc/shadow")):
+                seen = subprocess.run(["cat", str(path)], user=uid, group=uid, extra_groups=[], check=False)
+                assert seen.returncode != 0
+        with psycopg.connect(server.dsn, autocommit=True) as connection:
+            for statement in (
+                "COPY (SELECT 1) TO PROGRAM 'cat'",
+                "SELECT pg_read_file('/etc/passwd')",
+                "SELECT pg_ls_dir('/')",
+                "ALTER SYSTEM SET fsync = off",
+                "CREATE ROLE another SUPERUSER",
+                "SET ROLE postgres",
+                "SET ROLE streamledger_owner",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement.encode())
+
+
+def test_there_is_no_way_in_without_the_passwords_and_none_for_a_superuser(tmp_path: Path) -> None:
+    with start_embedded(tmp_path / "data") as server:
+        for user in ("streamledger", "streamledger_owner", "postgres"):
+            facts = conninfo_to_dict(server.dsn) | {"user": user, "passfile": "/dev/null"}
+            with pytest.raises(psycopg.OperationalError, match="password"):
+                psycopg.connect(make_conninfo("", **facts))
+
+
+def test_lost_passwords_are_made_anew_by_whoever_owns_the_files(tmp_path: Path) -> None:
+    start_embedded(tmp_path / "data").close()
+    password_file(tmp_path / "data").unlink()
     with start_embedded(tmp_path / "data") as server:
         assert setting(server, "fsync") == "on"
 

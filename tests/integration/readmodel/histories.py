@@ -6,25 +6,23 @@ from typing import Any
 
 import psycopg
 
-from streamledger.domain.events import Delivery, event_name, originator_of
-from streamledger.ledger import mapper, reader, transaction
-from streamledger.ledger.append import NewEvent, QuarantineCaps
+from streamledger.domain.events import Delivery, NewEvent
+from streamledger.ledger import reader
 from streamledger.ledger.delivery_id import new_delivery_id
-from streamledger.ledger.transaction import Batch
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel import projection
-from streamledger.readmodel.facts import Fact
-from streamledger.readmodel.projection import Projection
+from streamledger.readmodel.fold.facts import Event, kind_of
+from streamledger.readmodel.projections import checkpoints as projection
+from streamledger.readmodel.projections.reading import events_and_errors
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.view import Projection, ProjectionView
 from streamledger.readmodel.rebuild.building import prepare_session
-from streamledger.readmodel.session_projection import PROJECTIONS
 from streamledger.simulator.delivery import Faults, Signing, body_of, plan
 from streamledger.simulator.history import generate, randomness
 from streamledger.simulator.truth import Shape
-from streamledger.tencent.envelope import read_envelope
+from tests import deliveries
 
 STARTS_AT_MS = 1_713_731_478_000
 TROUBLED = Faults(duplicates=0.3, reorder=0.4, altered=0.1)
-CAPS = QuarantineCaps(refused_rows_max=0, refused_bytes_max=0, signed_rows_max=0, signed_bytes_max=0)
 
 
 def bodies(seed: int, shape: Shape, *, shuffled: bool = False) -> list[bytes]:
@@ -40,13 +38,8 @@ def bodies(seed: int, shape: Shape, *, shuffled: bool = False) -> list[bytes]:
 
 def event_of(body: bytes, received_at_us: int) -> NewEvent:
     """An event as the receiver makes it of a body."""
-    envelope = read_envelope(body)
-    return NewEvent(
-        originator_of(envelope.stream_id, envelope.event_type),
-        event_name(envelope.event_type),
-        mapper.encode(Delivery(body=body, received_at_us=received_at_us, source_ip="203.0.113.9")),
-        new_delivery_id(received_at_us),
-    )
+    delivery = Delivery(body=body, received_at_us=received_at_us, source_ip="203.0.113.9")
+    return deliveries.event_of(delivery, new_delivery_id(received_at_us))
 
 
 def store(connection: psycopg.Connection[Any], schema: str, found: Sequence[bytes]) -> None:
@@ -55,7 +48,7 @@ def store(connection: psycopg.Connection[Any], schema: str, found: Sequence[byte
         events = [
             event_of(body, (STARTS_AT_MS + at) * 1000) for at, body in enumerate(found[start : start + 400])
         ]
-        transaction.store(connection, schema, Batch(events=events), CAPS)
+        deliveries.store(connection, events)
 
 
 def project(
@@ -63,19 +56,29 @@ def project(
     schema: str,
     batch_size: int = 300,
     projections: Sequence[Projection] = PROJECTIONS,
+    views: Sequence[ProjectionView] = (),
 ) -> None:
     """Let the live projections take in what is there, in batches of this size."""
     positions = projection.checkpoints(connection, projections)
+    views = views or [each(connection, schema) for each in projections]
     while True:
-        after, lagging = projection.laggards(positions, projections)
+        after, lagging = projection.laggards(positions, views)
         rows = reader.read_rows_after(connection, after, batch_size)
         if not rows:
             return
-        events, undecoded = reader.events_and_errors(rows)
-        position = projection.project(
-            connection, lagging, events, after=after, now_us=1, schema=schema, undecoded=undecoded
+        events, unreadable = events_and_errors(rows)
+        until = rows[-1][0]
+        projection.project(
+            connection,
+            lagging,
+            events,
+            after=after,
+            until=until,
+            now_us=1,
+            schema=schema,
+            unreadable=unreadable,
         )
-        positions.update({each.name: position for each in lagging})
+        positions.update({each.name: until for each in lagging})
 
 
 def rows_of(connection: psycopg.Connection[Any], suffix: str = "") -> dict[str, list[Any]]:
@@ -90,10 +93,9 @@ def rows_of(connection: psycopg.Connection[Any], suffix: str = "") -> dict[str, 
     }
 
 
-def digests(connection: psycopg.Connection[Any]) -> dict[str, tuple[int, str]]:
-    """Position and digest of each projection."""
-    rows = connection.execute("SELECT name, position, digest::text FROM projections").fetchall()
-    return {name: (position, digest) for name, position, digest in rows}
+def positions(connection: psycopg.Connection[Any]) -> dict[str, int]:
+    """How far each projection has come."""
+    return dict(connection.execute("SELECT name, position FROM projections").fetchall())
 
 
 def opened(database: Database) -> psycopg.Connection[Any]:
@@ -103,22 +105,21 @@ def opened(database: Database) -> psycopg.Connection[Any]:
     return connection
 
 
-class Tally:
+class Tally(ProjectionView):
     """A projection that has no way stream by stream: how many deliveries of each kind there were."""
 
     name = "tally"
     version = 1
-    tables: Sequence[str] = ("tally",)
+    tables = ("tally",)
 
-    def take_in(self, connection: psycopg.Connection[Any], facts: Sequence[Fact], suffix: str = "") -> int:
-        """Rows (kind, deliveries); the digest is their sum."""
-        for fact in facts:
-            connection.execute(
-                f"INSERT INTO tally{suffix} AS t VALUES (%s, 1)"
+    def take_in(self, events: Sequence[Event]) -> None:
+        """Rows (kind, deliveries)."""
+        for event in events:
+            self.connection.execute(
+                f"INSERT INTO tally{self.suffix} AS t VALUES (%s, 1)"
                 " ON CONFLICT (kind) DO UPDATE SET deliveries = t.deliveries + 1",
-                (fact.notification.kind.value,),
+                (kind_of(event),),
             )
-        return len(facts)
 
 
 MAKE_TALLY = "CREATE TABLE tally (kind text PRIMARY KEY, deliveries bigint NOT NULL)"

@@ -6,30 +6,46 @@ from typing import Any
 import msgspec
 import psycopg
 
+from streamledger.domain.events import NewEvent
 from streamledger.ledger import reader
-from streamledger.ledger.append import NewEvent
-from streamledger.readmodel import projection, rows
-from streamledger.readmodel.rows import AnyRow, SessionRow, StreamRow, TimelineRow
-from streamledger.readmodel.session_projection import SessionsProjection
-from streamledger.readmodel.tables import TYPES, columns_of, session_row, stream_row, timeline_row
+from streamledger.readmodel.fold.columns import (
+    columns_of,
+    notification_row,
+    repeat_row,
+    session_row,
+    stream_row,
+    timeline_row,
+)
+from streamledger.readmodel.fold.lines import copy_line
+from streamledger.readmodel.fold.rows import SessionRow, StreamRow, TableRow, TimelineRow
+from streamledger.readmodel.projections import checkpoints as projection
+from streamledger.readmodel.projections.reading import events_and_errors, read_facts
+from streamledger.readmodel.projections.sessions import TABLES, SessionsView
 from tests.deliveries import NOON_S, SCHEMA, cut, store
 
-ROW_OF = {"sessions": session_row, "timeline": timeline_row, "streams": stream_row}
-SESSIONS = (SessionsProjection(),)
+ROW_OF = {
+    "sessions": session_row,
+    "timeline": timeline_row,
+    "streams": stream_row,
+    "repeats": repeat_row,
+    "notifications": notification_row,
+}
+SESSIONS = (SessionsView,)
 NOW_US = NOON_S * 1_000_000
 
 
 def empty_read_model(connection: psycopg.Connection[Any]) -> None:
     """As before the first event; the ledger stays."""
     with connection.transaction():
-        _delete_all(connection, "projections", "sessions", "timeline", "streams")
+        _delete_all(connection, "projections", "parked", *TABLES)
 
 
 def empty_ledger(connection: psycopg.Connection[Any]) -> None:
     """Away with everything, past the triggers that refuse it."""
     with connection.transaction():
         connection.execute("SET LOCAL session_replication_role = replica")
-        _delete_all(connection, "ledger_events", "projections", "sessions", "timeline", "streams")
+        _delete_all(connection, "ledger_events", "projections", "parked", *TABLES)
+        connection.execute("UPDATE ledger_head SET position = 0")
 
 
 def _delete_all(connection: psycopg.Connection[Any], *tables: str) -> None:
@@ -41,8 +57,23 @@ def _delete_all(connection: psycopg.Connection[Any], *tables: str) -> None:
 def project(connection: psycopg.Connection[Any], cuts: Sequence[int] = ()) -> None:
     """Let the sessions projection take in all that is new, in batches cut at these places."""
     after = projection.checkpoints(connection, SESSIONS)["sessions"]
-    for events in cut(list(reader.read_all(connection, after)), cuts):
-        after = projection.project(connection, SESSIONS, events, after=after, now_us=NOW_US, schema=SCHEMA)
+    views = [each(connection, SCHEMA) for each in SESSIONS]
+    for rows in cut(list(reader.read_rows_after(connection, after, 10**6)), cuts):
+        if not rows:
+            continue
+        events, unreadable = events_and_errors(rows)
+        until = rows[-1][0]
+        projection.project(
+            connection,
+            views,
+            events,
+            after=after,
+            until=until,
+            now_us=NOW_US,
+            schema=SCHEMA,
+            unreadable=unreadable,
+        )
+        after = until
 
 
 def given(connection: psycopg.Connection[Any], *events: NewEvent, cuts: Sequence[int] = ()) -> None:
@@ -51,12 +82,12 @@ def given(connection: psycopg.Connection[Any], *events: NewEvent, cuts: Sequence
     project(connection, cuts)
 
 
-def all_rows(connection: psycopg.Connection[Any]) -> dict[str, list[AnyRow]]:
+def all_rows(connection: psycopg.Connection[Any]) -> dict[str, list[TableRow]]:
     """Every row of the read model, each table in the order of its key."""
-    found: dict[str, list[AnyRow]] = {}
+    found: dict[str, list[TableRow]] = {}
     for table, row_of in ROW_OF.items():
         values = connection.execute(f"SELECT {columns_of(table)} FROM {table}").fetchall()
-        found[table] = sorted((row_of(each) for each in values), key=rows.copy_line)
+        found[table] = sorted((row_of(each) for each in values), key=copy_line)
     return found
 
 
@@ -77,23 +108,14 @@ def stream(connection: psycopg.Connection[Any], stream_id: str = "room") -> Stre
     return next(row for row in found if row.stream_id == stream_id)
 
 
-def digest(connection: psycopg.Connection[Any]) -> int:
-    """The digest at the checkpoint."""
-    row = connection.execute("SELECT digest FROM projections WHERE name = 'sessions'").fetchone()
-    return int(row[0]) if row else 0
+def days(connection: psycopg.Connection[Any]) -> dict[tuple[int, str], int]:
+    """Deliveries by day and class."""
+    rows = connection.execute("SELECT day, judged_as, deliveries FROM delivery_days").fetchall()
+    return {(day, judged_as): count for day, judged_as, count in rows}
 
 
-def recomputed_digest(connection: psycopg.Connection[Any]) -> int:
-    """The digest as it must be, from the rows in the tables."""
-    return (
-        sum(
-            rows.digest_of(table, rows.copy_line(row))
-            for table, found in all_rows(connection).items()
-            for row in found
-        )
-        % rows.DIGEST_MODULUS
-    )
-
+TRUE_TABLES = frozenset({"sessions", "timeline", "streams"})
+"""Tables that do not tell of deliveries alone."""
 
 ARRIVAL = frozenset({"position", "deliveries", "copies", "received_ms", "first_seen_us", "last_seen_us"})
 """Columns that say how the knowledge arrived; all others must not depend on it."""
@@ -101,11 +123,8 @@ ARRIVAL = frozenset({"position", "deliveries", "copies", "received_ms", "first_s
 
 def truth(connection: psycopg.Connection[Any]) -> dict[str, list[Any]]:
     """Every row less what says how the knowledge arrived; a content that no row holds, from its event."""
-    found = all_rows(connection)
-    contents = {
-        fact.position: fact.notification.content
-        for fact in projection.read_facts(reader.read_all(connection))
-    }
+    found = {table: rows for table, rows in all_rows(connection).items() if table in TRUE_TABLES}
+    contents = {fact.position: fact.notification.content for fact in read_facts(reader.read_all(connection))}
     for row in found["timeline"]:
         assert isinstance(row, TimelineRow)
         assert (row.content is None) == (row.deliveries == 1)
@@ -131,6 +150,3 @@ def _without_arrival(value: Any) -> Any:
 
 def _rival_contents(rivals: Iterable[Sequence[Any]] | None) -> list[str]:
     return [content for content, _ in rivals or ()]
-
-
-assert set(TYPES) == set(ROW_OF)

@@ -1,7 +1,7 @@
 """The deliveries projection and its queries on a real PostgreSQL: classes, evidence, replays found."""
 
 import asyncio
-import itertools
+import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -10,17 +10,18 @@ import pytest
 
 from streamledger.domain.delivery_answers import DeliveryAnswer
 from streamledger.domain.errors import CursorInvalid, DeliveryUnknown, ParameterInvalid, SessionUnknown
+from streamledger.domain.events import NewEvent
 from streamledger.domain.forensics import DeliveryClass
-from streamledger.ledger import reader
-from streamledger.ledger.append import NewEvent
+from streamledger.operations.rebuild import Order
+from streamledger.operations.verify_projections import verify_projections
 from streamledger.postgres.connection import Database, connect, open_pool_async
-from streamledger.readmodel import projection
-from streamledger.readmodel.audit_queries import AuditQueries, AuditScope
-from streamledger.readmodel.delivery_projection import DeliveriesProjection
-from streamledger.readmodel.delivery_queries import DeliveryFilter, DeliveryQueries
-from streamledger.readmodel.queries import Page, Queries
-from streamledger.readmodel.runner import catch_up
-from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import catch_up
+from streamledger.readmodel.queries import ledger_scan
+from streamledger.readmodel.queries.audit import AuditQueries, AuditScope
+from streamledger.readmodel.queries.deliveries import DeliveryFilter, DeliveryQueries
+from streamledger.readmodel.queries.delivery_rows import delivered_at, known_of
+from streamledger.readmodel.queries.sessions import Page, Queries
 from tests.received import (
     BEGAN_S,
     SCHEMA,
@@ -111,7 +112,7 @@ def test_a_replayed_delivery_changes_no_session_and_is_found_with_its_first_besi
     found = listed(database, class_=DeliveryClass.REPLAY)
     assert sorted(int(each.position) for each in found) == replays
     assert {each.first_position for each in found} == {positions[0]}
-    assert [each.evidence.address for each in found] == ["same", "same", "other"]
+    assert [each.evidence.address for each in found] == ["other", "same", "same"]
     detail = ask(database, lambda queries: queries.delivery(replays[2]))
     assert [int(each.delivery.position) for each in detail.same_notification] == [
         positions[0],
@@ -300,11 +301,12 @@ def test_the_audit_counts_days_and_lists_what_is_suspicious(
     assert first_day.received == first_day.believed - first_day.released + 6
     assert (first_day.repeated, first_day.late_retries, first_day.conflicts) == (1, 1, 1)
     assert (first_day.replayed, second_day.replayed) == (0, 1)
-    assert (first_day.expired, first_day.too_far_ahead, first_day.forged) == (2, 1, 1)
+    assert (first_day.expired, first_day.too_far_ahead, first_day.bad_signature) == (2, 1, 1)
     assert (first_day.unsigned, first_day.malformed, first_day.released) == (1, 1, 1)
     assert [each.class_ for each in report.suspicious][:1] == ["replay"]
     assert {each.class_ for each in report.suspicious} == {
-        "replay", "conflict", "late_retry", "expired", "too_far_ahead", "forged", "unsigned", "malformed"
+        "replay", "conflict", "late_retry",
+        "expired", "too_far_ahead", "bad_signature", "unsigned", "malformed",
     }  # fmt: skip
     expired = next(each for each in report.suspicious if each.source_ip == STRANGER)
     assert (expired.class_, expired.would_be, expired.first_source_ip) == ("expired", "replay", TENCENT)
@@ -323,41 +325,140 @@ def test_the_audit_counts_days_and_lists_what_is_suspicious(
         AuditScope.of(BEGAN_S * 1000, BEGAN_S * 1000 - DAY_S * 1000, 0).widened()
 
 
-def test_the_rows_do_not_depend_on_where_batches_are_cut(
+def test_a_notification_has_a_row_from_its_second_delivery_on(connection: psycopg.Connection[Any]) -> None:
+    kept = "SELECT key, deliveries FROM notifications ORDER BY 1"
+    told(connection, [received(started("room", "1"), BEGAN_S), received(started("room", "2"), BEGAN_S)])
+    assert connection.execute(kept).fetchall() == []
+    told(connection, [received(started("room", "2"), BEGAN_S + 60)])
+    assert connection.execute(kept).fetchall() == [("2", 2)]
+    told(connection, [received(started("room", name), BEGAN_S + 120) for name in ("1", "2", "3", "3")])
+    assert connection.execute(kept).fetchall() == [("1", 2), ("2", 3), ("3", 2)]
+
+
+def test_what_came_once_is_known_as_well_as_what_came_again(
     database: Database, connection: psycopg.Connection[Any]
 ) -> None:
-    bodies = [
-        started("a", "1"),
-        started("a", "1", BEGAN_S + 9),
-        screenshot("a", BEGAN_S),
-        stopped("b", "2", BEGAN_S),
-    ]
-    offsets = (0, 1, 60, 100, 120, 700)
-    keep(
-        connection,
-        [
-            received(
-                body, BEGAN_S + offset, t_s=BEGAN_S + 600, source_ip=STRANGER if offset == 100 else TENCENT
-            )
-            for offset, body in itertools.product(offsets, bodies)
-        ],
-    )
-    events = reader.read_after(connection, 0, 1000)
-    found = set()
-    for size in (1, 2, 5, len(events)):
-        digest = 0
-        connection.execute("TRUNCATE deliveries, notifications, delivery_days")
-        for begin in range(0, len(events), size):
-            facts = projection.read_facts(events[begin : begin + size])
-            digest += DeliveriesProjection().take_in(connection, facts)
-        rows = tuple(
-            str(connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall())
-            for table in DeliveriesProjection.tables
+    once, again = signed(started("room", "1"), BEGAN_S + 600), signed(started("room", "2"), BEGAN_S + 600)
+    told(connection, [received(body, BEGAN_S + at) for at, body in enumerate([once, again, again])])
+    keep(connection, aside=[set_aside(body, BEGAN_S + HOUR_S, source_ip=STRANGER) for body in (once, again)])
+
+    async def asked() -> tuple[Any, ...]:
+        pool = await open_pool_async(database, min_size=1, max_size=1, name="test")
+        try:
+            queries = DeliveryQueries(pool)
+            async with pool.connection() as opened:
+                known = await known_of(opened, [("room", "push_started", name) for name in ("1", "2", "3")])
+            scope = AuditScope.of(BEGAN_S * 1000, (BEGAN_S + 7200) * 1000, 0)
+            report = await AuditQueries(pool).report(scope)
+            return known, await queries.delivery(1), await queries.delivery(3), report
+        finally:
+            await pool.close()
+
+    known, first, third, report = asyncio.run(asked())
+    assert {key[2]: row.deliveries for key, row in known.items()} == {"1": 1, "2": 2}
+    assert (first.notification.deliveries, first.notification.contents, first.more) == (1, 1, 0)
+    assert third.notification.deliveries == 2
+    for detail in (first, third):
+        assert [(each.class_, each.evidence.bytes) for each in detail.set_aside] == [("replay", "same")]
+    assert [each.would_be for each in report.suspicious] == ["replay", "replay"]
+    assert {each.first_position for each in report.suspicious} == {1, 2}
+
+
+def test_rows_that_other_rules_made_are_said_to_be_so(
+    database: Database, connection: psycopg.Connection[Any]
+) -> None:
+    told(connection, [received(started("room", "1"), BEGAN_S)])
+    connection.execute("UPDATE projections SET fold_version = 9 WHERE name = 'tallies'")
+    order = Order(projections=PROJECTIONS, workers=1)
+    found = {each.projection: each for each in verify_projections(database, order, clock_us=lambda: 1)}
+    assert found["sessions"].sound
+    assert not found["tallies"].sound
+    assert "made by version 9 of the rules" in found["tallies"].detail
+
+
+SENDERS = ("192.0.2.7", "192.0.2.8", "198.51.100.9")
+KEYS = (None, "main", "rotated")
+
+
+def random_deliveries(chance: random.Random) -> list[NewEvent]:
+    """Of few notifications, so that many come again; received in any order of times, over a day or so."""
+    events = []
+    for _ in range(chance.choice([60, 150])):
+        stream = f"room-{chance.randrange(3)}"
+        body = chance.choice(
+            [
+                started(stream, str(chance.randrange(6))),
+                stopped(stream, str(chance.randrange(6)), BEGAN_S + 50),
+                screenshot(stream, BEGAN_S + chance.randrange(40)),
+                {"event_type": 999, "data": chance.randrange(9)},
+            ]
         )
-        found.add((digest % 2**64, rows))
-    assert len(found) == 1
-    classes = dict(
-        connection.execute("SELECT judged_as, sum(deliveries)::int FROM delivery_days GROUP BY 1").fetchall()
+        events.append(
+            received(
+                body,
+                BEGAN_S + chance.choice([0, 1, 59, 60, 61, 119, 180, 3600, 86_400]) + chance.randrange(3),
+                t_s=BEGAN_S + 600,
+                source_ip=chance.choice(SENDERS),
+                key=chance.choice(KEYS),
+                released=chance.random() < 0.1,
+            )
+        )
+    return events
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pages_of_any_filter_are_the_whole_ledger_sieved(
+    database: Database, connection: psycopg.Connection[Any], seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search in the ledger, the rows of repeats, those of a sequence: held against brute force."""
+    chance = random.Random(seed)
+    told(connection, random_deliveries(chance))
+    monkeypatch.setattr(ledger_scan, "CHUNK_EVENTS", chance.choice([1, 3, 500]))
+    monkeypatch.setattr(ledger_scan, "SCANNED_MAX", chance.choice([7, 20_000]))
+    monkeypatch.setattr(ledger_scan, "RANGES_MAX", chance.choice([1, 2, 2_000]))
+
+    async def asked() -> None:
+        pool = await open_pool_async(database, min_size=1, max_size=1, name="test")
+        try:
+            queries = DeliveryQueries(pool)
+            async with pool.connection() as opened:
+                head = (
+                    await (await opened.execute("SELECT max(notification_id) FROM ledger_events")).fetchall()
+                )[0][0]
+                rows = await delivered_at(opened, range(1, head + 1))
+            assert len(rows) == head
+            for _ in range(40):
+                wanted = random_filter(chance)
+                expected = [at for at in sorted(rows, reverse=True) if wanted.fits(rows[at])]
+                found, cursor, limit = [], None, chance.choice([1, 4, 100])
+                while True:
+                    page = await queries.deliveries(wanted, limit, cursor)
+                    assert len(page.items) <= limit
+                    found += [int(each.position) for each in page.items]
+                    cursor = page.next_cursor
+                    if cursor is None:
+                        break
+                assert found == expected, wanted
+        finally:
+            await pool.close()
+
+    asyncio.run(asked())
+
+
+def random_filter(chance: random.Random) -> DeliveryFilter:
+    """Each condition in one of three."""
+
+    def maybe(*values: Any) -> Any:
+        return chance.choice(values) if chance.random() < 0.33 else None
+
+    from_ms = maybe(*((BEGAN_S + at) * 1000 for at in (0, 1, 60, 61, 3600)))
+    until_ms = maybe(*((BEGAN_S + at) * 1000 for at in (1, 60, 62, 120, 3601, 86_402)))
+    return DeliveryFilter(
+        class_=maybe(*DeliveryClass),
+        stream_id=maybe("room-0", "room-1", "nobody"),
+        sequence=maybe("0", "1", "nothing"),
+        key=maybe("main", "rotated", "x"),
+        source_ip=maybe(*SENDERS),
+        from_ms=from_ms,
+        to_ms=until_ms,
     )
-    assert classes["first"] == 3
-    assert classes.keys() == {"first", "retry", "replay", "conflict", "late_retry"}

@@ -1,6 +1,5 @@
 """Every list about deliveries reads an index in the order it needs, however many deliveries there are."""
 
-import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from streamledger.domain.forensics import DeliveryClass
 from streamledger.postgres.connection import connect
 from streamledger.postgres.embedded import EmbeddedServer
-from streamledger.readmodel.audit_queries import (
+from streamledger.readmodel.queries.audit import (
     EARLY_DAYS_SQL,
     IN_STREAM,
     LEDGER_DAYS_SQL,
@@ -20,7 +19,14 @@ from streamledger.readmodel.audit_queries import (
     aside_sql,
     ledger_sql,
 )
-from streamledger.readmodel.delivery_queries import SESSION_SQL, DeliveryFilter, list_sql
+from streamledger.readmodel.queries.deliveries import (
+    CARRIED_SQL,
+    OF_FIRST_SQL,
+    SESSION_SQL,
+    DeliveryFilter,
+    repeated_sql,
+)
+from streamledger.readmodel.queries.ledger_scan import _RANGES_SQL
 from tests.conftest import clone
 
 ROWS = 60_000
@@ -31,6 +37,10 @@ FACTS: dict[str, Any] = {
     "source_ip": "192.0.2.9",
     "from_ms": 10_000_000_000_000,
     "to_ms": 10_000_000_000_000 + ROWS * 20,
+    "class_": "replay",
+    "before": ROWS,
+    "first": 49,
+    "ranges": 2000,
     "after_ms": 10_000_000_000_000 + ROWS * 500,
     "after_position": ROWS // 2,
     "after_kind": "push_started",
@@ -39,20 +49,29 @@ FACTS: dict[str, Any] = {
     "limit": 51,
 }
 FILL = f"""
-INSERT INTO deliveries
-SELECT n, CASE WHEN n % 50 = 0 THEN n - 1 ELSE n END, 'room-' || n % 300,
-       CASE WHEN n % 20 = 0 THEN (4000 + n % 300)::text ELSE '' END, 200, 10000000000000 + n::bigint * 1000,
-       CASE WHEN n % 50 = 0 THEN (ARRAY['retry', 'replay', 'conflict', 'late_retry'])[1 + n / 50 % 4] ELSE 'first' END,
-       NULL, CASE WHEN n % 1000 = 0 THEN '192.0.2.9' ELSE '192.0.2.7' END,
-       CASE WHEN n % 900 = 0 THEN 'rotated' ELSE 'main' END, n % 700 = 0, '{{}}',
-       CASE WHEN n % 50 = 0 THEN md5('screenshot' || n - 1)::uuid ELSE md5('screenshot' || n)::uuid END
+INSERT INTO repeats
+SELECT n, n - 1, 'room-' || n % 300, CASE WHEN n % 20 = 0 THEN (4000 + n % 300)::text ELSE '' END, 200,
+       10000000000000 + n::bigint * 1000, CASE WHEN n % 400 = 7 THEN 'replay' WHEN n % 300 = 5 THEN 'conflict' ELSE 'retry' END, NULL,
+       CASE WHEN n % 1000 = 0 THEN '192.0.2.9' ELSE '192.0.2.7' END, CASE WHEN n % 900 = 0 THEN 'rotated' ELSE 'main' END,
+       n % 700 = 0, '{{}}'
 FROM generate_series(1, {ROWS}) AS n;
-INSERT INTO notifications
-SELECT stream_id, 'screenshot', position::text, position, received_ms, source_ip, '', 0, NULL, NULL, 1, received_ms, 0, 0, NULL
-FROM deliveries WHERE position = first_position;
-INSERT INTO timeline
-SELECT stream_id, kind, key, '4007', first_ms, first_ms, first_position, first_ms, 1, ''
+INSERT INTO notifications (first_position, first_ms, source_ip, content, bytes_digest, deliveries, try_ms, tries, tries_min,
+                           stream_id, kind, key)
+SELECT first_position, received_ms, source_ip, '', 0, 2, received_ms, 0, 0, stream_id, 'screenshot', position::text
+FROM repeats;
+INSERT INTO timeline (stream_id, kind, key, part, sequence, at_ms, until_ms, position, received_ms, deliveries)
+SELECT stream_id, CASE WHEN first_position % 9 = 0 THEN 'push_error' ELSE kind END, key, 0, '4007', first_ms, first_ms,
+       first_position, first_ms, 2
 FROM notifications;
+INSERT INTO sessions (stream_id, sequence, sort_ms, span_from_ms, span_until_ms, sure_from_ms, sure_until_ms,
+                      last_sign_ms, newer_ms, reach_ms, witness_until_ms, ended, position, start_known,
+                      files_ms, recording_bytes, deliveries, recordings, screenshots, refused)
+SELECT 'room-' || n % 300, n::text, n, n, n, n, n, n, n, n, -1, true, n, true, 0, 0, 2, 0, 0, false
+FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO senders
+SELECT n * 60000::bigint, CASE WHEN n % 1000 = 0 THEN '192.0.2.9' ELSE '192.0.2.7' END,
+       CASE WHEN n % 900 = 0 THEN 'rotated' ELSE 'main' END, 1, n, n
+FROM generate_series(1, {ROWS}) AS n;
 INSERT INTO delivery_days SELECT day, 'first', 1 FROM generate_series(1, 20000) AS day;
 INSERT INTO quarantine (id, reason, received_at_us, source_ip, body, bytes, stream_id)
 SELECT gen_random_uuid(), (ARRAY['expired', 'unsigned'])[1 + n % 2], 10000000000000000 + n::bigint * 1000000, '', '', 0,
@@ -88,44 +107,44 @@ def nodes(connection: psycopg.Connection[Any], sql: str) -> list[dict[str, Any]]
 
 
 LISTS = (
-    (DeliveryFilter(), "deliveries_received_idx"),
-    (DeliveryFilter(from_ms=1, to_ms=2), "deliveries_received_idx"),
-    (DeliveryFilter(class_=DeliveryClass.FIRST), "deliveries_received_idx"),
-    (DeliveryFilter(class_=DeliveryClass.REPLAY), "deliveries_judged_idx"),
-    (DeliveryFilter(class_=DeliveryClass.CONFLICT, from_ms=1), "deliveries_judged_idx"),
-    (DeliveryFilter(stream_id="x"), "deliveries_stream_idx"),
-    (DeliveryFilter(sequence="x"), "deliveries_sequence_idx"),
-    (DeliveryFilter(key="x"), "deliveries_key_idx"),
-    (DeliveryFilter(source_ip="x"), "deliveries_source_idx"),
+    (repeated_sql(DeliveryFilter(class_=DeliveryClass.REPLAY)), "repeats_judged_idx"),
+    (
+        repeated_sql(DeliveryFilter(class_=DeliveryClass.RETRY, stream_id="x")).replace(
+            "%(class_)s", "'retry'"
+        ),
+        "repeats_stream_idx",
+    ),
+    (OF_FIRST_SQL, "repeats_first_idx"),
+    (_RANGES_SQL.format(conditions="source_ip = %(source_ip)s"), "senders_source_idx"),
+    (_RANGES_SQL.format(conditions="callback_key = %(key)s"), "senders_key_idx"),
 )
 
 
 def test_every_list_is_read_from_its_index_without_a_sort(filled: psycopg.Connection[Any]) -> None:
-    for (wanted, index), goes_on in itertools.product(LISTS, (False, True)):
-        plan = nodes(filled, list_sql(wanted, goes_on=goes_on))
-        # What stands at one place of the index, a millisecond or a sender's second, is sorted when read.
-        plan = [node for node in plan if node["Node Type"] != "Incremental Sort"]
-        assert [node["Node Type"] for node in plan] == ["Limit", "Index Scan"], wanted
-        assert plan[1]["Index Name"] == index, wanted
+    for sql, index in LISTS:
+        plan = nodes(filled, sql)
+        assert [node["Node Type"] for node in plan] == ["Limit", "Index Scan"], sql
+        assert plan[1]["Index Name"] == index, sql
 
 
-def test_a_sessions_deliveries_are_read_from_indexes(filled: psycopg.Connection[Any]) -> None:
-    plan = nodes(filled, SESSION_SQL)
+@pytest.mark.parametrize("sql", [SESSION_SQL, CARRIED_SQL])
+def test_a_sessions_deliveries_are_read_from_indexes(filled: psycopg.Connection[Any], sql: str) -> None:
+    plan = nodes(filled, sql)
     indexes = {node["Index Name"] for node in plan if "Index Name" in node}
-    assert indexes >= {"deliveries_identity_idx", "deliveries_pkey", "deliveries_repeated_idx"}
+    assert indexes >= {"notifications_pkey", "repeats_first_idx"}
     assert any(name.startswith("timeline_") for name in indexes)
     assert not [node for node in plan if node["Node Type"] == "Seq Scan"]
 
 
 AUDIT = (
     (LEDGER_DAYS_SQL, "delivery_days"),
-    (STREAM_DAYS_SQL, "deliveries"),
+    (STREAM_DAYS_SQL, "repeats"),
     (QUARANTINE_DAYS_SQL.format(stream=""), "quarantine"),
     (QUARANTINE_DAYS_SQL.format(stream=IN_STREAM), "quarantine"),
-    (ledger_sql("replay"), "deliveries"),
-    (ledger_sql("signed_early"), "deliveries_early"),
-    (EARLY_DAYS_SQL.format(stream=""), "deliveries_early"),
-    (ledger_sql("replay", IN_STREAM), "deliveries"),
+    (ledger_sql("replay"), "repeats_received"),
+    (ledger_sql("signed_early"), "repeats_early"),
+    (EARLY_DAYS_SQL.format(stream=""), "repeats_early"),
+    (ledger_sql("replay", IN_STREAM), "repeats"),
     (aside_sql(), "quarantine"),
     (aside_sql(IN_STREAM), "quarantine"),
 )

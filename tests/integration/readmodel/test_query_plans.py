@@ -4,21 +4,35 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from psycopg._queries import PostgresQuery
 from psycopg.adapt import Transformer
 
 from benchmarks.filling import LONG_SEQUENCE, fill, fill_long_stream
+from streamledger.domain.events import Delivery
+from streamledger.domain.forensics import DeliveryClass
 from streamledger.domain.notification import Kind
+from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect, open_pool_async
 from streamledger.postgres.embedded import EmbeddedServer
-from streamledger.readmodel.explaining import explain
-from streamledger.readmodel.moment import Asked, KnownAt
-from streamledger.readmodel.past_queries import PastQueries
-from streamledger.readmodel.queries import Queries, SessionFilter
-from streamledger.readmodel.stream_queries import StreamQueries
+from streamledger.readmodel.fold.facts import Event, fact_of
+from streamledger.readmodel.moments.explaining import explain
+from streamledger.readmodel.moments.moment import Asked, KnownAt
+from streamledger.readmodel.moments.queries import PastQueries
+from streamledger.readmodel.projections import store
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import INDEXES_ONLY
+from streamledger.readmodel.queries.audit import AuditQueries, AuditScope
+from streamledger.readmodel.queries.deliveries import DeliveryFilter, DeliveryQueries
+from streamledger.readmodel.queries.pages import PageQueries
+from streamledger.readmodel.queries.rebuilds import RebuildQueries
+from streamledger.readmodel.queries.recent import recent_trouble
+from streamledger.readmodel.queries.sessions import Queries, SessionFilter
+from streamledger.readmodel.queries.streams import StreamQueries
 from tests.conftest import clone
+from tests.deliveries import push_started
 
 BIG_TABLES = {"sessions", "timeline", "streams", "ledger_events"}
 SORTED_ROWS_MAX = 2000
@@ -202,3 +216,66 @@ def test_a_scan_of_a_whole_table_and_a_sort_of_many_rows_are_seen(filled: Databa
         assert faults(plan)
     (sorted_plan, _) = plans(filled, "SELECT * FROM timeline ORDER BY received_ms LIMIT 5", None)
     assert any("sorts" in fault for fault in faults(sorted_plan))
+
+
+async def all_about_deliveries(queries: Queries, _: PastQueries) -> None:
+    """Every filter alone, a session's, one delivery, the audit and what the pages ask."""
+    deliveries = DeliveryQueries(queries.pool)
+    for wanted in (
+        DeliveryFilter(),
+        DeliveryFilter(stream_id=STREAM),
+        DeliveryFilter(sequence=SEQUENCE),
+        DeliveryFilter(source_ip="192.0.2.1"),
+        DeliveryFilter(key=""),
+        DeliveryFilter(class_=DeliveryClass.RETRY),
+        DeliveryFilter(class_=DeliveryClass.RETRY, stream_id=STREAM),
+    ):
+        await deliveries.deliveries(wanted)
+    await deliveries.of_session(SEQUENCE, STREAM)
+    await deliveries.delivery(1)
+    audit = AuditQueries(queries.pool)
+    await audit.report(AuditScope.of(NOW_MS - 86_400_000, NOW_MS, 0, classes=("signed_early", "replay")))
+    await audit.report(AuditScope.of(NOW_MS - 86_400_000, NOW_MS, 0, stream_id=STREAM))
+    pages = PageQueries(queries.pool, clock_ms=queries.now_ms)
+    await pages.overview()
+    await recent_trouble(queries.pool, NOW_MS - 900_000)
+    await pages.streams_matching("oo", are_open=True)
+    await RebuildQueries(queries.pool).latest()
+
+
+def test_every_index_of_the_read_model_serves_a_question(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All questions are asked, and a late start is taken in: an index that is not looked at then is none."""
+    scans = (
+        "SELECT indexrelname, idx_scan FROM pg_stat_user_indexes"
+        " WHERE schemaname = current_schema() AND relname = ANY(%s)"
+    )
+    tables = ["sessions", "session_folds", "timeline", "streams"]  # of the others: test_delivery_plans
+    with connect(filled, application_name="test") as connection:
+        before = dict(connection.execute(scans, (tables,)).fetchall())
+    for question in (*QUESTIONS.values(), all_about_deliveries):
+        ask(filled, question)
+    monkeypatch.setattr(store, "WHOLE_SESSIONS_MAX", 0)
+    with connect(filled, application_name="test") as connection:
+        for statement in INDEXES_ONLY:
+            connection.execute(statement)
+        events = [as_event(connection, "push-started.v1"), as_event(connection, "screenshot-created.v1")]
+        late = push_started(STREAM, "late", NOW_S - 900, stream_param="line=main")
+        events.append(fact_of(10**12, Delivery(body=msgspec.json.encode(late), received_at_us=NOW_MS * 1000)))
+        with connection.transaction(force_rollback=True):
+            for each in PROJECTIONS:
+                each(connection, filled.schema).take_in(events)
+    with connect(filled, application_name="test") as connection:
+        after = dict(connection.execute(scans, (tables,)).fetchall())
+    assert [name for name in sorted(after) if after[name] == before[name]] == []
+
+
+def as_event(connection: psycopg.Connection[Any], topic: str) -> Event:
+    """One delivery of the ledger, delivered once more."""
+    row = connection.execute(
+        "SELECT notification_id FROM ledger_events WHERE topic = %s LIMIT 1", (topic,)
+    ).fetchone()
+    assert row is not None
+    (event,) = reader.read_at(connection, [row[0]])
+    return fact_of(10**12 - row[0], event.delivery)

@@ -14,22 +14,26 @@ import psycopg
 import pytest
 
 from streamledger.operations import rebuild as rebuilding
-from streamledger.operations.rebuild import Order, Rebuilt, rebuild
+from streamledger.operations.rebuild import Order, rebuild
+from streamledger.operations.rebuilt import Rebuilt
 from streamledger.postgres.connection import Database, connect
+from streamledger.postgres.lease import Lease
+from streamledger.readmodel.projections.addresses import SendersView
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import Runner
+from streamledger.readmodel.projections.sessions import SessionsView
 from streamledger.readmodel.rebuild import generation, index_pace, interrupting, record, room
 from streamledger.readmodel.rebuild.building import Building
-from streamledger.readmodel.rebuild.crew import RebuildCancelled
 from streamledger.readmodel.rebuild.record import Progress, RebuildUnderWay, SwitchBlocked
 from streamledger.readmodel.rebuild.room import NoRoom
-from streamledger.readmodel.runner import Runner
-from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.rebuild.worker_pool import RebuildCancelled
 from streamledger.simulator.truth import Shape
 from tests.integration.readmodel.histories import (
     MAKE_TALLY,
     Tally,
     bodies,
-    digests,
     opened,
+    positions,
     project,
     rows_of,
     store,
@@ -78,14 +82,14 @@ def test_the_rebuilt_tables_are_the_live_ones_row_for_row_index_for_index(any_da
     with opened(any_database) as connection:
         store(connection, any_database.schema, bodies(1, SHAPE))
         project(connection, any_database.schema)
-        rows, before = rows_of(connection), digests(connection)
+        rows, before = rows_of(connection), positions(connection)
         indexes = connection.execute(INDEXES).fetchall()
         constraints = connection.execute(CONSTRAINTS).fetchall()
         done = run(any_database, workers=2)
         assert done.digests_equal is True
         assert done.switched
         assert rows_of(connection) == rows
-        assert digests(connection) == before
+        assert positions(connection) == before
         assert connection.execute(INDEXES).fetchall() == indexes
         assert connection.execute(CONSTRAINTS).fetchall() == constraints
         assert leftovers(connection) == []
@@ -96,10 +100,10 @@ def test_a_read_model_that_never_began_is_built_whole(database: Database) -> Non
     with opened(database) as connection:
         store(connection, database.schema, bodies(2, SHAPE))
         run(database)
-        built, marks = rows_of(connection), digests(connection)
+        built, marks = rows_of(connection), positions(connection)
         store(connection, database.schema, bodies(3, SHAPE))
         project(connection, database.schema)
-        assert digests(connection) != marks
+        assert positions(connection) != marks
         assert built["sessions"]
         assert run(database).digests_equal is True
 
@@ -126,14 +130,14 @@ def test_tampered_rows_are_put_right_and_a_dry_run_names_them_first(database: Da
 
 
 def test_a_projection_without_a_way_by_streams_is_rebuilt_in_order(database: Database) -> None:
-    both = (*PROJECTIONS, Tally())
+    both = (*PROJECTIONS, Tally)
     with opened(database) as connection:
         connection.execute(MAKE_TALLY)
         store(connection, database.schema, bodies(1, SHAPE))
         project(connection, database.schema, projections=both)
         tally = connection.execute("SELECT * FROM tally ORDER BY 1").fetchall()
         connection.execute("UPDATE tally SET deliveries = 0")
-        assert run(database, projections=both, workers=2).digests_equal is True
+        assert run(database, projections=both, workers=2).digests_equal is False, "the live rows were changed"
         assert connection.execute("SELECT * FROM tally ORDER BY 1").fetchall() == tally
 
 
@@ -141,7 +145,7 @@ def test_a_cancelled_rebuild_leaves_the_live_tables_as_they_were(database: Datab
     with opened(database) as connection:
         store(connection, database.schema, bodies(1, SHAPE))
         project(connection, database.schema)
-        rows, marks = rows_of(connection), digests(connection)
+        rows, marks = rows_of(connection), positions(connection)
         for phase in ("folding", "indexing", "catching_up", "switching"):
             seen: list[str] = []
             with pytest.raises(RebuildCancelled):
@@ -151,7 +155,7 @@ def test_a_cancelled_rebuild_leaves_the_live_tables_as_they_were(database: Datab
                     on_progress=lambda progress, seen=seen: seen.append(progress.phase),
                     is_cancelled=lambda phase=phase, seen=seen: seen[-1] == phase,
                 )
-            assert (rows_of(connection), digests(connection)) == (rows, marks)
+            assert (rows_of(connection), positions(connection)) == (rows, marks)
             assert leftovers(connection) == []
         assert states(connection) == ["cancelled"] * 4
 
@@ -175,7 +179,8 @@ def test_the_time_left_of_the_indexes_is_told_while_they_are_made_and_stands_in_
                 seen.append(row[1:])
 
         run(database, on_progress=look)
-        total = len(connection.execute(INDEXES_OF_PROJECTIONS, (list(TABLES),)).fetchall())
+        copied = [table for table in TABLES if table not in SendersView.tables]  # those are taken in in order
+        total = len(connection.execute(INDEXES_OF_PROJECTIONS, (copied,)).fetchall())
     assert {each[1] for each in seen[1:]} <= {0, total}
     assert seen[-1][:2] == (total, total)
     assert any(left_s is not None and left_s > 0 for done, _, left_s in seen if done < total)
@@ -193,10 +198,20 @@ def test_a_rebuild_is_cancelled_by_its_row(database: Database) -> None:
 
 
 def test_there_is_one_rebuild_at_a_time(database: Database) -> None:
-    with connect(database, application_name="test") as other:
-        other.execute("SELECT pg_advisory_lock(%s)", (record.lock_key(database.schema),))
-        with pytest.raises(RebuildUnderWay):
-            run(database)
+    with record.only_one(database), pytest.raises(RebuildUnderWay):
+        run(database)
+    assert run(database).switched
+
+
+def test_when_a_rebuild_says_that_it_has_ended_the_next_may_begin(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever follows it begins another at once: its lease is let go with the word that it is done."""
+    monkeypatch.setattr(Lease, "release", lambda _: None)  # what comes after that word comes late
+    assert run(database).switched
+    with pytest.raises(RebuildCancelled):
+        run(database, is_cancelled=lambda: True)
+    assert run(database).switched
 
 
 def test_a_rebuild_that_does_not_fit_on_the_disk_is_refused(
@@ -283,7 +298,7 @@ KILLED = """
 import sys
 from streamledger.operations.rebuild import Order, rebuild
 from streamledger.postgres.connection import Database
-from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.projections.registry import PROJECTIONS
 if __name__ == "__main__":
     rebuild(Database(sys.argv[1]), Order(projections=PROJECTIONS, workers=2), clock_us=lambda: 1)
 """
@@ -298,7 +313,7 @@ def test_killed_on_the_spot_the_live_tables_stand_and_the_next_rebuild_clears_up
     with opened(database) as connection, connect(database, application_name="reader") as reader:
         store(connection, database.schema, bodies(1, SHAPE))
         project(connection, database.schema)
-        rows, marks = rows_of(connection), digests(connection)
+        rows, marks = rows_of(connection), positions(connection)
         reader.execute("BEGIN")
         # A reader stands in the way of the phase, so that the kill falls into it.
         reader.execute("SELECT FROM sessions" if phase == "switching" else "LOCK TABLE ledger_events")
@@ -316,9 +331,9 @@ def test_killed_on_the_spot_the_live_tables_stand_and_the_next_rebuild_clears_up
         process.wait()
         reader.execute("ROLLBACK")
         until(lambda: not connection.execute(BACKENDS).fetchall(), "the killed rebuild's sessions remain")
-        assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert (rows_of(connection), positions(connection)) == (rows, marks)
         assert run(database).digests_equal is True
-        assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert (rows_of(connection), positions(connection)) == (rows, marks)
         assert leftovers(connection) == []
         assert states(connection) == ["failed", "done"]
 
@@ -327,7 +342,7 @@ KILLED_IN_A_PHASE = """
 import os, signal, sys
 from streamledger.operations.rebuild import Order, rebuild
 from streamledger.postgres.connection import Database
-from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.projections.registry import PROJECTIONS
 
 def die(progress):
     if progress.phase == sys.argv[2]:
@@ -348,7 +363,7 @@ def test_killed_as_any_phase_begins_nothing_has_changed_and_the_next_one_is_whol
     with opened(database) as connection:
         store(connection, database.schema, bodies(1, SHAPE)[:200])
         project(connection, database.schema)
-        rows, marks = rows_of(connection), digests(connection)
+        rows, marks = rows_of(connection), positions(connection)
         phases = ["folding", "indexing", "catching_up", *(["switching"] if purpose == "rebuild" else [])]
         for phase in phases:
             ended = subprocess.run(
@@ -358,9 +373,9 @@ def test_killed_as_any_phase_begins_nothing_has_changed_and_the_next_one_is_whol
             )
             assert ended.returncode == -signal.SIGKILL
             until(lambda: not connection.execute(BACKENDS).fetchall(), "the killed rebuild's sessions remain")
-            assert (rows_of(connection), digests(connection)) == (rows, marks)
+            assert (rows_of(connection), positions(connection)) == (rows, marks)
         assert run(database).digests_equal is True
-        assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert (rows_of(connection), positions(connection)) == (rows, marks)
         assert leftovers(connection) == []
         assert states(connection) == ["failed"] * len(phases) + ["done"]
 
@@ -371,7 +386,7 @@ from streamledger.operations import rebuild as rebuilding
 from streamledger.operations.rebuild import Order, rebuild
 from streamledger.postgres.connection import Database
 from streamledger.readmodel.rebuild import generation
-from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.projections.registry import PROJECTIONS
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -397,7 +412,7 @@ def test_killed_at_the_switch_one_generation_is_live_and_whole(
     with opened(database) as connection:
         store(connection, database.schema, bodies(1, SHAPE))
         project(connection, database.schema)
-        rows, marks = rows_of(connection), digests(connection)
+        rows, marks = rows_of(connection), positions(connection)
         connection.execute("UPDATE sessions SET screenshots = screenshots + 1")  # tells old from new
         old = rows_of(connection)
         ended = subprocess.run(
@@ -408,10 +423,10 @@ def test_killed_at_the_switch_one_generation_is_live_and_whole(
         assert ended.returncode == -signal.SIGKILL
         until(lambda: not connection.execute(BACKENDS).fetchall(), "the killed rebuild's sessions remain")
         assert rows_of(connection) == (old if moment == "in its transaction" else rows)
-        assert digests(connection) == marks
+        assert positions(connection) == marks
         assert leftovers(connection)
         run(database)
-        assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert (rows_of(connection), positions(connection)) == (rows, marks)
         assert leftovers(connection) == []
         # Of the killed one it is told what became of its switch.
         assert states(connection) == ["failed" if moment == "in its transaction" else "done", "done"]
@@ -450,13 +465,13 @@ def test_neither_a_dry_run_nor_a_verification_moves_live_tables_that_nobody_foll
         found = bodies(1, SHAPE)
         store(connection, database.schema, found[:100])
         project(connection, database.schema)
-        rows, marks = rows_of(connection), digests(connection)
+        rows, marks = rows_of(connection), positions(connection)
         store(connection, database.schema, found[100:])
         tried = run(database, purpose="dry_run")
-        assert {each.table: each.added > 0 for each in tried.differences}["deliveries"]
+        assert {each.table: each.added > 0 for each in tried.differences}["timeline"]
         assert tried.digests_equal is None
         assert run(database, purpose="verify").digests_equal is True
-        assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert (rows_of(connection), positions(connection)) == (rows, marks)
         assert run(database).digests_equal is True
 
 
@@ -467,9 +482,27 @@ def test_live_tables_far_behind_are_not_compared(database: Database, monkeypatch
         assert run(database).digests_equal is None
 
 
+def test_a_digest_is_noted_of_rows_that_were_counted_and_forgotten_with_them(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = "SELECT digest IS NOT NULL, digest_position FROM projections WHERE name = 'sessions'"
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+        project(connection, database.schema)
+        assert connection.execute(noted).fetchone() == (False, None)
+        connection.execute("UPDATE streams SET screenshots = 77")
+        assert run(database, purpose="verify").digests_equal is False
+        assert connection.execute(noted).fetchone() == (False, None)
+        assert run(database).digests_equal is False
+        assert connection.execute(noted).fetchone() == (True, positions(connection)["sessions"])
+        monkeypatch.setattr(SessionsView, "version", SessionsView.version + 1)
+        assert run(database).digests_equal is None
+        assert connection.execute(noted).fetchone() == (False, None)
+
+
 LONG_STATEMENTS = {
     "making": "streamledger.readmodel.rebuild.generation.make",
-    "adding up": "streamledger.readmodel.rebuild.minutes_folding.MinutesStreamwise.add_up",
+    "adding up": "streamledger.readmodel.rebuild.building.add_up",
     "statistics": "streamledger.readmodel.rebuild.generation.finish",
     "catching up": "streamledger.readmodel.rebuild.building.Building.catch_up",
     "switching": "streamledger.readmodel.rebuild.generation.switch",
@@ -490,7 +523,7 @@ def test_cancelling_breaks_off_a_statement_that_would_last_an_hour(
     with opened(database) as connection, connect(database, application_name="other") as other:
         store(connection, database.schema, bodies(1, SHAPE)[:50])
         project(connection, database.schema)
-        rows, marks = rows_of(connection), digests(connection)
+        rows, marks = rows_of(connection), positions(connection)
         monkeypatch.setattr(LONG_STATEMENTS[moment], last_an_hour)
         asleep = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
 
@@ -513,7 +546,7 @@ def test_cancelling_breaks_off_a_statement_that_would_last_an_hour(
             run(database, purpose=purpose, is_cancelled=signalled.is_set)
         cancelling.join()
         assert not connection.execute(asleep).fetchall()
-        assert (rows_of(connection), digests(connection)) == (rows, marks)
+        assert (rows_of(connection), positions(connection)) == (rows, marks)
         assert leftovers(connection) == []
         assert states(connection) == ["cancelled"]
 

@@ -10,9 +10,12 @@ import pytest
 from psycopg import AsyncConnection
 
 from streamledger.postgres.connection import Database, connect, open_pool_async
-from streamledger.readmodel import fetching, queries, stream_queries
-from streamledger.readmodel.queries import Queries, SessionFilter
-from streamledger.readmodel.stream_queries import StreamQueries
+from streamledger.readmodel.queries import fetching, session_counts
+from streamledger.readmodel.queries import sessions as queries
+from streamledger.readmodel.queries import streams as stream_queries
+from streamledger.readmodel.queries.session_counts import SessionCounts
+from streamledger.readmodel.queries.sessions import Queries, SessionFilter
+from streamledger.readmodel.queries.streams import StreamQueries
 from tests.conftest import clone
 
 ROWS = 60_000
@@ -20,15 +23,23 @@ NOW_MS = 10_000_000_000_000 + ROWS * 1000
 ROWS_READ_MAX = 2_000
 """A page reads tens of rows, and a few others for each; a list that is sorted whole reads them all."""
 FILL = f"""
-INSERT INTO sessions (stream_id, sequence, sort_ms, span_from_ms, span_until_ms, ended, position, fold,
-                      start_known)
-SELECT 'room-' || n % 300, n::text, ms, ms, CASE WHEN n % 100 = 0 THEN 9223372036854775807 ELSE ms + 900 END,
-       n % 100 <> 0, n, jsonb_build_object('stream_id', 'room-' || n % 300, 'sequence', n::text), true
-FROM (SELECT n, 10000000000000 + n::bigint * 1000 AS ms FROM generate_series(1, {ROWS}) AS n) AS numbered;
-INSERT INTO timeline (stream_id, kind, key, sequence, at_ms, until_ms, position, received_ms, deliveries,
-                      content)
-SELECT 'room-' || n % 300, CASE WHEN n % 5 = 0 THEN 'other' ELSE 'screenshot' END, n::text,
-       CASE WHEN n % 3 = 0 THEN '' ELSE n::text END, ms, ms, n, ms, 1, ''
+INSERT INTO sessions (stream_id, sequence, sort_ms, span_from_ms, span_until_ms, sure_from_ms, sure_until_ms,
+                      last_sign_ms, newer_ms, reach_ms, witness_until_ms, ended, position, start_known,
+                      files_ms, recording_bytes, deliveries, recordings, screenshots,
+                      refused)
+SELECT 'room-' || n % 300, n::text, ms, ms, until_ms, ms, until_ms, ms, 9223372036854775807, until_ms, -1,
+       n % 100 <> 0, n, true, 0, 0, 2, 0, 0, false
+FROM (SELECT n, ms, CASE WHEN n % 100 = 0 THEN 9223372036854775807 ELSE ms + 900 END AS until_ms
+      FROM (SELECT n, 10000000000000 + n::bigint * 1000 AS ms
+            FROM generate_series(1, {ROWS}) AS n) AS numbers)
+     AS numbered;
+INSERT INTO session_folds
+SELECT stream_id, sequence, jsonb_build_object('stream_id', stream_id, 'sequence', sequence)::text
+FROM sessions;
+INSERT INTO timeline (stream_id, kind, key, part, sequence, at_ms, until_ms, position, received_ms,
+                      deliveries)
+SELECT 'room-' || n % 300, CASE WHEN n % 5 = 0 THEN 'other' ELSE 'screenshot' END, n::text, 0,
+       CASE WHEN n % 3 = 0 THEN '' ELSE n::text END, ms, ms, n, ms, 1
 FROM (SELECT n, 10000000000000 + n::bigint * 1000 AS ms FROM generate_series(1, {ROWS}) AS n) AS numbered;
 INSERT INTO streams (stream_id, sessions, recordings, screenshots, others, unattributed, first_seen_us,
                      last_seen_us, position, open_sessions, latest_ms)
@@ -60,6 +71,9 @@ LISTS: dict[str, Asked] = {
     "unattributed of a stream": lambda _, streams: streams.unattributed("room-9"),
     "notifications of a stream": lambda _, streams: streams.notifications("room-10"),
     "broadcasts": lambda _, streams: streams.broadcasts("room-7", 60_000, 5),
+    "sessions by state": lambda sessions, _: SessionCounts(
+        sessions, sessions.pool, judged_max=100, counted_max=100
+    ).by_state(),
 }
 
 
@@ -104,6 +118,7 @@ def test_a_list_reads_no_more_rows_than_it_shows_and_scans_no_table(
 
     monkeypatch.setattr(queries, "fetch", explained)
     monkeypatch.setattr(stream_queries, "fetch", explained)
+    monkeypatch.setattr(session_counts, "fetch", explained)
     asyncio.run(ask())
     assert plans
     for plan in plans:

@@ -9,18 +9,18 @@ from psycopg import AsyncConnection
 from psycopg.errors import LockNotAvailable
 
 from streamledger.postgres.connection import Database, StorePool, connect, connect_async, open_pool_async
-from streamledger.readmodel.audit_queries import AuditQueries, AuditScope
-from streamledger.readmodel.delivery_queries import DeliveryFilter, DeliveryQueries
-from streamledger.readmodel.explaining import explain
-from streamledger.readmodel.growth import deliveries_of
-from streamledger.readmodel.moment import Asked, KnownAt
-from streamledger.readmodel.page_queries import PageQueries
-from streamledger.readmodel.past_queries import PastQueries
-from streamledger.readmodel.queries import Queries, SessionFilter
+from streamledger.readmodel.moments.explaining import explain
+from streamledger.readmodel.moments.growth import deliveries_of
+from streamledger.readmodel.moments.moment import Asked, KnownAt
+from streamledger.readmodel.moments.queries import PastQueries
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import catch_up
+from streamledger.readmodel.queries.audit import AuditQueries, AuditScope
+from streamledger.readmodel.queries.deliveries import DeliveryFilter, DeliveryQueries
+from streamledger.readmodel.queries.pages import PageQueries
+from streamledger.readmodel.queries.sessions import Queries, SessionFilter
+from streamledger.readmodel.queries.streams import StreamQueries
 from streamledger.readmodel.rebuild.generation import tables_of
-from streamledger.readmodel.runner import catch_up
-from streamledger.readmodel.session_projection import PROJECTIONS
-from streamledger.readmodel.stream_queries import StreamQueries
 from tests.received import BEGAN_S, SCHEMA, keep, received, screenshot, started, stopped
 
 TABLES = tables_of(PROJECTIONS)
@@ -102,7 +102,7 @@ def test_every_question_locks_tables_in_the_order_in_which_a_switch_does(filled:
                 wrong += [f"{name} waits for {table} with {each} locked" for each in late]
         return wrong
 
-    assert beside(filled, asked) == []
+    assert "\n".join(beside(filled, asked)) == ""
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,14 @@ from streamledger.domain.instants import instant_us, parse_instant_ms
 from streamledger.domain.notification import Kind
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, open_pool_async
-from streamledger.readmodel import past_queries
-from streamledger.readmodel.explaining import explain, explain_now
-from streamledger.readmodel.moment import NO_TIME_MS, Asked, KnownAt, Moment, parse_known_at
-from streamledger.readmodel.past_page import look_back
-from streamledger.readmodel.past_queries import PastQueries
-from streamledger.readmodel.queries import Queries, SessionFilter
-from streamledger.readmodel.runner import catch_up
-from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.moments import queries as past_queries
+from streamledger.readmodel.moments.explaining import explain, explain_now
+from streamledger.readmodel.moments.moment import NO_TIME_MS, Asked, KnownAt, Moment, parse_known_at
+from streamledger.readmodel.moments.page import look_back
+from streamledger.readmodel.moments.queries import PastQueries
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import catch_up
+from streamledger.readmodel.queries.sessions import Queries, SessionFilter
 from streamledger.tencent.reader import read_notification
 from tests.moments import SILENCE_MS_MAX, STARTS_AT_MS, append_all, connect_to, disordered, naive
 from tests.received import BEGAN_S, SCHEMA, keep, received, screenshot, started, stopped

@@ -7,28 +7,39 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 from pyarrow import parquet
 
 from streamledger.cli.files import FileDamaged, LineFile, read_lines
+from streamledger.domain.events import ForeignEvent, PushStopped, is_notification
 from streamledger.ledger import mapper, portable, reader
+from streamledger.ledger.acts import Actor
 from streamledger.ledger.portable import FormatUnknown, Head, LineInvalid, RedactedImport, head_line
 from streamledger.operations import export_table
 from streamledger.operations.export_events import ResumeMismatch, Wanted, export_events, resumed
 from streamledger.operations.export_table import TABLE_KEYS, PyarrowAbsent, export_csv, export_parquet
 from streamledger.operations.import_events import Imported, import_events
+from streamledger.operations.imported_delivery import ImportRules, event_of
 from streamledger.postgres.connection import Database
 from streamledger.simulator.incident import IncidentEmpty, read_incident
 from streamledger.simulator.truth import Shape
-from tests.integration.readmodel.histories import bodies, opened, project, rows_of, store
+from tests import deliveries
+from tests.deliveries import LEDGER
+from tests.integration.readmodel.histories import STARTS_AT_MS, bodies, opened, project, rows_of, store
 
-VALID = b'{"position":"1","delivery_id":"0190c7a4-0000-7000-8000-000000000000",'
+VALID = (
+    b'{"position":"1","delivery_id":"0190c7a4-0000-7000-8000-000000000000","received_at_us":1713731478000000,'
+)
 SHAPE = Shape(streams=3, sessions_per_stream=2, duration_s=300)
+NOW_US = STARTS_AT_MS * 1000 + 10**12
+RULES = ImportRules(body_bytes_max=10_000, now_us=NOW_US)
+ACTOR = Actor(by="operator", reason="restored", at_us=NOW_US)
 EVENTS = (
-    "SELECT originator_id, originator_version, topic, state, delivery_id FROM ledger_events"
-    " ORDER BY notification_id"
+    "SELECT originator_id, originator_version, topic, delivery_id FROM ledger_events"
+    " WHERE topic <> 'admin-acted.v1' ORDER BY notification_id"
 )
 
 
@@ -38,14 +49,18 @@ def exported(connection: psycopg.Connection[Any], **wanted: Any) -> list[bytes]:
     return b"".join(lines).splitlines(keepends=True)
 
 
-def imported(connection: psycopg.Connection[Any], schema: str, lines: list[bytes], **given: Any) -> Imported:
-    return import_events(connection, schema, lines, **{"plain": False, "now_us": 5, **given})
+def imported(
+    connection: psycopg.Connection[Any], lines: list[bytes], *, plain: bool = False, **rules: Any
+) -> Imported:
+    found = ImportRules(**{"body_bytes_max": 10_000, "now_us": NOW_US, **rules})
+    return import_events(connection, LEDGER, lines, plain=plain, rules=found, actor=ACTOR, source="a test")
 
 
 def emptied(connection: psycopg.Connection[Any]) -> None:
     """An empty ledger again, which only a test may make."""
     connection.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
-    connection.execute("TRUNCATE ledger_events, sessions, timeline, streams, projections")
+    connection.execute(f"TRUNCATE ledger_events, projections, {', '.join(TABLE_KEYS)}")
+    connection.execute("UPDATE ledger_head SET position = 0")
     connection.execute("ALTER TABLE ledger_events ENABLE TRIGGER USER")
 
 
@@ -53,15 +68,15 @@ def test_what_is_exported_and_imported_is_the_same_ledger_with_the_same_sessions
     with opened(database) as connection:
         store(connection, database.schema, bodies(1, SHAPE))
         store(connection, database.schema, ['{"event_type": 9, "odd": "　txSecret=1"}'.encode()])
-        connection.execute(
-            "INSERT INTO ledger_events (originator_id, originator_version, topic, state)"
-            " VALUES ('x', 1, 'not-known-yet.v9', '\\xc1')"
+        deliveries.store(
+            connection,
+            [ForeignEvent(originator_id="x", delivery_id=uuid4(), name="not-known-yet.v9", state=b"\xc1")],
         )
         project(connection, database.schema)
         events, rows = connection.execute(EVENTS).fetchall(), rows_of(connection)
         lines = exported(connection)
         emptied(connection)
-        done = imported(connection, database.schema, lines)
+        done = imported(connection, lines, with_acts=True)
         assert (done.stored, done.known, done.invalid) == (len(events), 0, 0)
         assert connection.execute(EVENTS).fetchall() == events
         project(connection, database.schema)
@@ -76,9 +91,10 @@ def test_importing_twice_is_importing_once_and_numbers_go_on_in_a_living_ledger(
         lines = exported(connection)
         emptied(connection)
         store(connection, database.schema, found[100:150])
-        assert imported(connection, database.schema, lines).stored == 100
+        assert imported(connection, lines).stored == 100
         before = connection.execute(EVENTS).fetchall()
-        again = imported(connection, database.schema, [*lines, *lines])
+        again = imported(connection, [*lines, *lines])
+        assert reader.head(connection) == 150 + 4  # both imports are acts, at their begin and end
         assert (again.stored, again.known) == (0, 200)
         assert connection.execute(EVENTS).fetchall() == before
         gaps = connection.execute(
@@ -142,16 +158,16 @@ def test_plain_bodies_are_imported_once_with_their_times(database: Database) -> 
         body.encode() + b"\n",
     ]
     with opened(database) as connection:
-        done = imported(connection, database.schema, lines, plain=True)
+        done = imported(connection, lines, plain=True)
         assert (done.stored, done.invalid) == (4, 1)
         assert done.faults[0].startswith("line 5: ")
-        assert imported(connection, database.schema, lines, plain=True).known == 4
-        events = list(reader.read_all(connection))
+        assert imported(connection, lines, plain=True).known == 4
+        events = [event for event in reader.read_all(connection) if is_notification(event.name)]
         assert [event.delivery.received_at_us for event in events] == [
-            5,
+            NOW_US,
             1713731479_000000,
             1713731480_000000,
-            5,
+            NOW_US,
         ]
         assert events[1].delivery.body == body.encode()
         assert events[1].delivery.source_ip == "203.0.113.5"
@@ -169,7 +185,7 @@ def test_a_redacted_export_holds_no_secret_and_is_played_but_never_imported(data
         assert secret in b"".join(open_lines)
         assert secret not in b"".join(lines)
         with pytest.raises(RedactedImport):
-            imported(connection, database.schema, lines)
+            imported(connection, lines)
         history, calls = read_incident(lines)
         assert len(calls) == len(lines) - 1
         assert [call.at_ms for call in calls] == sorted(
@@ -183,8 +199,8 @@ def test_lines_that_are_none_are_counted_and_the_others_stored(database: Databas
         store(connection, database.schema, bodies(1, SHAPE)[:3])
         lines = exported(connection)
         emptied(connection)
-        broken = lines[1].replace(b'"originator":"', b'"originator":"\\u0000')
-        done = imported(connection, database.schema, [lines[0], b"{}\n", broken, *lines[2:]])
+        broken = lines[1].replace(b'"body":"{', b'"body":"no JSON {')
+        done = imported(connection, [lines[0], b"{}\n", broken, *lines[2:]])
         assert (done.stored, done.invalid) == (2, 2)
 
 
@@ -201,22 +217,21 @@ def test_lines_that_are_none_are_counted_and_the_others_stored(database: Databas
 )
 def test_a_line_that_is_no_event_is_told(line: bytes) -> None:
     with pytest.raises(LineInvalid):
-        portable.event_of(line)
+        event_of(portable.read_line(line), RULES, 1)
 
 
 def test_an_event_comes_back_under_the_stream_that_its_body_names_whatever_the_line_says() -> None:
-    body = b'"body":"{\\"event_type\\":1,\\"stream_id\\":\\"room\\"}"}'
-    event = portable.event_of(VALID + b'"name":"push-started.v1","originator":"elsewhere",' + body)
+    body = b'"body":"{\\"event_type\\":0,\\"stream_id\\":\\"room\\"}"}'
+    line = VALID + b'"name":"push-started.v1","originator":"elsewhere",' + body
+    event = event_of(portable.read_line(line), RULES, 1)
+    assert isinstance(event, PushStopped)
     assert event.originator_id == "room"
-    unreadable = portable.event_of(VALID + b'"name":"push-started.v1","originator":"b","body":"no"}')
-    assert unreadable.originator_id == "b"
 
 
 def test_a_body_that_cannot_be_read_is_left_out_of_a_redacted_export() -> None:
     state = mapper.encode(mapper.Delivery(body=b"no JSON, txSecret=abc", received_at_us=7))
     row = (3, "o", 1, "push-started.v1", state, "0190c7a4-0000-7000-8000-000000000000")
     assert b"abc" not in portable.line_of(row, redacted=True)
-    assert portable.event_of(portable.line_of(row)).state == state
     with pytest.raises(IncidentEmpty):  # passed over, so that the others of a file are played
         read_incident([portable.line_of(row, redacted=True)])
 
@@ -224,8 +239,7 @@ def test_a_body_that_cannot_be_read_is_left_out_of_a_redacted_export() -> None:
 def test_a_body_that_is_no_text_comes_back_to_the_byte() -> None:
     state = mapper.encode(mapper.Delivery(body=b"\xff\x00{", received_at_us=7, mended=("comments",)))
     row = (3, "o", 1, "push-started.v1", state, "0190c7a4-0000-7000-8000-000000000000")
-    event = portable.event_of(portable.line_of(row))
-    assert (event.state, event.originator_id, event.name) == (state, "o", "push-started.v1")
+    assert mapper.encode(portable.delivery_of(portable.read_line(portable.line_of(row)))) == state
 
 
 def table_of(database: Database) -> psycopg.Connection[Any]:
@@ -272,7 +286,8 @@ def test_parquet_holds_the_same_rows_as_csv_with_types(
         for row in read
     ]
     assert as_text == list(csv.DictReader(io.StringIO(b"".join(lines).decode())))
-    assert {type(row[name]) for row in read for name in row if name.endswith(("_ms", "position"))} <= {int}
+    numbers = [row[name] for row in read for name in row if name.endswith(("_ms", "position"))]
+    assert {type(number) for number in numbers} <= {int, type(None)}
 
 
 def test_without_pyarrow_parquet_is_refused_with_a_sentence(
@@ -289,9 +304,7 @@ def test_a_file_of_another_version_is_refused_whole(database: Database) -> None:
         lines = exported(connection)
         emptied(connection)
         with pytest.raises(FormatUnknown):
-            imported(
-                connection, database.schema, [lines[0].replace(b'"version":1', b'"version":2'), *lines[1:]]
-            )
+            imported(connection, [lines[0].replace(b'"version":2', b'"version":3'), *lines[1:]])
         assert connection.execute(EVENTS).fetchall() == []
 
 
@@ -299,7 +312,7 @@ def test_a_redacted_line_without_its_head_is_not_imported_either(database: Datab
     with opened(database) as connection:
         store(connection, database.schema, bodies(1, SHAPE)[:3])
         with pytest.raises(RedactedImport):
-            imported(connection, database.schema, exported(connection, redacted=True)[1:])
+            imported(connection, exported(connection, redacted=True)[1:])
 
 
 def test_a_file_of_other_events_is_not_gone_on_with() -> None:

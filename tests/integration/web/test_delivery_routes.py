@@ -8,8 +8,8 @@ from litestar.testing import TestClient
 
 from streamledger.bootstrap import create_web_app
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel.runner import catch_up
-from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import catch_up
 from streamledger.settings import Secret, Settings
 from tests.received import BEGAN_S, SCHEMA, STRANGER, TENCENT, keep, received, set_aside, signed, started
 

@@ -15,6 +15,7 @@ from streamledger.postgres.connection import Database, connect
 from streamledger.settings import Secret, Settings
 from streamledger.web import auth
 from tests.acceptance.page.server import serving
+from tests.deliveries import LEDGER
 
 DEADLINE_S = 20.0
 
@@ -127,15 +128,15 @@ def test_an_open_feed_ends_before_the_next_event_once_its_token_is_revoked(
     monkeypatch.setattr(auth, "REMEMBERED_S", 0.0)
     actor = Actor(by="operator", reason="test", at_us=1)
     with serving(database, Settings()) as address, connect(database, application_name="test") as connection:
-        create_token(connection, database.schema, "another", "read", actor)
-        bearer = {"Authorization": f"Bearer {create_token(connection, database.schema, 'me', 'read', actor)}"}
+        create_token(connection, LEDGER, "another", "read", actor)
+        bearer = {"Authorization": f"Bearer {create_token(connection, LEDGER, 'me', 'read', actor)}"}
         query = address + "/v1/events/live?after=0&stream_id=room-1"
         with httpx.stream("GET", query, headers=bearer, timeout=DEADLINE_S) as response:
             parts = response.iter_bytes()
             assert next(parts).startswith(b": heartbeat")
             shown = deliver(address, 1, "room-1", "1")
             assert b"id: %d\n" % shown in next(parts)
-            assert revoke_token(connection, database.schema, "me", actor)
+            assert revoke_token(connection, LEDGER, "me", actor)
             deliver(address, 0, "room-1", "1")
             assert next(parts, b"its end") == b"its end"
 

@@ -71,7 +71,7 @@ def test_a_thousand_readers_get_every_event_through_one_listener(database: Datab
         found = await asyncio.wait_for(asyncio.gather(*readers), DEADLINE_S)
         return found, positions, before, during
 
-    with serving(database, Settings(readers_max=READERS + 10)) as address:
+    with serving(database, Settings(readers_max=READERS + 10, readers_per_token_max=READERS + 10)) as address:
         idle = connections(database)
         found, positions, before, during = asyncio.run(crowd(address))
         busy = connections(database)

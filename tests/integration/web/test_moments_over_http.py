@@ -97,13 +97,17 @@ def test_at_the_head_of_the_ledger_the_answer_is_that_about_now(
 
 
 @pytest.mark.parametrize("path", [SEQUENCE, f"{SEQUENCE}/timeline", f"{SEQUENCE}/explain"])
-@pytest.mark.parametrize("moment", [{"known_at": 0}, {"as_of": "2020-01-01T00:00:00Z"}])
+@pytest.mark.parametrize(
+    "moment", [{"known_at": 0}, {"as_of": "2020-01-01T00:00:00Z"}, {"known_at": "2020-01-01T00:00:00Z"}]
+)
 def test_what_was_not_known_then_is_not_found_and_says_so(
     client: TestClient[Any], path: str, moment: dict[str, object]
 ) -> None:
     problem = get(client, path, **moment)
     assert problem["status_code"] == 404
     assert "was not known at the moment asked for" in problem["detail"]
+    asked = {"known_at": "position 0"} if moment == {"known_at": 0} else moment
+    assert problem["moment"] == " ".join(f"{name.replace('_', ' ')} {told}" for name, told in asked.items())
 
 
 @pytest.mark.parametrize("moment", [{"known_at": "soon"}, {"as_of": "soon"}, {"known_at": "9" * 20}])
@@ -164,7 +168,8 @@ def test_an_explanation_names_positions_and_pages_through_attributions(
     first = explained["attributions"]["items"]
     cursor = explained["attributions"]["next_cursor"]
     second = get(client, f"{SEQUENCE}/explain", limit=1, cursor=cursor)["attributions"]
-    assert [each["key"] for each in [*first, *second["items"]]] == ["/a.jpg", "/b.jpg"]
+    pictures = [each["key"].rpartition("|")[2] for each in [*first, *second["items"]]]
+    assert pictures == ["/a.jpg", "/b.jpg"]
     assert second["next_cursor"] is None
     assert [each["outcome"] for each in first[0]["candidates"]] == ["chosen"]
 

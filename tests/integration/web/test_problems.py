@@ -11,9 +11,13 @@ from litestar.testing import TestClient
 from streamledger.domain.errors import StoreUnavailable
 from streamledger.ledger.appender import DeliveryUnstorable, QueueFull
 from streamledger.operations.receive import Receipt
-from streamledger.readmodel.queries import Queries
+from streamledger.readmodel.queries.sessions import Queries
+from streamledger.settings import Settings
 from streamledger.web.app import WebOptions, WebServices, create_app
 from streamledger.web.auth import Tokens
+from streamledger.web.bounds import bounds_of
+from streamledger.web.connections import ConnectionLimits
+from streamledger.web.senders import Senders
 
 # The handlers rely on what Litestar 2 infers from names and says that Litestar 3 will not.
 pytestmark = pytest.mark.filterwarnings("ignore::litestar.exceptions.LitestarDeprecationWarning")
@@ -24,9 +28,13 @@ class Broken(Queries):
 
     def __init__(self, error: Exception) -> None:
         self._error = error
+        self._pool = cast("Any", None)  # nothing is asked of it
 
     async def receive(self, *_: object, **__: object) -> Receipt:
         raise self._error
+
+    def count_apart(self, _: str) -> None:
+        pass
 
     async def sessions(self, *_: object) -> None:
         raise self._error
@@ -38,7 +46,12 @@ def client_of(error: Exception) -> "TestClient[Any]":
         broken = cast("Any", Broken(error))
         yield WebServices(**dict.fromkeys(WebServices.__struct_fields__, broken) | {"tokens": Tokens()})
 
-    return TestClient(create_app(services, WebOptions(body_bytes_max=1024)), raise_server_exceptions=False)
+    senders = Senders()
+    bounds = bounds_of(
+        Settings().picked(ConnectionLimits), senders, wrong_tokens_per_minute_max=0, readers_per_token_max=1
+    )
+    options = WebOptions(body_bytes_max=1024, bounds=bounds, senders=senders)
+    return TestClient(create_app(services, options), raise_server_exceptions=False)
 
 
 def test_a_fault_of_ours_is_a_500_without_its_cause_and_the_log_has_it(

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from streamledger.domain.errors import StoreUnavailable
 from streamledger.postgres.connection import Database, open_pool_async
-from streamledger.readmodel.queries import Queries, SessionFilter
+from streamledger.readmodel.queries.sessions import Queries, SessionFilter
 
 QUERIES: dict[str, Callable[[Queries], Awaitable[Any]]] = {
     "sessions": lambda queries: queries.sessions(SessionFilter()),

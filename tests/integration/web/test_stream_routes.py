@@ -8,8 +8,8 @@ from litestar.testing import TestClient
 
 from streamledger.bootstrap import create_web_app, now_us
 from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel.runner import catch_up
-from streamledger.readmodel.session_projection import PROJECTIONS
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from streamledger.readmodel.projections.runner import catch_up
 from streamledger.settings import Secret, Settings
 from tests.deliveries import SCHEMA, new_event, push_started, push_stopped, screenshot, signed, store
 
@@ -92,3 +92,15 @@ def test_a_parameter_that_does_not_fit_is_a_problem(
 ) -> None:
     told(database, push_started("room", "1", now_us() // 1_000_000))
     assert client.get(path, params=wrong).status_code == 400
+
+
+def test_a_name_with_a_slash_is_reached_escaped_and_not(database: Database, client: TestClient[Any]) -> None:
+    now_s = now_us() // 1_000_000
+    told(database, push_started("24/7", "1", now_s - 100), push_started("a/broadcasts", "2", now_s - 100))
+    for path in ("/v1/streams/24%2F7", "/v1/streams/24%2f7", "/v1/streams/24/7"):
+        assert client.get(path).json()["stream_id"] == "24/7"
+    for path in ("/v1/streams/24%2F7/broadcasts", "/v1/streams/24/7/broadcasts"):
+        assert len(client.get(path).json()["items"]) == 1
+    assert client.get("/v1/streams/a%2Fbroadcasts").json()["stream_id"] == "a/broadcasts"
+    assert client.get("/v1/streams/24%2F8").status_code == 404
+    assert client.get("/streams/24%2F7").status_code == 200

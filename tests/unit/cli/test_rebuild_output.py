@@ -58,7 +58,6 @@ def test_all_rows_stand_in_the_json_though_only_some_are_kept_in_memory() -> Non
             Difference("timeline", 0, 0, 500, {"x": 500}, rows[:2]),
         ],
         repaired=True,
-        digests_corrected={"sessions": False},
     )
     all_rows, output = AllRows(), io.BytesIO()
     for row in rows:

@@ -3,23 +3,24 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from streamledger.domain import attribution
 from streamledger.domain import session as fold
 from streamledger.domain.attribution import (
-    LAST_OPEN_MAX,
+    ALTERNATIVES_MAX,
     REASONS,
-    SLACK_MS,
     Attribution,
     Item,
-    decide,
-    still_of_use,
 )
 from streamledger.domain.notification import Kind, Notification, Push, PushError
-from streamledger.domain.session import OPEN_BESIDE_NEWER_MS, OPEN_END_MS, SessionState, Span
-from streamledger.domain.succession import newer_ms, spans_of
+from streamledger.domain.session import (
+    OPEN_BESIDE_NEWER_MS,
+    OPEN_END_MS,
+    Bounds,
+    SessionState,
+    bounds_of,
+)
+from streamledger.domain.succession import settle, spans_of
 
 HOUR_S = 3600
 
@@ -33,6 +34,7 @@ def push(
     signs_s: tuple[int, ...] = (),
     app: str | None = None,
     param: str | None = None,
+    errcode: int | None = None,
 ) -> SessionState:
     """The state of a push of which these are reported; times in seconds."""
     state = SessionState(stream_id="room", sequence=sequence)
@@ -40,7 +42,7 @@ def push(
     if start_s is not None:
         state = fold.take(state, _told(1, Kind.PUSH_STARTED, start_s, Push(), shared), 1)
     if stop_s is not None:
-        stopped = Push(push_duration_ms=None if duration_s is None else duration_s * 1000)
+        stopped = Push(push_duration_ms=None if duration_s is None else duration_s * 1000, errcode=errcode)
         state = fold.take(state, _told(0, Kind.PUSH_STOPPED, stop_s, stopped, shared), 2)
     for sign_s in signs_s:
         state = fold.take(state, _told(321, Kind.PUSH_ERROR, sign_s, PushError(), shared), 3)
@@ -58,6 +60,16 @@ def _told(event_type: int, kind: Kind, at_s: int, detail: Any, shared: dict[str,
         detail=detail,
         **shared,
     )
+
+
+def newer_ms(state: SessionState, others: list[SessionState]) -> int:
+    """When the next push at its place began."""
+    found = []
+    for each in [state, *(other for other in others if other is not state)]:
+        found.append(Bounds(sequence=each.sequence))
+        bounds_of(found[-1], each, lambda said: said)
+    settle(found)
+    return found[0].newer_ms
 
 
 def judge(
@@ -160,17 +172,89 @@ def test_a_push_at_another_domain_is_no_candidate_and_no_newer_push() -> None:
     here, there = push("here", 100, app="a.example"), push("there", 1000, app="b.example")
     assert said(judge([here, there], 1500, app="a.example")) == [("here", "certain")]
     assert said(judge([here, there], 1500, app="b.example")) == [("there", "certain")]
-    assert newer_ms(here, [there]) == OPEN_END_MS
-    assert newer_ms(here, [push("same", 1000)]) == 1_000_000
 
 
 def test_a_push_of_unknown_start_reaches_back_half_a_day_but_gives_way_to_one_that_surely_ran() -> None:
     stop_only = push("stop", None, 50_000)
     assert said(judge([stop_only], 50_000 - 12 * HOUR_S)) == [("stop", "probable")]
-    known = push("known", 49_000, 49_500)
+    known = push("known", 49_000, 50_100)
     decided = judge([stop_only, known], 49_200)
     assert said(decided) == [("known", "probable")]
     assert decided[0].alternatives == ("stop",)
+
+
+def test_the_reach_of_an_unknown_start_ends_where_a_push_at_its_place_had_ended() -> None:
+    stop_only, closed = push("stop", None, 50_000, app="a"), push("closed", 48_000, 49_000, app="a")
+    assert said(judge([stop_only, closed], 48_500)) == [("closed", "certain")]
+    assert said(judge([stop_only, closed], 49_500)) == [("stop", "probable")]
+    elsewhere = push("closed", 48_000, 49_000, app="b")
+    assert said(judge([stop_only, elsewhere], 47_000)) == [("stop", "probable")]
+    refused = push("closed", 48_000, 49_000, app="a", errcode=18)
+    assert said(judge([stop_only, refused], 47_000)) == [("stop", "probable")]
+
+
+def test_a_rival_that_was_refused_is_no_newer_push() -> None:
+    running, refused = push("main", 100), push("rival", 400, 401, errcode=18)
+    assert newer_ms(running, [running, refused]) == OPEN_END_MS
+    assert newer_ms(running, [running, push("rival", 400, 401)]) == 400_000
+    assert said(judge([running, refused], 5000)) == [("main", "certain")]
+
+
+def test_nothing_is_certain_against_a_stream_param() -> None:
+    for decided in (
+        judge([push("a", 100, 200, param="u=a")], 150, stream_param="u=b"),
+        judge([push("a", 100, 200, param="u=a")], 110, 190, stream_param="u=b"),
+    ):
+        assert said(decided) == [("a", "probable")]
+        assert decided[0].because[-1] == "other_param"
+    assert said(judge([push("a", 100, 200)], 150, stream_param="u=b")) == [("a", "certain")]
+
+
+def test_a_witness_that_names_one_possible_push_decides_against_the_times() -> None:
+    pushes = [push("one", 0, 100, param="k=1"), push("two", 290, 600, param="k=2")]
+    decided = judge(pushes, 301, 400, stream_param="k=1", writing_ms=1000)
+    assert said(decided) == [("one", "probable")]
+    assert (decided[0].because, decided[0].alternatives) == (("stream_param",), ("two",))
+
+
+def test_where_the_writing_began_is_a_witness_when_no_stream_param_speaks() -> None:
+    pushes = [push("one", 0, 100), push("two", 290, 600)]
+    decided = judge(pushes, 301, 400, writing_ms=1000)
+    assert said(decided) == [("one", "probable")]
+    assert decided[0].because == ("began_here",)
+    # More content than the first push lasted: the file was resumed, and its gaps left out.
+    decided = judge(pushes, 200, 400, writing_ms=1000)
+    assert said(decided) == [("one", "probable"), ("two", "probable")]
+    assert all("several" in each.because for each in decided)
+    known = [push("one", 0, 100, param="k=1"), push("two", 290, 600, param="k=2")]
+    decided = judge(known, 301, 400, stream_param="k=2", writing_ms=1000)
+    assert said(decided) == [("two", "probable")]
+    assert "began_elsewhere" in decided[0].because
+    assert said(judge(pushes, 301, 400, writing_ms=295_000)) == [("two", "certain")]
+
+
+def test_hosts_are_one_without_case_and_default_port() -> None:
+    assert said(judge([push("a", 100, 200, app="Push.Example.com")], 150, app="push.example.com:1935")) == [
+        ("a", "certain")
+    ]
+    assert newer_ms(push("a", 1, app="P.example"), [push("b", 2, app="p.example:1935")]) == 2000
+
+
+def test_an_address_and_an_equal_stream_param_make_a_place_probable() -> None:
+    pushed = [push("a", 100, 200, app="192.0.2.9", param="k")]
+    decided = judge(pushed, 150, app="push.example.com", stream_param="k")
+    assert said(decided) == [("a", "probable")]
+    assert decided[0].because[-1] == "address"
+    assert judge(pushed, 150, app="push.example.com") == ()
+    assert judge(pushed, 150, app="192.0.2.8", stream_param="k") == ()
+
+
+def test_the_short_last_part_of_a_resumed_file_is_named() -> None:
+    pushes = [push("a", 100, 200), push("b", 210, 300), push("c", 303, 306)]
+    assert [each for each, _ in said(judge(pushes, 100, 306))] == ["a", "b", "c"]
+    assert [each for each, _ in said(judge(pushes[:1] + pushes[2:], 100, 306))] == ["a", "c"]
+    # A file that is a few seconds off is none of the next push.
+    assert said(judge([push("a", 100, 200), push("b", 201, 204)], 100, 203)) == [("a", "certain")]
 
 
 def test_a_stop_before_its_start_leaves_the_push_between_the_two() -> None:
@@ -194,39 +278,15 @@ def test_the_limit_beside_a_newer_push_counts_from_the_latest_sign() -> None:
     assert (span.sure_until_ms, span.until_ms) == (1_500_000, 1_500_000 + OPEN_BESIDE_NEWER_MS)
 
 
+def test_of_many_alternatives_the_first_are_named_and_all_are_counted() -> None:
+    pushes = [push(f"p{number:02d}", 100, 500) for number in range(30)]
+    (decided,) = judge(pushes, 300)
+    assert decided.alternatives == tuple(f"p{number:02d}" for number in range(1, ALTERNATIVES_MAX + 1))
+    assert decided.alternatives_total == 29
+    (decided,) = judge(pushes[: ALTERNATIVES_MAX + 1], 110, 490)
+    assert len(decided.alternatives) == decided.alternatives_total == ALTERNATIVES_MAX
+
+
 @pytest.mark.parametrize("code", sorted(REASONS))
 def test_every_reason_is_explained_in_a_sentence(code: str) -> None:
     assert len(REASONS[code].split()) > 3
-
-
-spans_of_a_stream = st.lists(
-    st.builds(
-        lambda number, from_ms, lasts_ms, is_open, certain, app: Span(
-            sequence=str(number),
-            from_ms=from_ms,
-            until_ms=from_ms + lasts_ms,
-            from_certain=certain,
-            open=is_open,
-            app=app,
-        ),
-        st.integers(1, 10**6),
-        st.integers(0, 200_000),
-        st.integers(0, 40_000),
-        st.booleans(),
-        st.booleans(),
-        st.sampled_from([None, "a", "b"]),
-    ),
-    max_size=30,
-    unique_by=lambda span: span.sequence,
-)
-
-
-@given(spans_of_a_stream, st.integers(0, 250_000), st.integers(0, 30_000), st.sampled_from([None, "a", "b"]))
-def test_what_is_no_longer_of_use_changes_no_decision(
-    spans: list[Span], at_ms: int, lasts_ms: int, app: str | None
-) -> None:
-    item = Item(at_ms=at_ms, until_ms=at_ms + lasts_ms, app=app)
-    begun = [span for span in spans if span.from_ms <= item.until_ms + 2 * SLACK_MS]
-    kept = still_of_use(begun, at_ms - 2 * SLACK_MS)
-    assert decide(item, kept) == decide(item, spans)
-    assert sum(span.until_ms < at_ms - 2 * SLACK_MS for span in kept) <= LAST_OPEN_MAX

@@ -16,6 +16,7 @@ from streamledger.domain.explanation import (
 )
 from streamledger.domain.notification import Kind, Notification, Push
 from streamledger.domain.session import OPEN_END_MS, SessionState, Span
+from streamledger.domain.suspicion import SuspectLimits
 
 
 def push(kind: Kind, at_ms: int | None, content: str, **detail: object) -> Notification:
@@ -35,7 +36,7 @@ def push(kind: Kind, at_ms: int | None, content: str, **detail: object) -> Notif
 
 
 def explained(
-    *notifications: Notification, silence_ms_max: int = 10**9
+    *notifications: Notification, unheard_ms_max: int = 10**9
 ) -> tuple[Session, dict[str, FieldExplanation]]:
     state = SessionState(stream_id="room", sequence="7")
     for position, notification in enumerate(notifications, start=1):
@@ -49,7 +50,7 @@ def explained(
             notifications=len({each.kind for each in notifications}),
             position=len(notifications),
         ),
-        Evidence(now_ms=100_000, silence_ms_max=silence_ms_max),
+        Evidence(now_ms=100_000, limits=SuspectLimits(silence_ms_max=10**9, unheard_ms_max=unheard_ms_max)),
         lambda _: ("clean", "the client ended the push"),
     )
     delivered = [Delivered(position, each) for position, each in enumerate(notifications, start=1)]
@@ -113,11 +114,27 @@ def test_every_field_of_the_answer_is_explained_in_its_order_by_a_known_rule() -
 
 
 def test_what_speaks_against_an_open_session_is_explained_beside_its_state() -> None:
-    for silence_ms_max, reasons, rule in ((10**9, [], "no_stop"), (1_000, ["silence"], "suspected")):
-        _, fields = explained(push(Kind.PUSH_STARTED, 1_000, "a"), silence_ms_max=silence_ms_max)
+    for unheard_ms_max, reasons, rule in ((10**9, [], "no_stop"), (1_000, ["unheard"], "suspected")):
+        _, fields = explained(push(Kind.PUSH_STARTED, 1_000, "a"), unheard_ms_max=unheard_ms_max)
         explanation_of = fields["state_reasons"]
         assert (explanation_of.value, explanation_of.rule.code) == (reasons, rule)
         assert explanation_of.positions == [1]
+
+
+def test_equal_values_and_what_says_nothing_overrule_nothing() -> None:
+    _, fields = explained(
+        push(Kind.PUSH_STARTED, 1_000, "a", node="n"),
+        push(Kind.PUSH_STARTED, 1_000, "b", node="n"),
+        push(Kind.PUSH_STARTED, None, "c", node="n"),
+    )
+    assert [fields[name].overruled for name in ("started_at", "node")] == [[], []]
+
+
+def test_candidates_of_equal_rank_stand_in_the_order_of_their_names() -> None:
+    item = Item(at_ms=100_000, until_ms=100_000)
+    spans = [span(name, 90_000, 110_000) for name in ("c", "a", "b")]
+    _, candidates = explain_attribution(item, spans, "a")
+    assert [each.sequence for each in candidates] == ["a", "b", "c"]
 
 
 def span(sequence: str, from_ms: int, until_ms: int, **facts: str) -> Span:

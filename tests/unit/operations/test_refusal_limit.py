@@ -49,3 +49,20 @@ def test_the_table_forgets_the_address_seen_longest_ago() -> None:
         False,
         True,
     ]
+
+
+def test_a_large_body_counts_several_times_and_may_take_what_is_not_there_yet() -> None:
+    limit = RefusalLimit(60)
+    assert limit.allows("a", 0, 256 * 1024)
+    assert not limit.allows("a", 0)
+    assert not limit.allows("a", 5 * SECOND_US)
+    assert limit.allows("a", 6 * SECOND_US)
+
+
+def test_to_ask_whether_an_address_is_used_up_takes_nothing() -> None:
+    limit = RefusalLimit(1)
+    assert [limit.is_used_up("a", 0) for _ in range(3)] == [False] * 3
+    assert limit.allows("a", 0)
+    assert limit.is_used_up("a", 0)
+    assert not limit.is_used_up("a", 60 * SECOND_US)
+    assert not RefusalLimit(0).is_used_up("a", 0)

@@ -10,6 +10,7 @@ from streamledger.ledger.acts import Actor
 from streamledger.ledger.quarantine import QuarantineFilter
 from streamledger.operations.key_ring import KeyRing
 from streamledger.operations.release import Releases
+from tests.deliveries import LEDGER
 
 ID = "01a20bc0-5bc5-72a1-8b81-25cf27daed35"
 ACTOR = Actor(by="operator", reason="it is theirs", at_us=1)
@@ -21,7 +22,7 @@ def away() -> psycopg.Connection[Any]:
 
 @pytest.fixture
 def releases() -> Releases:
-    return Releases(away, "streamledger", KeyRing([], None), grace_s=0, ahead_s_max=900)
+    return Releases(away, LEDGER, KeyRing([], None), grace_s=0, ahead_s_max=900)
 
 
 def test_a_store_that_is_away_is_said_to_be_away(releases: Releases) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamledger.domain.errors import CursorInvalid
-from streamledger.readmodel.cursors import decode_cursor, encode_cursor
+from streamledger.readmodel.queries.cursors import decode_cursor, encode_cursor
 
 
 @given(

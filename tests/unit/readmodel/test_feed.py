@@ -10,9 +10,11 @@ import pytest
 
 from streamledger.domain.events import Delivery, LedgerEvent, event_name, originator_of
 from streamledger.domain.notification import Kind
-from streamledger.readmodel import feed
-from streamledger.readmodel.feed import FeedFilter, Message, Subscription, Tail, TooManyReaders
-from streamledger.readmodel.listening import Pulse
+from streamledger.readmodel.feed import feed
+from streamledger.readmodel.feed.feed import FeedFilter, Message, Subscription, Tail, TooManyReaders
+from streamledger.readmodel.feed.listening import Pulse
+from streamledger.readmodel.queries.shown_events import NotShown
+from streamledger.supervision import Tasks
 from streamledger.web.events import event_stream
 
 SILENCE_S = 30.0
@@ -23,7 +25,7 @@ class Memory:
     """A source whose events a test adds; positions have gaps, as the ledger's have."""
 
     def __init__(self) -> None:
-        self.events: list[LedgerEvent] = []
+        self.events: list[Any] = []
         self.pulse = Pulse()
         self.reads = 0
 
@@ -330,5 +332,60 @@ def test_nothing_is_read_while_nobody_follows() -> None:
             for _ in range(50):
                 await asyncio.sleep(0)
             assert memory.reads == 0
+
+    run(scenario())
+
+
+def test_a_reader_goes_on_behind_an_event_that_cannot_be_read() -> None:
+    async def scenario() -> None:
+        memory = Memory()
+        tasks = Tasks()
+        async with tail_of(memory).running(tasks) as tail:
+            wanted = FeedFilter(stream_id="room-1", kinds=frozenset({Kind.PUSH_STARTED}))
+            reading = [
+                asyncio.create_task(collect(tail, Subscription(each, 0), 3))
+                for each in (FeedFilter(), wanted)
+            ]
+            await until(lambda: tail.joined == 2)
+            memory.add(beat=False)
+            memory.events.append(
+                NotShown(
+                    position=4, originator_id="room-1", name="push-started.v1", size_bytes=1, cause="damaged"
+                )
+            )
+            memory.add()
+            assert [await task for task in reading] == [[2, 4, 6]] * 2
+            assert [each.failures for each in tasks.statuses()] == [0]
+
+    run(scenario())
+
+
+def test_what_a_reader_is_given_at_once_and_what_waits_for_it_is_bounded_in_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed, "BATCH_BYTES_MAX", 1000)
+    monkeypatch.setattr(feed, "QUEUE_BYTES_MAX", 5000)
+
+    async def scenario() -> None:
+        memory = Memory()
+        memory.add(count=40)
+        async with tail_of(memory).running() as tail:
+            sizes = []
+            subscription = Subscription(FeedFilter(), 0)
+            async with aclosing(tail.follow(subscription, SILENCE_S)) as batches:
+                async for messages in batches:
+                    sizes.append(sum(len(each.json) for each in messages))
+                    if subscription.position == memory.events[-1].position:
+                        break
+            assert max(sizes) < 1500
+            slow = Subscription(FeedFilter(), memory.events[-1].position)
+            stream = event_stream(tail, slow, SILENCE_S)
+            await anext(stream)
+            first = asyncio.ensure_future(anext(stream))
+            await until(lambda: tail.joined > 0)
+            memory.add(count=1)
+            await first
+            memory.add(count=40)
+            await until(lambda: slow.dropped)
 
     run(scenario())

@@ -2,8 +2,8 @@
 
 from streamledger.domain.answers import TimelineEntry
 from streamledger.domain.instants import instant_ms
-from streamledger.readmodel.growth import STEPS_MAX, EntryDelivery, growth_of
-from streamledger.readmodel.page_queries import Picture
+from streamledger.readmodel.moments.growth import STEPS_MAX, EntryDelivery, growth_of
+from streamledger.readmodel.queries.pages import Picture
 
 
 def entry(position: int, kind: str = "screenshot") -> TimelineEntry:

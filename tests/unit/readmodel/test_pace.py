@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamledger.readmodel.pace import BATCH_SIZE_MAX, BATCH_SIZE_MIN, BATCH_SIZE_START, Pace
+from streamledger.readmodel.projections.pace import BATCH_SIZE_MAX, BATCH_SIZE_MIN, BATCH_SIZE_START, Pace
 
 
 def after(events_per_s: float, batches: int = 20) -> int:

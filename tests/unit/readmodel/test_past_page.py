@@ -2,8 +2,8 @@
 
 from itertools import pairwise
 
-from streamledger.readmodel.past_page import thinned
-from streamledger.readmodel.rows import TimelineRow
+from streamledger.readmodel.fold.rows import TimelineRow
+from streamledger.readmodel.moments.page import thinned
 
 
 def row(at_ms: int, kind: str = "screenshot") -> TimelineRow:

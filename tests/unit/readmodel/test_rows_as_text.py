@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamledger.readmodel.rows import TimelineRow, copy_field, copy_line, digest_of
+from streamledger.readmodel.fold.lines import copy_field, copy_line
+from streamledger.readmodel.fold.rows import TimelineRow
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 
@@ -43,8 +44,3 @@ def test_a_line_is_one_line_with_one_field_for_each_column(row: TimelineRow) -> 
 def test_null_and_its_marker_as_text_differ() -> None:
     assert copy_field(None) == "\\N"
     assert copy_field("\\N") == "\\\\N"
-
-
-def test_the_digest_tells_tables_and_rows_apart() -> None:
-    assert digest_of("sessions", "a") != digest_of("timeline", "a")
-    assert digest_of("sessions", "a") != digest_of("sessions", "b")

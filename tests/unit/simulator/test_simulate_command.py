@@ -97,7 +97,7 @@ def test_the_token_is_the_last_part_of_the_path(url: str) -> None:
 def test_a_fact_that_is_never_acknowledged_makes_it_exit_with_1(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Receiver, "status", 403)
+    monkeypatch.setattr(Receiver, "status", 503)
     result = ran("--url", url, "--key", "abc")
     assert result.exit_code == 1
     assert "never acknowledged: " in result.stdout
@@ -138,3 +138,16 @@ def test_the_truth_is_written_for_an_oracle(url: str, tmp_path: Path) -> None:
 )
 def test_what_cannot_be_played_makes_it_exit_with_2(arguments: list[str]) -> None:
     assert ran(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "said"), [((), "takes signed ones only"), (("--key", "another"), "refuses deliveries signed")]
+)
+def test_a_receiver_that_refuses_the_first_calls_is_left_alone(
+    url: str, monkeypatch: pytest.MonkeyPatch, key: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr(Receiver, "status", 403)
+    result = ran("--url", url, "--streams=50", "--connections=16", *key)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert len(seen) <= 100  # those of other manners may go before the first genuine one

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamledger.domain.errors import MalformedBody
 from streamledger.tencent.envelope import Envelope, envelope_of, read_envelope
-from streamledger.tencent.reader import parse_object
+from streamledger.tencent.tolerant import parse_object
 
 TEXTS = st.sampled_from(
     [

@@ -17,10 +17,12 @@ from streamledger.domain.notification import (
     RecordingStatus,
     Screenshot,
 )
-from streamledger.tencent.reader import content_digest, read_notification
+from streamledger.tencent.content import content_digest
+from streamledger.tencent.reader import mended_fields, read_notification
 
 from .samples import NAMES, body_of, expected_of
 
+T_S = 1_764_000_000
 READABLE = [name for name in NAMES if "malformed_field" not in expected_of(name)]
 
 
@@ -65,24 +67,54 @@ def test_an_unreadable_field_is_none_and_named() -> None:
     )  # fmt: skip
 
 
-def test_times_reach_from_1970_to_9999() -> None:
-    assert read(1, event_time=0).at_ms == 0
-    assert read(1, event_time=253402300799).at_ms == 253402300799000
-    assert read(1, event_time=-1).unreadable == ("event_time",)
+@pytest.mark.parametrize("sent", [0, -1, 946_684_800, 1_262_303_999, 253_402_300_800, 946_684_800_000])
+def test_a_time_that_was_never_meant_is_unreadable(sent: int) -> None:
+    assert (read(1, event_time=sent).at_ms, read(1, event_time=sent).unreadable) == (None, ("event_time",))
+
+
+def test_times_reach_from_2010_to_9999_and_thirteen_digits_are_milliseconds() -> None:
+    assert read(1, event_time=1_262_304_000).at_ms == 1_262_304_000_000
+    assert read(1, event_time=253_402_300_799).at_ms == 253_402_300_799_000
+    for sent in (1_764_000_000_123, "1764000000123"):
+        notification = read(1, event_time=sent)
+        assert (notification.at_ms, notification.unreadable) == (1_764_000_000_123, ())
+    assert read(1, event_time=T_S * 1000).content == read(1, event_time=T_S).content
+    assert mended_fields({"event_type": 1, "event_time": T_S * 1000}) == ("milliseconds",)
+    assert mended_fields({"event_type": 1, "event_time": T_S, "stream_id": "s", "channel_id": "c"}) == ()
 
 
 def test_a_recording_spans_its_duration_back_from_its_end() -> None:
     notification = read(
-        100, start_time=10, end_time=100, end_time_usec=618577, start_time_usec=5000, duration=60
+        100, start_time=T_S + 10, end_time=T_S + 100, end_time_usec=618577, start_time_usec=5000, duration=60
     )
-    assert (notification.at_ms, notification.until_ms) == (40618, 100618)
+    assert (notification.at_ms, notification.until_ms) == (T_S * 1000 + 40618, T_S * 1000 + 100618)
     assert isinstance(notification.detail, Recording)
-    assert (notification.detail.writing_started_ms, notification.detail.writing_ended_ms) == (10005, 100618)
+    assert notification.detail.writing_started_ms == T_S * 1000 + 10005
+    assert notification.detail.writing_ended_ms == T_S * 1000 + 100618
 
 
-@pytest.mark.parametrize("missing", [{"duration": 5}, {"end_time": 100}, {"end_time": 100, "duration": 101}])
-def test_a_recording_without_a_usable_duration_begins_with_its_writing(missing: dict[str, int]) -> None:
-    assert read(100, start_time=10, **missing).at_ms == 10000
+@pytest.mark.parametrize("sent", [69.403, "69.403", " 69.403 "])
+def test_a_duration_may_have_a_fraction(sent: object) -> None:
+    notification = read(100, start_time=T_S, end_time=T_S + 100, duration=sent)
+    assert (notification.at_ms, notification.unreadable) == (T_S * 1000 + 30_597, ())
+    assert isinstance(notification.detail, Recording)
+    assert notification.detail.duration_ms == 69_403
+    assert read(100, duration="1 h").unreadable == ("duration",)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"duration": 5},
+        {"end_time": T_S + 100},
+        {"end_time": T_S + 100, "duration": 0},
+        {"end_time": T_S + 100, "duration": 91},
+        {"end_time": T_S + 100, "duration": 4434},
+    ],
+)
+def test_the_content_of_a_recording_never_begins_before_its_writing(fields: dict[str, int]) -> None:
+    assert read(100, start_time=T_S + 10, **fields).at_ms == T_S * 1000 + 10_000
+    assert read(100, end_time=T_S + 100, duration=91).at_ms == T_S * 1000 + 9000
 
 
 def test_a_recording_is_known_by_the_newest_of_its_ids() -> None:
@@ -98,10 +130,47 @@ def test_a_recording_is_known_by_the_newest_of_its_ids() -> None:
     assert long.detail.file_id == "x" * 257
 
 
-def test_a_screenshot_is_known_by_its_path() -> None:
-    notification = read(200, create_time=5, pic_url="/a.jpg", file_size="7", width="640")
+def test_a_screenshot_is_known_by_its_name_its_place_and_its_time() -> None:
+    shot = {"create_time": T_S, "pic_url": "/a.jpg", "app": "push.example.com", "appname": "live"}
+    notification = read(200, **shot, file_size="7", width="640")
     assert notification.detail == Screenshot(pic_url="/a.jpg", file_bytes=7, width=640)
-    assert (notification.kind, notification.key, notification.at_ms) == (Kind.SCREENSHOT, "/a.jpg", 5000)
+    assert (notification.kind, notification.at_ms) == (Kind.SCREENSHOT, T_S * 1000)
+    others = [{"create_time": T_S + 86400}, {"pic_url": "/b.jpg"}, {"app": "b.example"}, {"appname": None}]
+    assert len({notification.key, *(read(200, **shot | other).key for other in others)}) == 5
+    same = shot | {"create_time": str(T_S), "app": "Push.example.com:1935", "width": 320}
+    assert read(200, **same).key == notification.key
+    assert read(200).key == "md5:" + read(200).content
+
+
+def test_a_channel_alone_names_the_stream() -> None:
+    assert read(1, channel_id="room", sequence="7").stream_id == "room"
+    assert read(1, channel_id="room", stream_id=" ").stream_id == "room"
+    assert read(1, channel_id="room", stream_id="other").stream_id == "other"
+    assert read(329, channel_id="room").stream_id is None, "a channel of StreamLive"
+    assert mended_fields({"event_type": 1, "channel_id": "room"}) == ("channel_id",)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"event_time": T_S}, {"event_time": str(T_S)}),
+        ({"width": None}, {}),
+        ({"width": ""}, {}),
+        ({"errmsg": " "}, {}),
+        ({"push_duration": "69"}, {"push_duration": 69.0}),
+        ({"set_id": None, "appid": 7}, {"appid": "7"}),
+        ({"sequence": 5}, {"sequence": "5"}),
+    ],
+)
+def test_contents_are_compared_by_meaning(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert read(0, **one).content == read(0, **other).content
+
+
+def test_what_is_not_declared_or_has_no_identity_of_its_own_counts_exactly() -> None:
+    assert read(0, new_field=None).content != read(0).content
+    assert read(0, new_field="5").content != read(0, new_field=5).content
+    assert read(0, width="wide").content != read(0, width="Wide").content
+    assert read(999, event_time=str(T_S)).content != read(999, event_time=T_S).content
 
 
 def test_a_push_error_keeps_what_is_readable_of_its_events() -> None:
@@ -116,11 +185,11 @@ def test_a_push_error_keeps_what_is_readable_of_its_events() -> None:
 
 def test_a_recording_exception_reads_its_inner_object() -> None:
     exception = {"type": "no_frames", "occurs": 3, "desc": "nothing came"}
-    notification = read(341, timestamp=9, exception=exception, exception_level=2, session_id="s")
+    notification = read(341, timestamp=T_S, exception=exception, exception_level=2, session_id="s")
     assert notification.detail == RecordingStatus(
         session_id="s", exception_type="no_frames", exception_level="2", description="nothing came"
     )
-    assert notification.at_ms == 9000
+    assert notification.at_ms == T_S * 1000
     assert read(341, exception="text").unreadable == ("exception",)
 
 
@@ -132,17 +201,17 @@ def test_an_image_audit_is_read_in_camel_case() -> None:
 @pytest.mark.parametrize(
     ("fields", "at_ms"),
     [
-        ({"event_time": 1, "data_time": 2}, 1000),
-        ({"data_time": 2, "timestamp": 3}, 2),
-        ({"timestamp": 3, "create_time": 4}, 3000),
-        ({"create_time": 4, "sendTime": 5}, 4000),
-        ({"sendTime": 5, "begin_time": 6}, 5000),
-        ({"begin_time": 6}, 6000),
+        ({"event_time": T_S + 1, "data_time": T_S * 1000}, 1000),
+        ({"data_time": T_S * 1000 + 2, "timestamp": T_S}, 2),
+        ({"timestamp": T_S + 3, "create_time": T_S}, 3000),
+        ({"create_time": T_S + 4, "sendTime": T_S}, 4000),
+        ({"sendTime": T_S + 5, "begin_time": T_S}, 5000),
+        ({"begin_time": T_S + 6}, 6000),
         ({}, None),
     ],
 )
 def test_an_unknown_type_takes_the_first_time_it_finds(fields: dict[str, int], at_ms: int | None) -> None:
-    assert read(999, **fields).at_ms == at_ms
+    assert read(999, **fields).at_ms == (None if at_ms is None else T_S * 1000 + at_ms)
 
 
 def test_long_text_is_kept_whole_and_the_case_of_urls_too() -> None:

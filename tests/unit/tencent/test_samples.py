@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from streamledger.domain.errors import MalformedBody
-from streamledger.tencent.reader import parse_object, read_envelope, read_notification
+from streamledger.tencent.envelope import read_envelope
+from streamledger.tencent.reader import read_notification
 from streamledger.tencent.signature import CallbackKey, signature_of, verify
+from streamledger.tencent.tolerant import parse_object
 
 from .samples import DIRECTORY, EXPECTED, NAMES, TEST_KEY, body_of, expected_of
 

@@ -1,6 +1,7 @@
 """The tolerant reader mends what it says, and always answers with an object or MalformedBody."""
 
 import contextlib
+import json
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from streamledger.domain.errors import MalformedBody
 from streamledger.tencent.envelope import read_envelope
-from streamledger.tencent.reader import parse_object, read_notification
+from streamledger.tencent.reader import read_notification
+from streamledger.tencent.tolerant import TOLERANT_BODY_BYTES_MAX, parse_object
 
 from .samples import NAMES, body_of
 
@@ -50,14 +52,16 @@ def test_any_bytes_give_a_notification_or_a_malformed_body(body: bytes) -> None:
     [
         (b'{"a":1}', {"a": 1}, ()),
         (b'\xef\xbb\xbf{"a":1}', {"a": 1}, ("bom",)),
-        (b'{"a":"\xff"}', {"a": "�"}, ("invalid_utf8",)),
+        (b'{"a":"\xff"}', {"a": "\\xff"}, ("invalid_utf8",)),
+        ('{"a":"直播间"}'.encode("gb18030"), {"a": "直播间"}, ("gb18030",)),
+        ('{"a":"乗"}'.encode("gb18030"), {"a": "乗"}, ("gb18030",)),
         (rb'{"a":"\ud800"}', {"a": "�"}, ("lone_surrogate",)),
         (rb'{"a":"\udc00\ud83d\ude00\ud83d"}', {"a": "�😀�"}, ("lone_surrogate",)),
         (rb'{"a":"\\ud800","b":"\\\ud800"}', {"a": r"\ud800", "b": "\\�"}, ("lone_surrogate",)),
         ('{\u3000"a":1, // 文件\n}'.encode(), {"a": 1}, ("json5",)),
         (
             b'\xef\xbb\xbf{"a":"\xff\\udc00",}',
-            {"a": "��"},
+            {"a": "\\xff�"},
             ("bom", "invalid_utf8", "lone_surrogate", "json5"),
         ),
         (b'{"a":1e999,"b":2}', {"a": ["1e999"], "b": 2}, ("number_out_of_range",)),
@@ -87,6 +91,20 @@ def test_nesting_is_limited_alike_in_both_readers() -> None:
         for read in (read_envelope, read_notification):
             with pytest.raises(MalformedBody):
                 read(nested(65, tail))
+
+
+def test_only_a_body_of_ordinary_size_is_mended() -> None:
+    def odd(size: int) -> bytes:
+        return b'{"event_type":1,"stream_id":"s","a":"\xff' + b"x" * (size - 40) + b'"}'
+
+    for read in (parse_object, read_envelope, read_notification):
+        read(odd(TOLERANT_BODY_BYTES_MAX))
+        with pytest.raises(MalformedBody) as caught:
+            read(odd(TOLERANT_BODY_BYTES_MAX + 1))
+        assert "strict JSON" in str(caught.value)
+    assert len(odd(1000)) == 1000
+    strict = json.dumps({"event_type": 1, "a": "x" * TOLERANT_BODY_BYTES_MAX}).encode()
+    assert read_envelope(strict).event_type == read_notification(strict).event_type == 1
 
 
 def test_brackets_inside_text_are_no_nesting() -> None:

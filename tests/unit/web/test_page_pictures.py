@@ -17,11 +17,11 @@ from streamledger.domain.answers import (
 )
 from streamledger.domain.delivery_answers import AuditDay
 from streamledger.domain.instants import MS_MAX, instant_ms
-from streamledger.readmodel.growth import EntryDelivery
+from streamledger.readmodel.moments.growth import EntryDelivery
 from streamledger.web.pages import band as band_module
 from streamledger.web.pages.axis import TICKS_MAX, axis_over
 from streamledger.web.pages.band import LANES_MAX, band_of
-from streamledger.web.pages.plots import DAYS_TOP, HEIGHT, days_of, plot_of, plots_of
+from streamledger.web.pages.plots import HEIGHT, STACKED_TOP, days_of, plot_of, plots_of
 from streamledger.web.pages.session_picture import LEFT, RIGHT, picture_of
 
 T0 = 1_713_731_478_000
@@ -227,5 +227,5 @@ def test_days_are_drawn_to_one_scale_and_what_was_set_aside_stands_on_what_was_b
     full, empty = days_of(days)
     assert (full.count, full.aside) == (100, 40)
     assert full.aside_y + full.aside_height == full.kept_y
-    assert full.aside_y >= DAYS_TOP
+    assert full.aside_y >= STACKED_TOP
     assert (empty.kept_height, empty.aside_height) == (0, 0)

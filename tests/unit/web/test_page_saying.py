@@ -1,18 +1,22 @@
 """Sentences of answers in the visitor's language: the facts in them stay, the words are the catalogue's."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from streamledger.domain.anomalies import DETAILS, AnomalyCode
 from streamledger.domain.answers import Anomaly, Stop
-from streamledger.domain.errors import MalformedBody, SessionUnknown, StreamledgerError
+from streamledger.domain.errors import MalformedBody, ParameterInvalid, SessionUnknown, StreamledgerError
 from streamledger.domain.forensic_words import in_words
 from streamledger.domain.forensics import Evidence, Grid
+from streamledger.domain.quarantine_answers import Fault
+from streamledger.tencent.envelope import read_envelope
+from streamledger.web import moments
+from streamledger.web import parameters as given
 from streamledger.web.pages import saying
 from streamledger.web.pages.words import Words
+from streamledger.web.zones import ms_of_form
 
 ENGLISH, CHINESE = Words("en"), Words("zh")
 EVIDENCE = Evidence(
@@ -25,25 +29,25 @@ EVIDENCE = Evidence(
     late_s=3001,
     differs=("node", "user_ip"),
 )
-FACTS: dict[str, Any] = {"reported_ms": 1, "measured_ms": 22, "field": "app", "count": 3, "before_ms": 44}
+FACTS: dict[str, Any] = {
+    **{"reported_ms": 1, "measured_ms": 22, "field": "app", "count": 3, "before_ms": 44, "after_ms": 55}
+}
 
 
 @pytest.mark.parametrize("code", AnomalyCode)
-def test_the_facts_of_every_anomaly_are_found_in_what_it_says(code: AnomalyCode) -> None:
-    anomaly = Anomaly(code=code.value, detail=DETAILS[code].format(**FACTS))
+def test_every_anomaly_is_said_with_its_facts(code: AnomalyCode) -> None:
+    facts = {name: FACTS[name] for name in FACTS if "{" + name + "}" in DETAILS[code]}
+    anomaly = Anomaly(code=code.value, detail=DETAILS[code].format(**facts), facts=facts)
     assert saying.anomaly_detail(ENGLISH, anomaly) == anomaly.detail
     said = saying.anomaly_detail(CHINESE, anomaly)
     assert said != anomaly.detail
-    assert all(str(FACTS[name]) in said for name in FACTS if "{" + name + "}" in DETAILS[code])
+    assert all(str(fact) in said for fact in facts.values())
 
 
-@given(st.text(), st.text())
-def test_facts_are_read_back_as_they_were_set_in_or_not_at_all(name: str, got: str) -> None:
-    template = "the field {name} holds {got}"
-    found = saying.facts_in(template, template.format(name=name, got=got))
-    assert found is not None
-    assert template.format(**found) == template.format(name=name, got=got)
-    assert saying.facts_in(template, "something else") is None
+def test_a_count_that_has_come_to_its_limit_says_so() -> None:
+    anomaly = Anomaly(code="stop_conflict", detail="", facts={"count": 8, "at_least": True})
+    assert saying.anomaly_detail(ENGLISH, anomaly) == "at least 8 different stops were delivered"
+    assert "至少 8" in saying.anomaly_detail(CHINESE, anomaly)
 
 
 def test_evidence_is_said_in_both_languages_with_the_same_facts() -> None:
@@ -51,9 +55,11 @@ def test_evidence_is_said_in_both_languages_with_the_same_facts() -> None:
     assert saying.evidence(ENGLISH, *asked) == in_words(*asked)
     said = saying.evidence(CHINESE, *asked)
     assert said.startswith(
-        "比首次（位置 12）晚 1 h；来自 198.51.100.9，首次来自 192.0.2.7；不符合任何重试间隔"
+        "比首次（位置 12）晚 1 小时；来自 198.51.100.9，首次来自 192.0.2.7；不符合任何重试间隔"
     )
     assert "node、user_ip" in said
+    assert "签名已过期 50 分 1 秒" in said
+    assert "（现行）" in said
 
 
 @pytest.mark.parametrize(
@@ -62,15 +68,6 @@ def test_evidence_is_said_in_both_languages_with_the_same_facts() -> None:
 def test_the_meaning_of_a_stop_is_told_by_its_errcode(errcode: int | None, meaning: str) -> None:
     stop = Stop(errcode=errcode, errmsg=None, class_="clean", meaning="in English")
     assert meaning in saying.stop_meaning(CHINESE, stop)
-
-
-def test_what_could_not_be_read_is_told_with_its_facts() -> None:
-    detail = str(MalformedBody(field="body", expected="a JSON object", got="a list"))
-    assert saying.set_aside_detail(CHINESE, detail) == "内容无法读作通知：body 应为 JSON 对象，实为 a list"
-    assert saying.set_aside_detail(ENGLISH, detail) == detail
-    number = str(MalformedBody(field="event_type", expected="an integer from 0 to 99", got="'x'"))
-    assert "event_type 应为 0 至 99 的整数" in saying.set_aside_detail(CHINESE, number)
-    assert saying.set_aside_detail(CHINESE, "as it was found") == "as it was found"
 
 
 def test_a_problem_is_told_by_its_class_and_an_unforeseen_one_as_it_is() -> None:
@@ -82,3 +79,71 @@ def test_a_type_of_abnormal_event_without_a_name_here_has_the_senders() -> None:
     assert saying.abnormal(CHINESE, 1, "went back") == "视频时间戳回退"
     assert saying.abnormal(CHINESE, 15, "what Tencent calls it") == "what Tencent calls it"
     assert saying.abnormal(CHINESE, 15, None) == "15"
+
+
+@pytest.mark.parametrize(
+    ("body", "english", "chinese"),
+    [
+        (b"a=1", "got no value at character 1", "第 1 个字符"),
+        (b"", "got nothing", "空内容"),
+        (b'{"event_type":1', "got a text that ends in the midst of one", "中途截断"),
+        (b'{"event_type":1} x', "got one with more after it", "后面还有"),
+        (b'{"a" 1}', "got no colon at character 6", "缺少冒号"),
+        (b"nope", "got something else at character 1", "第 1 个字符"),
+        (b"[1]", "got a list", "数组"),
+        (b'{"event_type":"x"}', "event_type: expected an integer from 0 to 2147483647, got 'x'", "'x'"),
+        (b"{}", "event_type: expected an integer from 0 to 2147483647, got nothing", "空内容"),
+    ],
+)
+def test_what_no_reader_can_read_is_told_in_codes_and_in_words(
+    body: bytes, english: str, chinese: str
+) -> None:
+    with pytest.raises(MalformedBody) as raised:
+        read_envelope(body)
+    assert str(raised.value).endswith(english)
+    facts: dict[str, Any] = raised.value.facts
+    fault = Fault(field=facts["field"], **facts["fault"])
+    assert saying.fault_detail(ENGLISH, fault) == str(raised.value)
+    said = saying.fault_detail(CHINESE, fault)
+    assert chinese in said
+    assert "expected" not in said
+
+
+def _of(ask: Callable[[], object]) -> StreamledgerError:
+    with pytest.raises(ParameterInvalid) as raised:
+        ask()
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("ask", "in_english", "in_chinese"),
+    [
+        (
+            lambda: given.instant("from", "noon"),
+            "from: expected RFC 3339 with an offset, or whole Unix seconds, got 'noon'",
+            "from：应为 带时区偏移的时间（RFC 3339），或整数的 Unix 秒，实为 'noon'",
+        ),
+        (
+            lambda: ms_of_form("from", "noon", None),
+            "from: expected a date with a time, or RFC 3339 with an offset, got 'noon'",
+            "from：应为 日期和时间，或带时区偏移的时间（RFC 3339），实为 'noon'",
+        ),
+        (
+            lambda: moments.asked(None, "noon"),
+            "known_at: expected a position, or RFC 3339 with an offset, got 'noon'",
+            "known_at：应为 位置，或带时区偏移的时间（RFC 3339），实为 'noon'",
+        ),
+        (
+            lambda: given.one_of("sort", "size", ("started", "duration")),
+            "sort: expected one of started, duration, got 'size'",
+            "sort：应为 started, duration 之一，实为 'size'",
+        ),
+    ],
+)
+def test_what_a_field_of_a_page_expects_is_said_in_the_visitors_language(
+    ask: Callable[[], object], in_english: str, in_chinese: str
+) -> None:
+    error = _of(ask)
+    assert str(error) == in_english
+    assert saying.problem(Words("en"), error) == in_english
+    assert saying.problem(Words("zh"), error) == in_chinese

@@ -11,7 +11,7 @@ from streamledger.domain.forensic_words import WORDS
 from streamledger.domain.forensics import DeliveryClass
 from streamledger.domain.notification import Kind
 from streamledger.domain.suspicion import RULES
-from streamledger.readmodel.audit_queries import SUSPICIOUS_CLASSES
+from streamledger.readmodel.queries.audit import SUSPICIOUS_CLASSES
 from streamledger.tencent.abnormal import ABNORMAL_NAMES
 from streamledger.tencent.errcodes import ERRCODES, ErrcodeClass, meaning_of
 from streamledger.web.pages.quarantine import REASONS as REASONS_ASIDE

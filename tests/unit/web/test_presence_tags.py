@@ -3,7 +3,7 @@
 import pytest
 
 from streamledger.domain.answers import Stream
-from streamledger.readmodel.queries import Page
+from streamledger.readmodel.queries.sessions import Page
 from streamledger.web.streams import is_named, tag_of
 
 
@@ -14,6 +14,7 @@ def page(
         stream_id="room",
         presence=presence,
         open_sessions=list(open_sessions),
+        open_sessions_count=len(open_sessions),
         sessions=1,
         recordings=0,
         screenshots=screenshots,

@@ -2,27 +2,29 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
+from streamledger.domain.events import originator_of
 from streamledger.ledger import reader
-from streamledger.readmodel.facts import Event, is_stray
-from streamledger.readmodel.pace import Pace
-from streamledger.readmodel.parking import park, take_in_or_park
-from streamledger.readmodel.projection import PROJECTED_CHANNEL, Projection, events_and_errors
+from streamledger.readmodel.fold.facts import Event, is_misfiled, stream_of
+from streamledger.readmodel.projections.pace import Pace
+from streamledger.readmodel.projections.parking import park, take_in_or_park
+from streamledger.readmodel.projections.reading import events_and_errors
+from streamledger.readmodel.projections.runner import INDEXES_ONLY
+from streamledger.readmodel.projections.view import PROJECTED_CHANNEL, Projection, ProjectionView
 from streamledger.readmodel.rebuild import generation
-from streamledger.readmodel.rebuild.folding import Streamwise
 from streamledger.readmodel.rebuild.index_pace import IndexPace
 from streamledger.readmodel.rebuild.interrupting import interruptible
 from streamledger.readmodel.rebuild.record import Progress
-from streamledger.readmodel.rebuild.worker import Done, copy_rows
-from streamledger.readmodel.rows import DIGEST_MODULUS
-from streamledger.readmodel.runner import INDEXES_ONLY
+from streamledger.readmodel.rebuild.streamwise import STREAMWISE, add_up
+from streamledger.readmodel.rebuild.worker import Done
 
 LOCK_WAIT_MS: Final = 2000
 """How long the switch waits for readers before it lets those behind it pass and tries again."""
@@ -32,7 +34,7 @@ _PAGES_AS_THEY_ARE: Final = (
     "SELECT set_config('wal_compression', 'off', false)"
     " WHERE has_parameter_privilege('wal_compression', 'SET')"
 )
-CROWDED_PAGE_EVENTS: Final = 4000
+LEFT_PAGE_EVENTS: Final = 4000
 POSITION_MAX: Final = 2**63 - 1
 
 
@@ -41,7 +43,6 @@ class Live(msgspec.Struct, frozen=True):
 
     projection: str
     position: int
-    digest: int
     version: int
 
 
@@ -51,14 +52,15 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     projection: str
     live_position: int
     rebuilt_position: int
-    live_digest: str
-    rebuilt_digest: str
+    live_digest: str | None
+    """None when the rows were not counted: they stand at different positions, or nobody asked."""
+    rebuilt_digest: str | None
     live_version: int
 
     @property
     def equal(self) -> bool | None:
-        """Whether the digests are equal; None when the rows stand at different positions."""
-        if self.live_position != self.rebuilt_position:
+        """Whether the digests are equal; None when the rows were not compared."""
+        if self.live_digest is None or self.rebuilt_digest is None:
             return None
         return self.live_digest == self.rebuilt_digest
 
@@ -70,34 +72,37 @@ def all_equal(standings: Iterable[Standing]) -> bool | None:
 
 
 class Building:
-    """The tables `..._gN` of some projections, with the position and digest that each has reached."""
+    """The tables `..._gN` of some projections, with the position that each has reached."""
 
     def __init__(
-        self, projections: Sequence[Projection], number: int, until: int, *, is_final: bool = False
+        self,
+        projections: Sequence[Projection],
+        schema: str,
+        number: int,
+        until: int,
+        *,
+        is_final: bool = False,
     ) -> None:
         """Folded up to `until`; kept up with the ledger from there, unless that is final."""
+        self._schema = schema
         self.projections = projections
         self.number = number
         self.suffix = f"{generation.NEW}{number}"
         self.tables = generation.tables_of(projections)
         self.positions = {each.name: until for each in projections}
-        self.digests = {each.name: 0 for each in projections}
         self.parked: dict[str, dict[int, str]] = {each.name: {} for each in projections}
-        self._strays: set[int] = set()
-        self._crowded: list[str] = []
+        self._misfiled: set[int] = set()
+        self._left: list[str] = []
         self._folded_to = until
         self._last = until if is_final else POSITION_MAX
         self._pace = Pace()
 
     def note(self, done: Done) -> None:
         """Add what a worker has done."""
-        for name, digest in done.digests.items():
-            self.digests[name] = (self.digests[name] + digest) % DIGEST_MODULUS
         for name, errors in done.parked.items():
             self.parked[name].update(errors)
-        self._strays.update(done.strays)
-        if done.crowded:
-            self._crowded.append(done.crowded)
+        self._misfiled.update(done.misfiled)
+        self._left += done.left
 
     def index(
         self,
@@ -156,47 +161,74 @@ class Building:
             progress.indexes_left_s = None
             interruptible([partial(finish, table) for table in tables], connections, check, threads)
 
-    def add_up(self, connection: psycopg.Connection[Any], streamwise: Mapping[str, Streamwise]) -> None:
-        """Make the rows that count over all streams, once those of the streams are there."""
-        for name, each in streamwise.items():
-            with connection.transaction():
-                rows = each.add_up(connection, self.suffix)
-                digest = copy_rows(each.row_tables(connection, self.suffix), rows)
-            self.digests[name] = (self.digests[name] + digest) % DIGEST_MODULUS
+    def add_up(self, connection: psycopg.Connection[Any], streamwise: Iterable[str]) -> None:
+        """Make the rows that count over all streams of the parts that each unit gave."""
+        with connection.transaction():
+            add_up(connection, [STREAMWISE[name]() for name in streamwise], self.suffix)
 
-    def take_strays(self, connection: psycopg.Connection[Any], streamwise: Iterable[str]) -> None:
-        """Let the streamwise projections take in, in order, what belongs to another stream than it says."""
-        events, _ = events_and_errors(reader.read_rows_at(connection, sorted(self._strays)))
-        for each in self.projections:
-            if each.name in streamwise:
-                self._take(connection, each, events, {})
+    def take_misfiled(self, connection: psycopg.Connection[Any], streamwise: Collection[str]) -> None:
+        """Let the streamwise projections take in what is stored under another stream than its body names.
+
+        Where it comes in the order of its stream may matter: the stream is folded anew with it.
+        """
+        rows = reader.read_rows_at(connection, sorted(self._misfiled))
+        found: dict[str | None, list[reader.Row]] = {}
+        for row in rows:
+            for event in events_and_errors([row])[0]:
+                found.setdefault(stream_of(event), []).append(row)
+        for stream_id, misfiled in found.items():
+            with self._unless_rolled_back(), connection.transaction():
+                for view in self._opened(connection):
+                    if view.name not in streamwise:
+                        continue
+                    made = STREAMWISE[view.name]()
+                    if stream_id is None or not made.undo(connection, self.suffix, stream_id):
+                        self._take(view, *events_and_errors(misfiled))
+                        continue
+                    for page in self._with_misfiled(connection, stream_id, misfiled):
+                        events, errors = events_and_errors(page)
+                        own = [event for event in events if stream_of(event) == stream_id]
+                        self._take(view, own, errors)
+
+    def _with_misfiled(
+        self, connection: psycopg.Connection[Any], stream_id: str, misfiled: Sequence[reader.Row]
+    ) -> Iterator[list[reader.Row]]:
+        """A stream's events and those that belong to it though stored elsewhere, in order, page by page."""
+        version, waiting = 0, list(misfiled)
+        while rows := reader.read_rows_of(
+            connection, originator_of(stream_id, 0), version, self._folded_to, LEFT_PAGE_EVENTS
+        ):
+            version, last = rows[-1][2], rows[-1][0]
+            yield sorted([*rows, *(row for row in waiting if row[0] <= last)], key=lambda row: row[0])
+            waiting = [row for row in waiting if row[0] > last]
+        yield waiting
 
     @property
-    def is_crowded(self) -> bool:
+    def has_left(self) -> bool:
         """Whether a stream waits to be taken in batch by batch."""
-        return bool(self._crowded)
+        return bool(self._left)
 
-    def take_crowded(
-        self, connection: psycopg.Connection[Any], streamwise: Iterable[str], progress: Progress
+    def take_left(
+        self, connection: psycopg.Connection[Any], streamwise: Collection[str], progress: Progress
     ) -> None:
-        """Let the streamwise projections take in, in order, the streams of too many sessions to be folded.
+        """Let the streamwise projections take in, in order, the streams that could not be folded whole.
 
         Page by page a transaction, of which the progress tells how many events are done.
         """
-        wanted = [each for each in self.projections if each.name in streamwise]
-        for originator in self._crowded:
+        wanted = [view for view in self._opened(connection) if view.name in streamwise]
+        for originator in self._left:
             version = 0
             while rows := reader.read_rows_of(
-                connection, originator, version, self._folded_to, CROWDED_PAGE_EVENTS
+                connection, originator, version, self._folded_to, LEFT_PAGE_EVENTS
             ):
                 read, errors = events_and_errors(rows)
-                own = [event for event in read if not is_stray(event, originator)]
+                own = [event for event in read if not is_misfiled(event, originator)]
                 with self._unless_rolled_back(), connection.transaction():
-                    for each in wanted:
-                        self._take(connection, each, own, errors)
+                    for view in wanted:
+                        self._take(view, own, errors)
                 version = rows[-1][2]
                 progress.events_done += len(rows)
-        self._crowded.clear()
+        self._left.clear()
 
     def catch_up(self, connection: psycopg.Connection[Any], until: int | None = None) -> int:
         """Take in what has come since; returns how many events that were. Batch by batch a transaction."""
@@ -216,46 +248,44 @@ class Building:
             return 0
         events, errors = events_and_errors(rows)
         with self._unless_rolled_back(), connection.transaction():
-            for each in self.projections:
-                position = self.positions[each.name]
+            for view in self._opened(connection):
+                position = self.positions[view.name]
                 wanted = [event for event in events if event.position > position]
-                self._take(connection, each, wanted, {at: e for at, e in errors.items() if at > position})
+                self._take(view, wanted, {at: e for at, e in errors.items() if at > position})
         for each in self.projections:
             self.positions[each.name] = max(self.positions[each.name], rows[-1][0])
         return len(rows)
 
-    def _take(
-        self,
-        connection: psycopg.Connection[Any],
-        each: Projection,
-        events: Sequence[Event],
-        errors: dict[int, str],
-    ) -> None:
-        digest, poison = take_in_or_park(connection, each, events, self.suffix)
-        self.digests[each.name] = (self.digests[each.name] + digest) % DIGEST_MODULUS
-        self.parked[each.name].update(errors | poison)
+    def _opened(self, connection: psycopg.Connection[Any]) -> list[ProjectionView]:
+        """The views on the generation's tables, with nothing in memory that another connection wrote."""
+        return [each(connection, self._schema, self.suffix) for each in self.projections]
+
+    def _take(self, view: ProjectionView, events: Sequence[Event], errors: dict[int, str]) -> None:
+        self.parked[view.name].update(errors | take_in_or_park(view, events))
 
     def lock(self, connection: psycopg.Connection[Any]) -> list[Live]:
         """Where the live tables stand; until the transaction ends the runner waits."""
         found = []
         for each in self.projections:  # in the order in which the runner locks them
             row = connection.execute(
-                "SELECT name, position, digest, fold_version FROM projections WHERE name = %s FOR UPDATE",
+                "SELECT name, position, fold_version FROM projections WHERE name = %s FOR UPDATE",
                 (each.name,),
             ).fetchone()
             assert row is not None  # noqa: S101  # made before the fold began
-            found.append(Live(row[0], row[1], int(row[2]), row[3]))
+            found.append(Live(*row))
         return found
 
-    def standings(self, found: Sequence[Live]) -> list[Standing]:
-        """Live and rebuilt digests side by side."""
+    def standings(
+        self, found: Sequence[Live], digests: Mapping[str, tuple[str, str]] = MappingProxyType({})
+    ) -> list[Standing]:
+        """Live and rebuilt rows side by side; the digests of both by projection, where they were counted."""
         return [
             Standing(
                 projection=live.projection,
                 live_position=live.position,
                 rebuilt_position=self.positions[live.projection],
-                live_digest=str(live.digest),
-                rebuilt_digest=str(self.digests[live.projection]),
+                live_digest=digests[live.projection][0] if live.projection in digests else None,
+                rebuilt_digest=digests[live.projection][1] if live.projection in digests else None,
                 live_version=live.version,
             )
             for live in found
@@ -264,10 +294,9 @@ class Building:
     def switch(
         self,
         connection: psycopg.Connection[Any],
-        schema: str,
         now_us: int,
-        on_switched: Callable[[psycopg.Connection[Any], list[Standing]], None] = lambda *_: None,
-    ) -> list[Standing]:
+        on_switched: Callable[[psycopg.Connection[Any]], None] = lambda _: None,
+    ) -> None:
         """Make the generation live, in one transaction, of which `on_switched` is the last part; raises
         psycopg's LockNotAvailable when readers stand in the way for too long, and nothing has changed then.
         """
@@ -278,26 +307,24 @@ class Building:
             generation.switch(connection, self.tables, self.number)
             for each in self.projections:
                 connection.execute(
-                    "UPDATE projections SET position = %s, digest = %s, fold_version = %s,"
-                    " caught_up_at_us = %s WHERE name = %s",
-                    (self.positions[each.name], self.digests[each.name], each.version, now_us, each.name),
+                    "UPDATE projections SET position = %s, fold_version = %s, caught_up_at_us = %s,"
+                    " edition = edition + 1 WHERE name = %s",
+                    (self.positions[each.name], each.version, now_us, each.name),
                 )
                 connection.execute("DELETE FROM parked WHERE projection = %s", (each.name,))
                 park(connection, each, self.parked[each.name], now_us)
-            connection.execute("SELECT pg_notify(%s, '')", (f"{PROJECTED_CHANNEL}_{schema}",))
-            standings = self.standings(found)
-            on_switched(connection, standings)
-        return standings
+            connection.execute("SELECT pg_notify(%s, '')", (f"{PROJECTED_CHANNEL}_{self._schema}",))
+            on_switched(connection)
 
     @contextmanager
     def _unless_rolled_back(self) -> Iterator[None]:
         """What is remembered here goes back with the transaction around which this is put."""
-        positions, digests = dict(self.positions), dict(self.digests)
+        positions = dict(self.positions)
         parked = {name: dict(errors) for name, errors in self.parked.items()}
         try:
             yield
         except BaseException:
-            self.positions, self.digests, self.parked = positions, digests, parked
+            self.positions, self.parked = positions, parked
             raise
 
 

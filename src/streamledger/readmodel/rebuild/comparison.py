@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 import psycopg
 
+from streamledger.domain.rebuild_answers import Change
+
 _KEY_SQL = """
 SELECT a.attname FROM pg_index AS x
 JOIN LATERAL unnest(x.indkey) WITH ORDINALITY AS k(number, place) ON true
@@ -91,3 +93,23 @@ def _compare(
             if len(examples) < examples_max:
                 examples.append(row)
     return Difference(table, **counts, fields=fields, examples=examples)
+
+
+def kept_of(differences: Sequence[Difference], changes: Sequence[Change], examples_max: int) -> bytes:
+    """What a dry run leaves in its record, as JSON: every count, and the first examples of each."""
+    return msgspec.json.encode(
+        {
+            name: [msgspec.structs.replace(each, examples=each.examples[:examples_max]) for each in found]
+            for name, found in (("tables", differences), ("changes", changes))
+        }
+    )
+
+
+def read_kept(text: str | None) -> tuple[list[dict[str, Any]] | None, list[Change] | None]:
+    """Differences and changes as `kept_of` has written them, or an older version, which kept the former."""
+    if text is None:
+        return None, None
+    kept = msgspec.json.decode(text)
+    if isinstance(kept, list):
+        return kept, None
+    return kept["tables"], msgspec.convert(kept["changes"], list[Change])

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from streamledger.readmodel.projection import Projection
+from streamledger.readmodel.projections.view import Projection
 
 NEW: Final = "_g"
 """Before the number, in the names of tables that are being built."""
@@ -82,7 +82,7 @@ def finish(connection: psycopg.Connection[Any], tables: Sequence[str], suffix: s
         grants = connection.execute(
             "SELECT format('GRANT %%s ON %%s TO %%s', a.privilege_type, %s::text,"
             " CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)"
-            " FROM pg_class AS c, aclexplode(c.relacl) AS a"
+            " FROM pg_class AS c, aclexplode(c.relacl) AS a(grantor, grantee, privilege_type, is_grantable)"
             " WHERE c.oid = %s::regclass AND a.grantee <> c.relowner",
             (table + suffix, table),
         ).fetchall()

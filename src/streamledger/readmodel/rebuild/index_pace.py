@@ -10,7 +10,7 @@ LOOK_EVERY_S: Final = 0.5
 PACE_AFTER_S: Final = 0.2
 """For how long to have seen work done before the time left is told from it."""
 
-_SIZES_SQL: Final = "SELECT t, pg_relation_size(t::regclass) FROM unnest(%s::text[]) AS t"
+_SIZES_SQL: Final = "SELECT t, pg_relation_size(t::regclass) FROM unnest(%s::text[]) AS given(t)"
 _UNDER_WAY_SQL: Final = """
 SELECT c.relname, p.phase, coalesce(p.blocks_done, 0), coalesce(p.blocks_total, 0),
        coalesce(p.tuples_done, 0), coalesce(p.tuples_total, 0)

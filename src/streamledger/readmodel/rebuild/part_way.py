@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from operator import length_hint
 from typing import Final
 
-from streamledger.readmodel.facts import Event, History
-from streamledger.readmodel.rebuild.folding import Streamwise
+from streamledger.readmodel.fold.facts import Event
 
 TELL_EVERY_S: Final = 0.5
 LOOK_EVENTS: Final = 500
@@ -26,32 +24,26 @@ class PartWay:
         self._events = events
         self._pass = 0
         self._within = 0
-        self._fold: Streamwise | None = None
         self._tell = tell
         self._told_s = time.monotonic()
 
     def reading(self, events: Iterable[Event]) -> Iterator[Event]:
         """The same events, counted as the first pass."""
+        yield from self._counted(events)
+        self._events = self._within
+
+    def folding(self, *buckets: Iterable[Iterable[Event]]) -> list[Iterator[Iterator[Event]]]:
+        """The same buckets, counted as the next pass."""
+        self._pass += 1
+        self._within = 0
+        return [map(self._counted, each) for each in buckets]
+
+    def _counted(self, events: Iterable[Event]) -> Iterator[Event]:
         for event in events:
             yield event
             self._within += 1
             if self._within % LOOK_EVENTS == 0:
                 self._look()
-        self._events = self._within
-
-    def folding(self, fold: Streamwise, *buckets: Iterable[History]) -> list[Iterator[History]]:
-        """The same buckets, counted as the pass of this fold; one that is begun anew counts anew."""
-        if fold is not self._fold:
-            self._fold = fold
-            self._pass += 1
-        self._within = 0
-        return [self._counted(each) for each in buckets]
-
-    def _counted(self, buckets: Iterable[History]) -> Iterator[History]:
-        for bucket in buckets:
-            yield bucket
-            self._within += length_hint(bucket.facts) + sum(map(len, bucket.lane.values()))
-            self._look()
 
     def _look(self) -> None:
         now_s = time.monotonic()

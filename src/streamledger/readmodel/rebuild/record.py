@@ -1,18 +1,26 @@
 """The table `rebuilds`: one row per rebuild, asked for, under way or ended, so that everybody can see it."""
 
-import hashlib
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
+from streamledger.postgres import lease
+from streamledger.postgres.connection import Database
+from streamledger.postgres.errors import LeaseHeld
 
 CHANNEL: Final = "rebuilds"
 """NOTIFY channel, with the schema's name behind it: a rebuild was asked for, moved on or ended."""
 
 WRITE_EVERY_S: Final = 0.5
+PACE_AFTER_S: Final = 0.2
+"""For how long to have seen events done before a pace, and the time left, are told from them."""
+LEASE: Final = "rebuild"
+"""Held by the one rebuild, repair or verification."""
 
 
 class RebuildUnderWay(StreamledgerError):
@@ -30,12 +38,6 @@ class RebuildUnknown(StreamledgerError):
     exit_code = 4
 
 
-def lock_key(schema: str) -> int:
-    """The session-level advisory lock of the one rebuild, as a signed 64-bit number."""
-    digest = hashlib.blake2b(f"streamledger rebuild {schema}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
-
-
 class Progress(msgspec.Struct, kw_only=True):
     """How far a rebuild has come. The totals of the phases before are those of the ledger's events."""
 
@@ -50,6 +52,18 @@ class Progress(msgspec.Struct, kw_only=True):
     """Of the phase `indexing`."""
     indexes_left_s: float | None = None
     """Likewise, seconds until the indexes are there; None when nobody can say yet."""
+    first_at_s: float | None = None
+    """By the monotonic clock, when the first events were done: workers take a second to start, which says
+    nothing about their pace."""
+    events_first: int = 0
+
+    def add(self, events: int, now_s: float) -> None:
+        """So many more events were folded; tells the pace from them once it has been seen for long enough."""
+        self.events_done += events
+        if self.first_at_s is None:
+            self.first_at_s, self.events_first = now_s, self.events_done
+        elif now_s - self.first_at_s >= PACE_AFTER_S:
+            self.events_per_s = max(0, self.events_done - self.events_first) / (now_s - self.first_at_s)
 
     @property
     def eta_s(self) -> float | None:
@@ -61,8 +75,12 @@ class Progress(msgspec.Struct, kw_only=True):
         return max(0, self.events_total - self.events_done) / self.events_per_s
 
 
+NEXT_ID: Final = "coalesce(max(id), 0) + 1"
+"""Of `rebuilds`: there are few, and a sequence would count on each node of a cluster by itself."""
+
+
 class Record:
-    """One rebuild's row, on a connection of its own that also holds the rebuild lock."""
+    """One rebuild's row, on a connection of its own."""
 
     def __init__(self, connection: psycopg.Connection[Any], schema: str, number: int) -> None:
         self._connection = connection
@@ -120,36 +138,43 @@ class Record:
         self,
         state: str,
         now_us: int,
+        held: lease.Lease,
         *,
         digests_equal: bool | None,
         error: str | None = None,
         differences: bytes | None = None,
     ) -> None:
-        """Close the row; `differences` is JSON."""
-        self._connection.execute(
-            "UPDATE rebuilds SET state = %s, phase = '', ended_at_us = %s, digests_equal = %s, error = %s,"
-            " differences = %s::text::jsonb WHERE id = %s",
-            (
-                state,
-                now_us,
-                digests_equal,
-                error,
-                None if differences is None else differences.decode(),
-                self.number,
-            ),
-        )
-        self._connection.execute("SELECT pg_notify(%s, '')", (f"{CHANNEL}_{self._schema}",))
+        """Close the row and let the lease go, in one; `differences` is JSON."""
+        with self._connection.transaction():
+            self._connection.execute(
+                "UPDATE rebuilds SET state = %s, phase = '', ended_at_us = %s, digests_equal = %s,"
+                " error = %s, differences = %s::text::jsonb WHERE id = %s",
+                (
+                    state,
+                    now_us,
+                    digests_equal,
+                    error,
+                    None if differences is None else differences.decode(),
+                    self.number,
+                ),
+            )
+            held.let_go(self._connection)
+            self._connection.execute("SELECT pg_notify(%s, '')", (f"{CHANNEL}_{self._schema}",))
 
 
-def lock(connection: psycopg.Connection[Any], schema: str) -> None:
-    """Take the rebuild lock, which goes with the connection. Raises RebuildUnderWay."""
-    locked = connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_key(schema),)).fetchone()
-    if locked is None or not locked[0]:
-        raise RebuildUnderWay
+@contextmanager
+def only_one(database: Database) -> Iterator[lease.Lease]:
+    """Nobody else rebuilds while this lasts. Raises RebuildUnderWay."""
+    with ExitStack() as stack:
+        try:
+            taken = stack.enter_context(lease.held(database, LEASE))
+        except LeaseHeld:
+            raise RebuildUnderWay from None
+        yield taken
 
 
 def close_abandoned(connection: psycopg.Connection[Any], now_us: int) -> None:
-    """Close the rows of rebuilds whose process is gone; only for the holder of the lock.
+    """Close the rows of rebuilds whose process is gone; only for the holder of the lease.
 
     One that was gone only when it had switched is done.
     """
@@ -179,17 +204,16 @@ def begin(
     asked: int | None = None,
     to_position: int | None = None,
 ) -> Record:
-    """Take the rebuild lock and a row, a new one or the one that was asked for. Raises RebuildUnderWay.
+    """Take a row, a new one or the one that was asked for; only for the holder of the lease.
 
-    The lock goes with the connection: rows that are still running belong to processes that are gone.
+    So rows that are still running belong to processes that are gone.
     """
-    lock(connection, schema)
     close_abandoned(connection, now_us)
     if asked is None:
         row = connection.execute(
-            "INSERT INTO rebuilds"
-            " (state, purpose, projections, asked_by, asked_at_us, started_at_us, to_position)"
-            " VALUES ('running', %s, %s, %s, %s, %s, %s) RETURNING id",
+            "INSERT INTO rebuilds"  # noqa: S608  # constant
+            " (id, state, purpose, projections, asked_by, asked_at_us, started_at_us, to_position)"
+            f" SELECT {NEXT_ID}, 'running', %s, %s, %s, %s, %s, %s FROM rebuilds RETURNING id",
             (purpose, projections, asked_by, now_us, now_us, to_position),
         ).fetchone()
     else:
@@ -216,8 +240,8 @@ def ask(
         ).fetchone()
         if row is None:
             row = connection.execute(
-                "INSERT INTO rebuilds (state, purpose, projections, asked_by, asked_at_us)"
-                " VALUES ('asked', 'rebuild', %s, %s, %s) RETURNING id",
+                "INSERT INTO rebuilds (id, state, purpose, projections, asked_by, asked_at_us)"  # noqa: S608  # constant
+                f" SELECT {NEXT_ID}, 'asked', 'rebuild', %s, %s, %s FROM rebuilds RETURNING id",
                 (projections, asked_by, now_us),
             ).fetchone()
         connection.execute("SELECT pg_notify(%s, '')", (f"{CHANNEL}_{schema}",))

@@ -8,7 +8,7 @@ import psycopg
 from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import is_notification
 from streamledger.ledger import mapper
-from streamledger.readmodel.facts import Event, is_stray, read_event
+from streamledger.readmodel.fold.facts import Event, is_misfiled, read_event
 from streamledger.readmodel.rebuild.units import Unit
 
 Row = tuple[int, str, str, bytes]
@@ -67,13 +67,16 @@ class UnitReader:
         self.events = 0
         self.errors: dict[int, str] = {}
         """Position to error of the events that cannot be read."""
-        self.strays: list[int] = []
+        self.misfiled: list[int] = []
         """Positions of events whose body names another stream than the one they are stored under."""
+        self.originators: set[str] = set()
+        """Under which events were read."""
 
     def read(self) -> Iterator[Event]:
         """Each event once, each stream in the order of positions."""
         for position, originator, name, state in self._rows:
             self.events += 1
+            self.originators.add(originator)
             if not is_notification(name):
                 continue  # what administrators did is no fact
             try:
@@ -84,7 +87,7 @@ class UnitReader:
             except StreamledgerError as error:  # an event of a later version, or a damaged one
                 self.errors[position] = f"{type(error).__name__}: {error}"
                 continue
-            if is_stray(event, originator):
-                self.strays.append(position)
+            if is_misfiled(event, originator):
+                self.misfiled.append(position)
             else:
                 yield event

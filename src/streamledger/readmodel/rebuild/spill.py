@@ -9,8 +9,8 @@ from typing import IO, Final
 import msgspec
 
 from streamledger.domain.events import SCREENSHOT_CREATED, Delivery
-from streamledger.readmodel.batch import ATTRIBUTED_KINDS
-from streamledger.readmodel.facts import Event, History, PlainMedia, Sorting, read_event
+from streamledger.domain.kinds import ATTRIBUTED_KINDS
+from streamledger.readmodel.fold.facts import Event, PlainMedia, read_event
 
 BUCKET_EVENTS: Final = 16_000
 BUCKETS_MAX: Final = 250
@@ -51,7 +51,7 @@ class Spill:
             files, kind, key = self._media, each.kind, each.key
         else:
             kind, key = each.notification.kind.value, each.notification.key
-            if each.notification.sequence is not None and not self.is_crowded:
+            if each.notification.sequence is not None and not self.is_oversized:
                 self._sequences.add(each.notification.sequence)
             files = self._media if each.notification.kind in ATTRIBUTED_KINDS else self._defining
         # hash() of a text differs from process to process, and a spill lives in one.
@@ -60,23 +60,21 @@ class Spill:
         files[place].write(len(encoded).to_bytes(4, "big") + encoded)
 
     @property
-    def is_crowded(self) -> bool:
+    def is_oversized(self) -> bool:
         """Whether the stream has more sessions than are to be held in memory."""
         return len(self._sequences) > SESSIONS_MAX
 
-    def defining(self) -> Iterator[History]:
+    def defining(self) -> Iterator[Iterator[Event]]:
         """Bucket by bucket what defines sessions."""
         yield from map(self._read, self._defining)
 
-    def media(self) -> Iterator[History]:
+    def media(self) -> Iterator[Iterator[Event]]:
         """Likewise recordings, screenshots and what else finds its session by time."""
         yield from map(self._read, self._media)
 
-    def _read(self, file: IO[bytes]) -> History:
+    def _read(self, file: IO[bytes]) -> Iterator[Event]:
         file.seek(0)
-        sorting = Sorting()
         while size := file.read(4):
             position, was_plain, delivery = _decode(file.read(int.from_bytes(size, "big")))
             name = SCREENSHOT_CREATED if was_plain else ""  # of media all names are read alike
-            sorting.put(read_event(position, name, self._originator, delivery))
-        return sorting.sorted()
+            yield read_event(position, name, self._originator, delivery)

@@ -1,6 +1,6 @@
 """Units of work: runs of neighbouring streams, cut so that one fits in a worker's memory."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -42,6 +42,19 @@ class Stretch(msgspec.Struct, frozen=True):
 
     projection: str
     after: int
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The events after one position up to another, of which is to be read what they tell of senders."""
+
+    after: int
+    until: int
+
+
+def readings(until: int) -> Iterator[Reading]:
+    """All of history up to a position; positions have no gaps."""
+    for after in range(0, until, EVENTS_PER_UNIT):
+        yield Reading(after, min(after + EVENTS_PER_UNIT, until))
 
 
 def units(connection: psycopg.Connection[Any]) -> Generator[Unit]:

@@ -1,43 +1,41 @@
 """A rebuild's worker process: takes units of work from its parent, folds them, copies the rows in."""
 
 import gc
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 import psycopg
 
-from streamledger.domain.errors import StreamledgerError
 from streamledger.ledger import reader
-from streamledger.postgres.connection import Database, connect
-from streamledger.readmodel import rows as row_types
-from streamledger.readmodel.facts import Fact, History, Sorting
-from streamledger.readmodel.parking import NOT_THE_EVENTS_FAULT, described, take_in_or_park
-from streamledger.readmodel.projection import Projection, events_and_errors
-from streamledger.readmodel.rebuild.folding import Streamwise
+from streamledger.postgres.connection import STORE_FAULTS, Database, connect
+from streamledger.readmodel.fold.nothing import Lines
+from streamledger.readmodel.projections.addresses import SendersView
+from streamledger.readmodel.projections.parking import described, take_in_or_park
+from streamledger.readmodel.projections.reading import events_and_errors
+from streamledger.readmodel.projections.runner import INDEXES_ONLY
+from streamledger.readmodel.projections.view import Projection
+from streamledger.readmodel.projections.writing import copy_in
 from streamledger.readmodel.rebuild.part_way import PartWay
-from streamledger.readmodel.rebuild.registry import ADDED_UP_FROM
+from streamledger.readmodel.rebuild.senders import Told, told_by
 from streamledger.readmodel.rebuild.source import INDEX_ORDER, UnitReader
 from streamledger.readmodel.rebuild.spill import Spill
-from streamledger.readmodel.rebuild.units import Stretch, Unit
-from streamledger.readmodel.row_tables import RowTables
-from streamledger.readmodel.rows import Lines, TableRow
-from streamledger.readmodel.runner import INDEXES_ONLY
+from streamledger.readmodel.rebuild.streamwise import STREAMWISE, Streamwise
+from streamledger.readmodel.rebuild.units import Reading, Stretch, Unit
 
 LINES_PER_COPY: Final = 20_000
 STRETCH_EVENTS: Final = 2000
 COLLECT_AFTER: Final = (100_000, 20, 50)
 """Objects made before the collector of cycles looks: rows have none, and each look goes over all of them."""
-POISON_PER_UNIT_MAX: Final = 100
-"""More than that is no poison but a fault of the fold, and ends the rebuild."""
+logger = logging.getLogger(__name__)
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +45,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     suffix: str
     until: int
     """The position up to which history is folded."""
-    streamwise: Mapping[str, Streamwise]
+    streamwise: Sequence[str]
     """Projections that are folded stream by stream."""
     sequential: Mapping[str, Projection]
     """Projections that take history in order, batch by batch."""
@@ -57,19 +55,24 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker reports of work whose rows are in the generation's tables."""
 
     events: int
-    digests: dict[str, int] = {}
-    """By projection, what the rows add."""
     parked: dict[str, dict[int, str]] = {}
     """By projection, position to error of the events that could not be taken in."""
-    strays: tuple[int, ...] = ()
+    misfiled: tuple[int, ...] = ()
     """Positions of events whose body names another stream than the one they are stored under."""
-    crowded: str = ""
-    """A stream with too many sessions to be folded in memory: it is taken in batch by batch, later."""
+    left: tuple[str, ...] = ()
+    """Streams that are to be taken in batch by batch, later: of too many sessions, or with a poison event."""
     goes_on: bool = False
     """Whether this is told part-way: of the same work more is to come, and its rows are not there yet."""
+    projection: str = ""
+    """Of a stretch: whose it is."""
     reached: int = 0
     """Of a stretch: the last position."""
+    told: bytes | None = None
+    """Of a reading: what it says of senders, for `SendersInOrder`."""
     memory_bytes_max: int = 0
+
+
+Work = Unit | Stretch | Reading
 
 
 def run_worker(task: Task, pipe: Connection) -> None:
@@ -83,14 +86,26 @@ def run_worker(task: Task, pipe: Connection) -> None:
         with suppress(EOFError):
             while (work := pipe.recv()) is not None:
                 try:
-                    if isinstance(work, Unit):
-                        done = fold_unit(connection, task, work, pipe.send)
-                    else:
-                        done = take_stretch(connection, task, work)
+                    done = do(connection, task, work, pipe.send)
                 except Exception as error:  # told to the parent, which ends the rebuild
                     pipe.send(described(error))
                     return
                 pipe.send(msgspec.structs.replace(done, memory_bytes_max=memory_bytes_max()))
+
+
+def do(
+    connection: psycopg.Connection[Any], task: Task, work: Work, tell: Callable[[Done], None] = lambda _: None
+) -> Done:
+    """Do it, whatever it is; of long work `tell` is given part-way how much is done."""
+    match work:
+        case Unit():
+            return fold_unit(connection, task, work, tell)
+        case Stretch():
+            return take_stretch(connection, task, work)
+        case Reading():
+            return read_senders(connection, task, work)
+        case _:
+            assert_never(work)
 
 
 def prepare_session(connection: psycopg.Connection[Any]) -> None:
@@ -126,127 +141,95 @@ def take_stretch(connection: psycopg.Connection[Any], task: Task, stretch: Stret
     """Let a sequential projection take the next events in, in one transaction."""
     rows = reader.read_rows_after(connection, stretch.after, STRETCH_EVENTS, task.until)
     events, errors = events_and_errors(rows)
+    view = task.sequential[stretch.projection](connection, task.database.schema, task.suffix)
     with connection.transaction():
-        digest, poison = take_in_or_park(connection, task.sequential[stretch.projection], events, task.suffix)
+        errors |= take_in_or_park(view, events)
     return Done(
         events=len(rows),
-        digests={stretch.projection: digest},
-        parked={stretch.projection: errors | poison},
+        parked={stretch.projection: errors},
         reached=rows[-1][0] if rows else task.until,
+        projection=stretch.projection,
+    )
+
+
+def read_senders(connection: psycopg.Connection[Any], task: Task, reading: Reading) -> Done:
+    """What these events tell of senders; the parent takes it in, in order."""
+    rows = reader.read_rows_after(
+        connection, reading.after, reading.until - reading.after, min(reading.until, task.until)
+    )
+    told, errors = told_by(rows)
+    return Done(
+        events=len(rows),
+        parked={SendersView.name: errors},
+        told=Told(reading.after, reading.until, told).encoded(),
     )
 
 
 def fold_unit(
     connection: psycopg.Connection[Any], task: Task, unit: Unit, tell: Callable[[Done], None] = lambda _: None
 ) -> Done:
-    """Fold a unit and copy its rows in; what cannot be taken in is left out and named.
+    """Fold a unit and copy its rows in. When the fold fails, its streams are left to be taken in otherwise.
 
     Of a long one `tell` is given part-way how many of its events are done; they are not counted again.
     """
     source = UnitReader(connection, unit, task.until)
-    folds = sum(name not in ADDED_UP_FROM for name in task.streamwise)
-    part_way = PartWay(folds, unit.events, lambda events: tell(Done(events=events, goes_on=True)))
-    digests: dict[str, int] = {}
-    parked: dict[str, dict[int, str]] = {}
-    with ExitStack() as stack:
-        folding: Folding
-        if unit.is_long:
-            spill = stack.enter_context(Spill(unit.first, unit.events))
-            for each in part_way.reading(source.read()):
-                spill.put(each)
-            if spill.is_crowded:  # what was told is taken back: its events are taken in later
-                return Done(events=-part_way.told, strays=tuple(source.strays), crowded=unit.first)
-            folding = partial(_long, spill, part_way)
-        else:
-            folding = partial(_short, Sorting(source.read()).sorted())
-        for name, streamwise in task.streamwise.items():
-            tables = streamwise.row_tables(connection, task.suffix)
-            digests[name], parked[name] = _fold(connection, tables, partial(folding, streamwise))
-    for errors in parked.values():
-        errors.update(source.errors)
+    streamwise = {name: STREAMWISE[name]() for name in task.streamwise}
+    for each in streamwise.values():
+        each.prepare(connection, task.suffix)
+    part_way = PartWay(len(streamwise), unit.events, lambda events: tell(Done(events=events, goes_on=True)))
+    try:
+        with ExitStack() as stack, connection.transaction():
+            if unit.is_long:
+                spill = stack.enter_context(Spill(unit.first, unit.events))
+                for event in part_way.reading(source.read()):
+                    spill.put(event)
+                if spill.is_oversized:
+                    raise _Oversized
+                for each in streamwise.values():
+                    defining, media = part_way.folding(spill.defining(), spill.media())
+                    copy_lines(connection, each, task.suffix, each.fold_long(defining, media))
+            else:
+                events = list(source.read())
+                for each in streamwise.values():
+                    copy_lines(connection, each, task.suffix, each.fold(events))
+    except STORE_FAULTS:
+        raise
+    except Exception as error:  # of one event, whichever it is: taken in batch by batch it is found
+        if not isinstance(error, _Oversized):
+            logger.warning("streams are taken in batch by batch: %s", described(error))
+        # What was told is taken back: its events are taken in later.
+        return Done(
+            events=-part_way.told, misfiled=tuple(source.misfiled), left=tuple(sorted(source.originators))
+        )
     return Done(
-        events=source.events - part_way.told, digests=digests, parked=parked, strays=tuple(source.strays)
+        events=source.events - part_way.told,
+        parked={name: dict(source.errors) for name in streamwise},
+        misfiled=tuple(source.misfiled),
     )
 
 
-class _Poison(StreamledgerError):
-    """the event at position {position} cannot be taken in: {cause}"""
+class _Oversized(Exception):
+    """The stream has more sessions than are to be held in memory."""
 
 
-View = Callable[[History], History]
-"""What of a history is to be folded; sees every fact before the fold does."""
-Folding = Callable[[Streamwise, View], Iterator[TableRow | Lines]]
+def copy_lines(
+    connection: psycopg.Connection[Any], streamwise: Streamwise, suffix: str, found: Iterable[Lines]
+) -> None:
+    """Copy rows in, some thousands at a time."""
+    waiting: dict[str, list[str]] = {table: [] for table in streamwise.columns}
+    count = 0
+    for table, lines in found:
+        waiting[table] += lines
+        count += len(lines)
+        if count >= LINES_PER_COPY:
+            _copy(connection, streamwise, suffix, waiting)
+            count = 0
+    _copy(connection, streamwise, suffix, waiting)
 
 
-def _short(history: History, streamwise: Streamwise, view: View) -> Iterator[TableRow | Lines]:
-    return streamwise.fold(view(history))
-
-
-def _long(spill: Spill, part_way: PartWay, streamwise: Streamwise, view: View) -> Iterator[TableRow | Lines]:
-    defining, media = part_way.folding(streamwise, spill.defining(), spill.media())
-    return streamwise.fold_long(map(view, defining), map(view, media))
-
-
-def _fold(
-    connection: psycopg.Connection[Any],
-    tables: RowTables,
-    folding: Callable[[View], Iterator[TableRow | Lines]],
-) -> tuple[int, dict[int, str]]:
-    """Fold once more without each event that makes the fold fail; one transaction in the end."""
-    parked: dict[int, str] = {}
-    in_hand = 0
-    in_lane = True
-
-    def wanted(facts: Iterable[Fact]) -> Iterator[Fact]:
-        nonlocal in_hand
-        for fact in facts:
-            in_hand = fact.position
-            if in_hand not in parked:
-                yield fact
-
-    def view(history: History) -> History:
-        whole = history if in_lane else history.without_lane()
-        return History(wanted(whole.facts), whole.lane)
-
-    while True:
-        try:
-            with connection.transaction():
-                return copy_rows(tables, folding(view)), parked
-        except NOT_THE_EVENTS_FAULT:
-            raise
-        except Exception as error:  # whatever one event does to the fold, the others go on
-            if in_lane:  # in the lane no event is in hand, beside it each is, and the next fault has a name
-                in_lane = False
-                continue
-            if in_hand in parked or len(parked) >= POISON_PER_UNIT_MAX:
-                raise _Poison(position=in_hand, cause=described(error)) from error
-            parked[in_hand] = described(error)
-
-
-def copy_rows(tables: RowTables, rows: Iterable[TableRow | Lines]) -> int:
-    """Copy rows in, some thousands at a time; returns what they add to the digest, modulo 2^64."""
-    digest = 0
-    lines: dict[str, list[str]] = {table: [] for table in tables.types}
-    copy_line = row_types.copy_line
-    waiting = 0
-    for row in rows:
-        if isinstance(row, Lines):
-            lines[row.table] += row.lines
-            waiting += len(row.lines)
-        else:
-            lines[row.TABLE].append(copy_line(row))
-            waiting += 1
-        if waiting >= LINES_PER_COPY:
-            digest += _copy(tables, lines)
-            waiting = 0
-    digest += _copy(tables, lines)
-    return digest % row_types.DIGEST_MODULUS
-
-
-def _copy(tables: RowTables, lines: dict[str, list[str]]) -> int:
-    digest = 0
-    for table, found in lines.items():
-        tables.copy_in(table, found)
-        digest += row_types.digest_of_all(table, found)
-        found.clear()
-    return digest
+def _copy(
+    connection: psycopg.Connection[Any], streamwise: Streamwise, suffix: str, waiting: dict[str, list[str]]
+) -> None:
+    for table, lines in waiting.items():
+        copy_in(connection, table + suffix, streamwise.columns[table], lines)
+        lines.clear()

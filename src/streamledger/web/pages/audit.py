@@ -1,25 +1,23 @@
-"""`/audit` and `/audit/{position}`: the days' numbers, suspicious deliveries, one beside its copies."""
+"""`/audit`: the days' numbers, and suspicious deliveries."""
 
 from typing import Annotated, Final
 
-import msgspec
 from litestar import Response, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
+from litestar.response import Redirect
 
-from streamledger.domain.delivery_answers import DeliveryDetail
-from streamledger.domain.errors import ParameterInvalid
-from streamledger.readmodel.audit_queries import (
+from streamledger.readmodel.queries.audit import (
     LISTED_BY_DEFAULT,
     SUSPICIOUS_CLASSES,
     AuditQueries,
     AuditScope,
 )
-from streamledger.readmodel.delivery_queries import DeliveryQueries
-from streamledger.readmodel.queries import Queries
+from streamledger.readmodel.queries.sessions import Queries
 from streamledger.web import parameters as given
 from streamledger.web.pages.changes import changes_path
+from streamledger.web.pages.links import delivery_path
 from streamledger.web.pages.page import AnyRequest, render
 from streamledger.web.pages.plots import days_of
 
@@ -35,11 +33,6 @@ async def audit_of(state: State) -> AuditQueries:
     return AuditQueries(state.queries.pool)
 
 
-async def deliveries_of(state: State) -> DeliveryQueries:
-    """The queries about deliveries, on the pool of the others."""
-    return DeliveryQueries(state.queries.pool)
-
-
 @get("/audit", include_in_schema=False)
 async def audit_page(
     request: AnyRequest,
@@ -49,9 +42,8 @@ async def audit_page(
     stream_id: Text = None,
 ) -> Response[bytes]:
     """The last seven days in numbers, and what an auditor should look at."""
-    if class_ and class_ not in SUSPICIOUS_CLASSES:
-        raise ParameterInvalid(name="class", expected=f"of {', '.join(SUSPICIOUS_CLASSES)}", got=repr(class_))
-    position = await queries.position("deliveries")
+    given.one_of("class", class_, SUSPICIOUS_CLASSES)
+    position = await queries.position()
     scope = AuditScope.of(
         None,
         None,
@@ -60,7 +52,7 @@ async def audit_page(
         classes=(class_,) if class_ else LISTED_BY_DEFAULT,
     )
     report = await audit.report(scope, LISTED_MAX)
-    return render(
+    return await render(
         request,
         "audit.html",
         feed=changes_path(position, stream_id or None),
@@ -75,31 +67,6 @@ async def audit_page(
 
 
 @get("/audit/{position:int}", include_in_schema=False)
-async def delivery_page(
-    request: AnyRequest,
-    queries: NamedDependency[Queries],
-    deliveries: NamedDependency[DeliveryQueries],
-    position: Position,
-) -> Response[bytes]:
-    """One delivery: its class and why, its body, and the others of its notification with what differs."""
-    reached = await queries.position("deliveries")
-    detail = await deliveries.delivery(position)
-    return render(
-        request,
-        "delivery.html",
-        feed=changes_path(reached, detail.delivery.stream_id),
-        detail=detail,
-        body=msgspec.json.format(msgspec.json.encode(detail.body), indent=2).decode(),
-        fields=differing_fields(detail),
-        shown=shown,
-    )
-
-
-def differing_fields(detail: DeliveryDetail) -> list[str]:
-    """The fields in which any delivery of the notification differs from the first, in order."""
-    return sorted({each.field for beside in detail.same_notification for each in beside.differences})
-
-
-def shown(value: object) -> str:
-    """A value of a body as JSON writes it; an absent one as nothing."""
-    return "" if value is None else msgspec.json.encode(value).decode()[:200]
+async def moved_delivery(position: Position) -> Redirect:
+    """Where one delivery was shown before: pages and tickets may still lead there."""
+    return Redirect(delivery_path(position), status_code=308)

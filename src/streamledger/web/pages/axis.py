@@ -1,10 +1,11 @@
-"""A time axis for pictures: from milliseconds to places, and round instants to mark it with; pure."""
+"""A time axis for pictures: from milliseconds to places, and round instants to mark it with."""
 
+from datetime import timedelta
 from typing import Final
 
 import msgspec
 
-from streamledger.domain.instants import instant_ms
+from streamledger.web.zones import zone
 
 _S: Final = 1000
 _MIN: Final = 60 * _S
@@ -29,7 +30,7 @@ class Tick(msgspec.Struct, frozen=True):
 
 
 class Axis(msgspec.Struct, frozen=True):
-    """A stretch of time on a stretch of a picture."""
+    """An interval of time on a part of a picture."""
 
     from_ms: int
     until_ms: int
@@ -46,12 +47,14 @@ class Axis(msgspec.Struct, frozen=True):
         """Round instants, at most eight; the date where a day begins, and on the first when days pass."""
         span_ms = self.until_ms - self.from_ms
         step_ms = next((step for step in STEPS_MS if span_ms / step <= TICKS_MAX), STEPS_MS[-1])
-        first_ms = -(-self.from_ms // step_ms) * step_ms
-        several_days = self.from_ms // _DAY != self.until_ms // _DAY
+        here = zone()
+        ahead_ms = here.offset(self.from_ms) // timedelta(milliseconds=1)
+        first_ms = -(-(self.from_ms + ahead_ms) // step_ms) * step_ms - ahead_ms
+        several_days = here.text(self.from_ms)[:10] != here.text(self.until_ms)[:10]
         found: list[Tick] = []
         day_shown = None
         for ms in range(first_ms, self.until_ms + 1, step_ms):
-            text = instant_ms(ms)
+            text = here.text(ms)
             clock = text[11:19] if step_ms < _MIN else text[11:16]
             if step_ms >= _DAY:
                 label = text[:10] if span_ms > 300 * _DAY else text[5:10]

@@ -31,8 +31,8 @@ class BandBar(msgspec.Struct, frozen=True, kw_only=True):
     width: float
 
 
-class Stretch(msgspec.Struct, frozen=True):
-    """A stretch of time: of an overlap, or of a gap between sessions."""
+class Interval(msgspec.Struct, frozen=True):
+    """An interval: of an overlap, or of a gap between sessions."""
 
     x: float
     width: float
@@ -50,9 +50,9 @@ class Band(msgspec.Struct, frozen=True, kw_only=True):
     ticks: list[Tick]
     bars: list[BandBar]
     lanes: int
-    overlaps: list[Stretch]
+    overlaps: list[Interval]
     """Where more than one session was on the air."""
-    gaps: list[Stretch]
+    gaps: list[Interval]
     """Between the first start and the last end, where none was."""
 
 
@@ -75,8 +75,8 @@ def band_of(sessions: Sequence[Session], now_ms: int) -> Band | None:
         ticks=axis.ticks(),
         bars=bars,
         lanes=lanes,
-        overlaps=_stretches(spans, axis, lambda on_air: on_air > 1),
-        gaps=_stretches(spans, axis, lambda on_air: on_air == 0),
+        overlaps=_intervals(spans, axis, lambda on_air: on_air > 1),
+        gaps=_intervals(spans, axis, lambda on_air: on_air == 0),
     )
 
 
@@ -94,12 +94,12 @@ def span_of(session: Session, now_ms: int) -> tuple[int, int] | None:
     return min(begin_ms, end_ms), max(begin_ms, end_ms)
 
 
-def _stretches(
+def _intervals(
     spans: Sequence[tuple[int, int, Session]], axis: Axis, wanted: Callable[[int], bool]
-) -> list[Stretch]:
+) -> list[Interval]:
     """Where as many sessions are on the air at once as is wanted, from the first start to the last end."""
     changes = sorted([(begin, 1) for begin, _, _ in spans] + [(end, -1) for _, end, _ in spans])
-    found: list[Stretch] = []
+    found: list[Interval] = []
     on_air = 0
     for (ms, change), (next_ms, _) in pairwise(changes):
         on_air += change
@@ -109,7 +109,7 @@ def _stretches(
         if found and found[-1].until_ms == ms:
             from_ms = found.pop().from_ms
         x = axis.x(from_ms)
-        found.append(Stretch(x, round(max(0.5, axis.x(next_ms) - x), 1), from_ms, next_ms))
+        found.append(Interval(x, round(max(0.5, axis.x(next_ms) - x), 1), from_ms, next_ms))
     return found
 
 

@@ -1,18 +1,17 @@
-"""How facts are written on the pages: durations, sizes, instants, addresses of pages; pure."""
+"""How facts are written on the pages: durations, sizes, instants."""
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
-from streamledger.domain.instants import instant_ms
+from streamledger.domain.instants import parse_instant_ms
+from streamledger.web.images import ImageHosts
+from streamledger.web.pages.words import Words
+from streamledger.web.zones import ago_ms, zone
 
 VALUE_CHARACTERS_MAX: Final = 300
-
-_PLAIN: Final = re.compile(r"(?!\.+$)[A-Za-z0-9_.~-]{1,200}")
-"""Names that stand in a path as they are; browsers rewrite others, such as `..`."""
 
 
 def clock(ms: int | None) -> str:
@@ -58,13 +57,22 @@ def number(count: int) -> str:
 
 
 def day_and_time(instant: str | None) -> str:
-    """`2024-04-21 20:31:18` of an RFC 3339 text in UTC."""
-    return "–" if instant is None else f"{instant[:10]} {instant[11:19]}"
+    """`2024-04-21 20:31:18` of an RFC 3339 text, in the visitor's zone."""
+    return "–" if instant is None else zone().text(parse_instant_ms(instant)).replace("T", " ")
 
 
 def time_of_day(ms: int) -> str:
-    """`20:31:18` of milliseconds since 1970."""
-    return instant_ms(ms)[11:19]
+    """`20:31:18` of milliseconds since 1970, in the visitor's zone."""
+    return zone().text(ms)[11:19]
+
+
+def ago(t: Words, instant: str) -> str:
+    """How long ago an instant was, in the largest unit of which there is one: page.js goes on with it."""
+    seconds = ago_ms(instant) // 1000
+    for unit, length_s in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length_s:
+            return t(f"ago.{unit}", n=seconds // length_s)
+    return t("ago.s", n=seconds)
 
 
 def web_address(url: object) -> str | None:
@@ -78,24 +86,19 @@ def web_address(url: object) -> str | None:
     return url if parts.scheme in ("http", "https") and parts.netloc else None
 
 
-def session_path(sequence: str, stream_id: str | None = None, **asked: Any) -> str:
-    """The page of a session; `stream_id` where several streams have its sequence."""
-    if _PLAIN.fullmatch(sequence):
-        return query_of(f"/sessions/{sequence}", stream_id=stream_id, **asked)
-    return query_of("/sessions", sequence=sequence, stream_id=stream_id, **asked)
+_image_hosts = ImageHosts()
 
 
-def stream_path(stream_id: str) -> str:
-    """The page of a stream."""
-    if _PLAIN.fullmatch(stream_id):
-        return f"/streams/{stream_id}"
-    return "/streams?" + urlencode([("stream_id", stream_id)], errors="replace")
+def load_images_from(hosts: ImageHosts) -> None:
+    """Load images of these hosts without a click, in this process from now on."""
+    global _image_hosts  # noqa: PLW0603  # one setting of the process, as its docstring says
+    _image_hosts = hosts
 
 
-def query_of(path: str, **given: Any) -> str:
-    """A path with those parameters that are given."""
-    query = [(name, str(value)) for name, value in given.items() if value not in (None, "", False)]
-    return f"{path}?{urlencode(query, errors='replace')}" if query else path
+def image_address(url: object) -> str | None:
+    """The address of an image if a page may load it by itself."""
+    found = web_address(url)
+    return found if found is not None and found in _image_hosts else None
 
 
 def short(text: str, length: int = 60) -> str:

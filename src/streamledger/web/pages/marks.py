@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from streamledger.web.pages.formats import day_and_time, delay
+from streamledger.web.images import host_of
+from streamledger.web.pages.formats import day_and_time, delay, image_address
+from streamledger.web.pages.links import delivery_path
 from streamledger.web.pages.session_picture import Dot, Mark
 from streamledger.web.pages.words import Words
 
@@ -21,10 +23,11 @@ def _screenshot(t: Words, mark: Mark, *, is_last: bool) -> Markup:
     if mark.image is None:
         return Markup(f'<rect class="shot dim" {where}><title>{at}</title></rect>')  # noqa: S704  # numbers
     image, label = escape(mark.image), escape(t("session.open_picture", at=at))
+    shows = f' data-image="{image}"' if image_address(mark.image) else ""
     return Markup(  # noqa: S704  # what is text is escaped above, the rest are numbers
         f'<a id="shot-{mark.entry.position}" href="{image}" rel="noreferrer noopener"'
-        f' tabindex="{0 if is_last else -1}" data-image="{image}" data-caption="{at}" aria-label="{label}">'
-        f'<rect class="shot" {where}/></a>'
+        f' tabindex="{0 if is_last else -1}" data-caption="{at}" aria-label="{label}"{shows}>'
+        f'<rect class="shot" {where}><title>{escape(host_of(mark.image))}</title></rect></a>'
     )
 
 
@@ -39,7 +42,8 @@ def _dot(t: Words, dot: Dot, *, is_last: bool) -> Markup:
         f"{t.named('kind', dot.entry.kind)} · {t.named('class', dot.class_)} · {delay(dot.delay_ms)}"
     )
     return Markup(  # noqa: S704  # what is text is escaped above, the rest are numbers and names of ours
-        f'<a href="/audit/{dot.position}" id="dot-{dot.position}" tabindex="{0 if is_last else -1}"'
-        f' aria-label="{label}"><circle class="dot {dot.manner}" cx="{dot.x:g}" cy="{dot.y:g}" r="3.5">'
+        f'<a href="{delivery_path(dot.position)}" id="dot-{dot.position}"'
+        f' tabindex="{0 if is_last else -1}" aria-label="{label}">'
+        f'<circle class="dot {dot.manner}" cx="{dot.x:g}" cy="{dot.y:g}" r="3.5">'
         f"<title>{label}</title></circle></a>"
     )

@@ -6,17 +6,18 @@ from typing import Final
 import msgspec
 
 from streamledger.domain.delivery_answers import AuditDay
-from streamledger.domain.notification import Kind
+from streamledger.domain.kinds import Group, kinds_in
+from streamledger.readmodel.projections.tallies import MINUTE_MS
 
 BAR_WIDTH: Final = 4
 BAR_GAP: Final = 1
 HEIGHT: Final = 32
 
 GROUPS: Final = {
-    "pushes": (Kind.PUSH_STARTED, Kind.PUSH_STOPPED),
-    "recordings": (Kind.RECORDING,),
-    "screenshots": (Kind.SCREENSHOT,),
-    "errors": (Kind.PUSH_ERROR, Kind.RECORDING_STATUS, Kind.RECORDING_EXCEPTION, Kind.OTHER),
+    "pushes": kinds_in(Group.PUSHES),
+    "recordings": kinds_in(Group.RECORDINGS),
+    "screenshots": kinds_in(Group.SCREENSHOTS),
+    "errors": kinds_in(Group.ERRORS, Group.OTHERS),
 }
 """Which kinds share a plot, by the plot's name in the catalogue."""
 
@@ -73,11 +74,12 @@ def plot_of(name: str, values: Sequence[int]) -> Plot:
     )
 
 
-class DayBar(msgspec.Struct, frozen=True, kw_only=True):
-    """One day: what was believed at the ground, what was set aside above it."""
+class StackedBar(msgspec.Struct, frozen=True, kw_only=True):
+    """What was believed in a time at the ground, what was set aside above it."""
 
     x: float
     width: float
+    at_ms: int
     label: str
     count: int
     aside: int
@@ -87,34 +89,51 @@ class DayBar(msgspec.Struct, frozen=True, kw_only=True):
     aside_height: float
 
 
-DAYS_WIDTH: Final = 1000
-DAYS_HEIGHT: Final = 132
-DAYS_TOP: Final = 20
-DAYS_GROUND: Final = 110
+STACKED_WIDTH: Final = 1000
+STACKED_TOP: Final = 20
+STACKED_GROUND: Final = 110
 
 
-def days_of(days: Sequence[AuditDay]) -> list[DayBar]:
-    """A bar a day, to one scale; a count above nothing is never invisible."""
-    most = max((day.received for day in days), default=0)
-    step = DAYS_WIDTH / max(1, len(days))
+def days_of(days: Sequence[AuditDay]) -> list[StackedBar]:
+    """A bar a day."""
+    pairs = [
+        (day.received - aside, aside)
+        for day in days
+        for aside in (max(0, day.received - (day.believed - day.released)),)
+    ]
+    return _stacked(pairs, [(0, day.day[5:]) for day in days], share=0.6)
+
+
+def minutes_of(believed: Sequence[int], aside: Sequence[int], from_ms: int) -> list[StackedBar]:
+    """A bar a minute."""
+    times = [from_ms + place * MINUTE_MS for place in range(len(believed))]
+    return _stacked(list(zip(believed, aside, strict=True)), [(ms, "") for ms in times], share=0.8)
+
+
+def _stacked(
+    pairs: Sequence[tuple[int, int]], named: Sequence[tuple[int, str]], share: float
+) -> list[StackedBar]:
+    """Bars to one scale; a count above nothing is never invisible."""
+    most = max((kept + aside for kept, aside in pairs), default=0)
+    step = STACKED_WIDTH / max(1, len(pairs))
 
     def height(count: int) -> float:
-        return round(max(2.0, count / most * (DAYS_GROUND - DAYS_TOP)), 1) if count else 0.0
+        return round(max(2.0, count / most * (STACKED_GROUND - STACKED_TOP)), 1) if count else 0.0
 
     bars = []
-    for place, day in enumerate(days):
-        aside = max(0, day.received - (day.believed - day.released))
-        kept_height, aside_height = height(day.received - aside), height(aside)
+    for place, ((kept, aside), (at_ms, label)) in enumerate(zip(pairs, named, strict=True)):
+        kept_height, aside_height = height(kept), height(aside)
         bars.append(
-            DayBar(
-                x=round(place * step + step * 0.2, 1),
-                width=round(step * 0.6, 1),
-                label=day.day[5:],
-                count=day.received,
+            StackedBar(
+                x=round(place * step + step * (1 - share) / 2, 1),
+                width=round(step * share, 1),
+                at_ms=at_ms,
+                label=label,
+                count=kept + aside,
                 aside=aside,
-                kept_y=DAYS_GROUND - kept_height,
+                kept_y=round(STACKED_GROUND - kept_height, 1),
                 kept_height=kept_height,
-                aside_y=round(DAYS_GROUND - kept_height - aside_height, 1),
+                aside_y=round(STACKED_GROUND - kept_height - aside_height, 1),
                 aside_height=aside_height,
             )
         )

@@ -9,12 +9,28 @@ from litestar.exceptions import HTTPException
 from streamledger.domain.errors import StreamledgerError
 from streamledger.web import problems
 from streamledger.web.pages import page
-from streamledger.web.pages.audit import audit_of, audit_page, deliveries_of, delivery_page
+from streamledger.web.pages.api_document import api_document
+from streamledger.web.pages.audit import audit_of, audit_page, moved_delivery
 from streamledger.web.pages.changes import follow_changes
+from streamledger.web.pages.deliveries import (
+    arrivals_of,
+    deliveries_of,
+    deliveries_page,
+    delivery_page,
+)
 from streamledger.web.pages.live import live_page
-from streamledger.web.pages.quarantine import quarantine_page, quarantined_page, release_from_page
-from streamledger.web.pages.sessions import search, session_page, sessions_page
-from streamledger.web.pages.sign_in import choose_language, sign_in, sign_in_page, sign_out, static_file
+from streamledger.web.pages.quarantine import quarantine_page, quarantined_page
+from streamledger.web.pages.release import release_from_page, release_many_from_page
+from streamledger.web.pages.search import find_of, search
+from streamledger.web.pages.sessions import session_page, sessions_page
+from streamledger.web.pages.sign_in import (
+    choose_language,
+    choose_zone,
+    sign_in,
+    sign_in_page,
+    sign_out,
+    static_file,
+)
 from streamledger.web.pages.streams import stream_page, streams_page
 from streamledger.web.pages.system import (
     cancel_rebuild_from_page,
@@ -55,23 +71,39 @@ def page_routes() -> list[Router]:
                 session_page,
                 search,
                 audit_page,
+                moved_delivery,
+                deliveries_page,
                 delivery_page,
                 quarantine_page,
                 quarantined_page,
                 release_from_page,
+                release_many_from_page,
                 system_page,
                 rebuild_from_page,
                 cancel_rebuild_from_page,
                 follow_rebuild_on_page,
                 follow_changes,
+                api_document,
             ],
-            dependencies={"audit": Provide(audit_of), "deliveries": Provide(deliveries_of)},
+            dependencies={
+                "audit": Provide(audit_of),
+                "deliveries": Provide(deliveries_of),
+                "arrivals": Provide(arrivals_of),
+                "find": Provide(find_of),
+            },
             guards=[page.may_look],
             exception_handlers=_ERRORS,
         ),
         Router(
             "/",
-            route_handlers=[sign_in_page, sign_in, sign_out, choose_language, static_file],
+            route_handlers=[
+                sign_in_page,
+                sign_in,
+                sign_out,
+                choose_language,
+                choose_zone,
+                static_file,
+            ],
             exception_handlers=_ERRORS,
         ),
     ]

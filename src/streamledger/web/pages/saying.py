@@ -1,51 +1,32 @@
-"""What answers say in English sentences, in the visitor's language: by their codes and the facts in them.
+"""What answers say in English sentences, in the visitor's language: by their codes and facts.
 
-The JSON interface is English; the pages find the words of a sentence by its code in the catalogue. Facts
-that an answer has only inside a sentence are read back out of it by the template it was made with.
+The JSON interface is English; the pages find the words of a sentence by its code in the catalogue, and set
+in the facts that stand beside it: nothing is read back out of a sentence.
 """
 
-import re
-from collections.abc import Mapping
-from functools import lru_cache
-from string import Formatter
-from typing import Any, Final
+from typing import Any
 
+import msgspec
 from litestar import Request
 from litestar.exceptions import HTTPException, ValidationException
 
-from streamledger.domain.anomalies import DETAILS, AnomalyCode
 from streamledger.domain.answers import Anomaly, Stop
-from streamledger.domain.errors import MalformedBody, StreamledgerError
+from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.forensic_words import in_words
 from streamledger.domain.forensics import Evidence
+from streamledger.domain.quarantine_answers import Fault
 from streamledger.tencent.abnormal import ABNORMAL_NAMES
 from streamledger.tencent.errcodes import ERRCODES
 from streamledger.web.asking import fault_in_words
 from streamledger.web.pages.words import Words
 
-_EXPECTED: Final = {"json_object": "a JSON object", "integer": "an integer from {least} to {most}"}
-_MALFORMED: Final = " ".join((MalformedBody.__doc__ or "").split())
-
-
-def facts_in(template: str, text: str) -> Mapping[str, str] | None:
-    """The facts that were set into a template to give a text; None when it is none of it."""
-    found = _pattern(template).fullmatch(text)
-    return None if found is None else found.groupdict()
-
-
-@lru_cache(maxsize=64)
-def _pattern(template: str) -> re.Pattern[str]:
-    parts = [
-        re.escape(literal) + (f"(?P<{name}>.*?)" if name else "")
-        for literal, name, _, _ in Formatter().parse(template)
-    ]
-    return re.compile("".join(parts), re.DOTALL)
-
 
 def anomaly_detail(t: Words, anomaly: Anomaly) -> str:
     """What an anomaly says."""
-    facts = facts_in(DETAILS[AnomalyCode(anomaly.code)], anomaly.detail)
-    return anomaly.detail if facts is None else t(f"anomaly_detail.{anomaly.code}", **facts)
+    facts = dict(anomaly.facts)
+    if facts.get("at_least"):
+        facts["count"] = t("anomaly_detail.at_least", count=facts["count"])
+    return t(f"anomaly_detail.{anomaly.code}", **facts)
 
 
 def stop_meaning(t: Words, stop: Stop) -> str:
@@ -69,28 +50,21 @@ def abnormal(t: Words, number: int, name: str | None) -> str:
     return t(f"abnormal.{number}") if number in ABNORMAL_NAMES else name or str(number)
 
 
-def set_aside_detail(t: Words, detail: str | None) -> str:
-    """Why a delivery could not be read."""
-    if detail is None:
+def fault_detail(t: Words, fault: Fault | None) -> str:
+    """Why a delivery could not be read, and where it goes wrong."""
+    if fault is None:
         return "–"
-    facts = facts_in(_MALFORMED, detail)
-    if facts is None:
-        return detail
-    return t("problem.MalformedBody", **{**facts, "expected": _expected(t, facts["expected"])})
-
-
-def _expected(t: Words, text: str) -> str:
-    """What a body that cannot be read should have been: one of the forms that the readers name."""
-    for key, template in _EXPECTED.items():
-        if (facts := facts_in(template, text)) is not None:
-            return t(f"expected.{key}", **facts)
-    return text
+    facts = {name: value for name, value in msgspec.structs.asdict(fault).items() if value is not None}
+    expected, got = t(f"expected.{fault.expected}", **facts), t(f"got.{fault.got}", **facts)
+    return t("problem.MalformedBody", field=t.named("fault_field", fault.field), expected=expected, got=got)
 
 
 def problem(t: Words, error: StreamledgerError) -> str:
     """What went wrong."""
-    key = f"problem.{type(error).__name__}"
-    return t(key, **error.facts) if t.has(key) else str(error)
+    key, facts = f"problem.{type(error).__name__}", error.facts
+    if (code := facts.get("expects")) is not None:
+        facts = {**facts, "expected": t(f"expected.{code}", **facts)}
+    return t(key, **facts) if t.has(key) else str(error)
 
 
 def http_problem(t: Words, request: Request[Any, Any, Any], error: HTTPException) -> str:

@@ -6,21 +6,23 @@ from typing import Final
 import msgspec
 from litestar import Response
 
-from streamledger.domain.answers import Session
-from streamledger.domain.errors import ParameterInvalid
+from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.explanation import FieldExplanation
 from streamledger.domain.instants import parse_instant_ms
-from streamledger.readmodel.explaining import explain_now
-from streamledger.readmodel.growth import Growth, deliveries_of, growth_of
-from streamledger.readmodel.moment import Asked, KnownAt
-from streamledger.readmodel.page_queries import PageQueries
-from streamledger.readmodel.past_page import look_back
-from streamledger.readmodel.past_queries import PastQueries
-from streamledger.readmodel.queries import Queries
+from streamledger.domain.notification import Kind
+from streamledger.readmodel.moments.explaining import explain_now
+from streamledger.readmodel.moments.growth import Growth, deliveries_of, growth_of
+from streamledger.readmodel.moments.moment import Asked, KnownAt
+from streamledger.readmodel.moments.page import look_back
+from streamledger.readmodel.moments.queries import PastQueries
+from streamledger.readmodel.queries.pages import PageQueries
+from streamledger.readmodel.queries.runs import Item, folded_timeline
+from streamledger.readmodel.queries.sessions import Page, Queries
 from streamledger.web import moments
+from streamledger.web import parameters as given
 from streamledger.web.pages import entry_rows, marks, session_picture
 from streamledger.web.pages.changes import changes_path
-from streamledger.web.pages.formats import session_path
+from streamledger.web.pages.links import session_path
 from streamledger.web.pages.page import AnyRequest, render
 
 ENTRIES_A_PAGE: Final = 50
@@ -39,6 +41,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     step: int | None = None
     """Which step of the growth; what a slider sends, in place of `known_at`."""
     why: str | None = None
+    kind: str | None = None
+    """Only entries of this kind in the table."""
 
 
 class _Past(msgspec.Struct, frozen=True):
@@ -63,8 +67,8 @@ async def session_response(
 ) -> Response[bytes]:
     """The page. Raises as PastQueries.session does, and ParameterInvalid or CursorInvalid."""
     position = await queries.position()
-    if wish.why and wish.why not in FIELDS:
-        raise ParameterInvalid(name="why", expected=f"one of {', '.join(FIELDS)}", got=repr(wish.why))
+    given.one_of("why", wish.why, FIELDS)
+    given.one_of("kind", wish.kind, Kind)
     today = await queries.session(sequence, stream_id)
     looks_back = wish.step is not None or bool(wish.known_at)
     screenshots = today.screenshots.count
@@ -77,7 +81,7 @@ async def session_response(
         session, now_ms, frame = today, pages.clock_ms(), None
         if looks_back:  # to the last step, which is now
             drawn = await pages.picture(today.stream_id, sequence, screenshots)
-        page = await queries.timeline(sequence, session.stream_id, None, ENTRIES_A_PAGE, wish.cursor)
+        page: Page[Item] = await _table(queries, session, wish)
         if wish.why:
             reasons = await explain_now(PastQueries(queries), session)
     else:
@@ -92,16 +96,17 @@ async def session_response(
             explained=bool(wish.why),
         )
         session, now_ms = _ran_until(then.session, past.then_ms), past.then_ms
-        drawn, page, reasons = then.picture, then.table, then.fields
+        drawn, reasons = then.picture, then.fields
+        page = Page([*then.table.items], then.table.next_cursor)
         entries = [entry.position for entry in drawn.entries]
         delivered = await deliveries_of(queries.pool, entries, then.position)
     drawn_screenshots = sum(entry.kind == "screenshot" for entry in drawn.entries)
 
     def address(**more: object) -> str:
-        asked = {"known_at": past.text if past else None, "why": wish.why, **more}
+        asked = {"known_at": past.text if past else None, "why": wish.why, "kind": wish.kind, **more}
         return session_path(sequence, stream_id, **asked)
 
-    return render(
+    return await render(
         request,
         "session.html",
         feed=changes_path(position, session.stream_id),
@@ -112,6 +117,12 @@ async def session_response(
         drawn_screenshots=drawn_screenshots,
         drawn_others=len(drawn.entries) - drawn_screenshots,
         entries=page.items,
+        kind=wish.kind,
+        cursor=wish.cursor,
+        kinds=_kinds(session, drawn.entries),
+        first=_of_kind(drawn.entries, Kind.PUSH_STARTED),
+        last=_of_kind(drawn.entries, Kind.PUSH_STOPPED),
+        because=entry_rows.summary,
         screenshot_marks=marks.screenshot_marks,
         delivery_dots=marks.delivery_dots,
         entry_rows=entry_rows.entry_rows,
@@ -124,6 +135,30 @@ async def session_response(
         address=address,
         again=address(cursor=wish.cursor),
     )
+
+
+async def _table(queries: Queries, session: Session, wish: Wish) -> Page[Item]:
+    """A page of the table: of one kind each entry, of all kinds with the runs of screenshots folded."""
+    if not wish.kind:
+        return await folded_timeline(queries, session.stream_id, session.sequence, wish.cursor)
+    kind = Kind(wish.kind)
+    page = await queries.timeline(session.sequence, session.stream_id, kind, ENTRIES_A_PAGE, wish.cursor)
+    return Page([*page.items], page.next_cursor)
+
+
+def _kinds(session: Session, entries: Sequence[TimelineEntry]) -> list[tuple[str, int | None]]:
+    """The kinds that the session has, and how many of each, where that is known without counting."""
+    found = {entry.kind for entry in entries}
+    counts: dict[str, int | None] = {
+        Kind.RECORDING: session.recordings.count,
+        Kind.SCREENSHOT: session.screenshots.count,
+        Kind.PUSH_ERROR: session.health.reports if session.health else 0,
+    }
+    return [(kind.value, counts.get(kind)) for kind in Kind if kind in found or counts.get(kind)]
+
+
+def _of_kind(entries: Sequence[TimelineEntry], kind: Kind) -> TimelineEntry | None:
+    return next((entry for entry in entries if entry.kind == kind), None)
 
 
 def _size(session: Session) -> int:

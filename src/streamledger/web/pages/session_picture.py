@@ -9,8 +9,9 @@ import msgspec
 
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.instants import parse_instant_ms
+from streamledger.domain.kinds import ROW_BY_KIND, Group
 from streamledger.domain.notification import Kind
-from streamledger.readmodel.growth import EntryDelivery
+from streamledger.readmodel.moments.growth import EntryDelivery
 from streamledger.web.pages.axis import Axis, Tick, axis_over
 from streamledger.web.pages.band import span_of
 from streamledger.web.pages.formats import web_address
@@ -99,7 +100,7 @@ _ms_of = lru_cache(maxsize=4096)(parse_instant_ms)
 
 
 def frame_of(session: Session, entries: Sequence[TimelineEntry], now_ms: int) -> tuple[int, int] | None:
-    """The stretch of time that the picture of these shows; None when nothing with a time is known."""
+    """The interval that the picture of these shows; None when nothing with a time is known."""
     edges = [*(span_of(session, now_ms) or ()), *(edge for entry in entries for edge in _edges(entry))]
     return (min(edges), max(edges)) if edges else None
 
@@ -113,7 +114,7 @@ def picture_of(
 ) -> SessionPicture | None:
     """The picture, or None when nothing with a time is known.
 
-    `delivered` are all deliveries of the entries; `frame` is a stretch of time that is shown whatever
+    `delivered` are all deliveries of the entries; `frame` is an interval that is shown whatever
     is known, so that pictures of several moments can be laid over each other.
     """
     span = span_of(session, now_ms)
@@ -135,16 +136,18 @@ def picture_of(
         if span is None
         else (axis.x(span[0]), push_y, round(max(3.0, axis.x(span[1]) - axis.x(span[0])), 1))
     )
-    of_kind = {kind: [entry for entry in entries if entry.kind == kind] for kind in Kind}
+    drawn: dict[Group, list[TimelineEntry]] = {group: [] for group in Group}
+    for entry in entries:
+        drawn[ROW_BY_KIND[Kind(entry.kind)].group].append(entry)
     blocks: list[Block] = []
-    for file_format, recordings in _by_format(of_kind[Kind.RECORDING]).items():
+    for file_format, recordings in _by_format(drawn[Group.RECORDINGS]).items():
         y = lane("lane_recording", file_format)
         blocks += [_block(entry, y, axis) for entry in recordings]
-    screenshots = of_kind[Kind.SCREENSHOT]
+    screenshots = drawn[Group.SCREENSHOTS]
     screenshots_y = lane("lane_screenshots") if screenshots else 0
-    errors = of_kind[Kind.PUSH_ERROR]
+    errors = drawn[Group.ERRORS]
     errors_y = lane("lane_errors") if errors else 0
-    rest = [*of_kind[Kind.RECORDING_STATUS], *of_kind[Kind.RECORDING_EXCEPTION], *of_kind[Kind.OTHER]]
+    rest = drawn[Group.OTHERS]
     rest_y = lane("lane_others") if rest else 0
     delay_y = lane("lane_deliveries", height=DELAY_HEIGHT)
     deliveries, guides = _deliveries(entries, delivered, axis, delay_y)
@@ -211,7 +214,7 @@ def _by_format(recordings: Sequence[TimelineEntry]) -> dict[str, list[TimelineEn
 def _unsure(
     session: Session, entries: Sequence[TimelineEntry], span: tuple[int, int] | None, axis: Axis
 ) -> tuple[float, float] | None:
-    """Of a suspect session, the stretch since the last thing that is known of it."""
+    """Of a suspect session, the interval since the last thing that is known of it."""
     if span is None or session.state != "suspect":
         return None
     last_ms = max([span[0], *(edge for entry in entries for edge in _edges(entry) if edge <= span[1])])
@@ -238,7 +241,7 @@ def _deliveries(
         for each in delivered
         if (entry := by_position.get(each.entry_position)) is not None
     ]
-    # What the deliveries projection has not taken in yet is drawn as the timeline has it.
+    # What the projection has not taken in yet is drawn as the timeline has it.
     judged = {each.entry_position for each in delivered}
     found += [
         (each, each.position, "first", each.delay_ms) for each in entries if each.position not in judged

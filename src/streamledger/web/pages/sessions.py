@@ -1,26 +1,36 @@
-"""`/sessions`, `/sessions/{sequence}` and `/search`: what a visitor asks for, and which page answers."""
+"""`/sessions` and `/sessions/{sequence}`: the sessions that a visitor asks for, and one of them."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Final, Literal
 
 from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
-from litestar.response import Redirect
 
-from streamledger.readmodel.page_queries import PageQueries
-from streamledger.readmodel.queries import Queries, SessionFilter
+from streamledger.domain.anomalies import AnomalyCode
+from streamledger.readmodel.queries.chosen_sessions import SORTS, Choice, chosen_sessions
+from streamledger.readmodel.queries.pages import PageQueries
+from streamledger.readmodel.queries.sessions import Queries, SessionFilter
+from streamledger.tencent.errcodes import ErrcodeClass
 from streamledger.web import parameters as given
 from streamledger.web.moments import KnownAtText
+from streamledger.web.pages import downloads
 from streamledger.web.pages.changes import changes_path
-from streamledger.web.pages.formats import query_of, session_path, stream_path
+from streamledger.web.pages.links import link
 from streamledger.web.pages.page import AnyRequest, render
 from streamledger.web.pages.session import Wish, session_response
+from streamledger.web.zones import NAME_CHARACTERS_MAX, field_of, ms_of_form
+from streamledger.web.zones import zone as zone_of_visitor
 
 SESSIONS_A_PAGE: Final = 50
 
 Text = Annotated[str | None, QueryParameter(max_length=256)]
+ZoneName = Annotated[str | None, QueryParameter(max_length=NAME_CHARACTERS_MAX)]
 Step = Annotated[int | None, QueryParameter(ge=0, le=10_000)]
 WhyText = Annotated[str | None, QueryParameter(max_length=40)]
+Chosen = Annotated[str, QueryParameter(max_length=40)]
+KindText = Annotated[str | None, QueryParameter(max_length=40)]
 
 
 @get("/sessions", include_in_schema=False)
@@ -32,34 +42,70 @@ async def sessions_page(
     stream_id: Text = None,
     started_from: Text = None,
     started_to: Text = None,
+    zone: ZoneName = None,
     sequence: Text = None,
+    anomaly: Chosen = "",
+    end: Chosen = "",
+    domain: Text = None,
+    sort: Chosen = "started",
+    order: given.Order = "desc",
     cursor: given.Cursor = None,
     known_at: KnownAtText = None,
     step: Step = None,
     why: WhyText = None,
+    kind: KindText = None,
+    form: downloads.Form = "",
 ) -> Response[bytes]:
     """Sessions, newest first; with `sequence` the page of that one, whatever characters it has."""
     if sequence:
-        wish = Wish(cursor=cursor, known_at=known_at, step=step, why=why)
+        wish = Wish(cursor=cursor, known_at=known_at, step=step, why=why, kind=kind)
         return await session_response(request, queries, pages, sequence, stream_id or None, wish)
     position = await queries.position()
     wanted = SessionFilter(
         stream_id=stream_id or None,
         state=state_wanted or None,
-        started_from_ms=given.local_ms("started_from", started_from),
-        started_to_ms=given.local_ms("started_to", started_to),
+        started_from_ms=ms_of_form("started_from", started_from, zone),
+        started_to_ms=ms_of_form("started_to", started_to, zone),
+        descending=order == "desc",
     )
-    page = await queries.sessions(wanted, SESSIONS_A_PAGE, cursor)
-    return render(
+    choice = Choice(
+        wanted=wanted,
+        anomaly=given.one_of("anomaly", anomaly, ("any", *AnomalyCode)),
+        end=given.one_of("end", end, tuple(ErrcodeClass)),
+        domain=domain or None,
+        sort=given.one_of("sort", sort, SORTS) or "started",
+    )
+    page = await chosen_sessions(queries, choice, SESSIONS_A_PAGE, cursor)
+    if form:
+        return downloads.answer(request, form, "sessions", page.items)
+    asked = {
+        "state": state_wanted,
+        "stream_id": stream_id or "",
+        "domain": domain or "",
+        "end": end,
+        "anomaly": anomaly,
+        "started_from": field_of(wanted.started_from_ms),
+        "started_to": field_of(wanted.started_to_ms),
+    }
+    filtered = any(asked.values())
+    if asked["started_from"] or asked["started_to"]:
+        asked["zone"] = zone_of_visitor().name
+    sorted_by = {"sort": "" if sort == "started" else sort, "order": "" if order == "desc" else order}
+    return await render(
         request,
         "sessions.html",
         feed=changes_path(position, stream_id or None),
         sessions=page.items,
         next_cursor=page.next_cursor,
-        state=state_wanted,
-        stream_id=stream_id or "",
-        started_from=started_from or "",
-        started_to=started_to or "",
+        searched=page.searched,
+        asked=asked,
+        filtered=filtered,
+        address=partial(_address, asked | sorted_by),
+        sort=sort,
+        order=order,
+        cursor=cursor,
+        anomalies=[code.value for code in AnomalyCode],
+        ends=[each.value for each in ErrcodeClass],
     )
 
 
@@ -74,26 +120,13 @@ async def session_page(
     known_at: KnownAtText = None,
     step: Step = None,
     why: WhyText = None,
+    kind: KindText = None,
 ) -> Response[bytes]:
     """One session: its timeline as a picture, its facts, its events as a table."""
-    wish = Wish(cursor=cursor, known_at=known_at, step=step, why=why)
+    wish = Wish(cursor=cursor, known_at=known_at, step=step, why=why, kind=kind)
     return await session_response(request, queries, pages, sequence, stream_id, wish)
 
 
-@get("/search", include_in_schema=False)
-async def search(
-    queries: NamedDependency[Queries], pages: NamedDependency[PageQueries], q: Text = None
-) -> Redirect:
-    """From what was typed to the session or stream of that name, else to the streams that contain it."""
-    text = (q or "").strip()
-    if not text:
-        return Redirect("/streams", status_code=303)
-    owners = await pages.streams_of(text)
-    if owners:
-        return Redirect(session_path(text, owners[0] if len(owners) > 1 else None), status_code=303)
-    if await pages.has_stream(text):
-        return Redirect(stream_path(text), status_code=303)
-    found = await pages.streams_matching(text)
-    if len(found.items) == 1 and found.next_cursor is None:
-        return Redirect(stream_path(found.items[0]), status_code=303)
-    return Redirect(query_of("/streams", q=text), status_code=303)
+def _address(asked: Mapping[str, str], **more: object) -> str:
+    """The same list, with something else asked for."""
+    return link("/sessions", **{**asked, **more})

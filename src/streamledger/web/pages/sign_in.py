@@ -9,7 +9,10 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect
 
-from streamledger.web import signed_cookie
+from streamledger.web import signed_cookie, zones
+from streamledger.web.auth import came_by_tls
+from streamledger.web.pages.drawn import drawn
+from streamledger.web.pages.links import cookie_path, link, own_link
 from streamledger.web.pages.page import (
     HEADERS,
     LANGUAGE_COOKIE,
@@ -19,7 +22,6 @@ from streamledger.web.pages.page import (
     AnyRequest,
     compressed,
     from_our_pages,
-    own_path,
     render,
     tokens_in_force,
 )
@@ -33,34 +35,43 @@ Next = Annotated[str | None, QueryParameter(name="next", max_length=4096)]
 @get("/sign-in", include_in_schema=False)
 async def sign_in_page(request: AnyRequest, back: Next = None) -> Response[bytes]:
     """The form that asks for a token."""
-    return render(request, "sign_in.html", feed=None, back=own_path(back), wrong=False)
+    return await render(request, "sign_in.html", feed=None, back=own_link(back), wrong=False)
 
 
 @post("/sign-in", include_in_schema=False, guards=[from_our_pages])
 async def sign_in(request: AnyRequest) -> Response[bytes] | Redirect:
     """Exchange a token for a cookie."""
     form = await request.form()
-    back = own_path(_text(form.get("next")))
+    back = own_link(_text(form.get("next")))
     token = signed_cookie.sign_in(await tokens_in_force(request), _text(form.get("token")) or "")
     if token is None:
-        return render(request, "sign_in.html", status=403, feed=None, back=back, wrong=True)
+        await request.app.state.bounds.wrong_tokens.note(request)
+        return await render(request, "sign_in.html", status=403, feed=None, back=back, wrong=True)
     cookie = Cookie(
         key=signed_cookie.NAME,
-        value=signed_cookie.cookie_of(token, int(time.time())),
+        value=signed_cookie.cookie_of(request.app.state.cookie_key, token, int(time.time())),
         max_age=signed_cookie.LIFETIME_S,
-        path="/",
+        path=cookie_path(),
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=came_by_tls(request, request.app.state.options.public_url or None),
     )
     return Redirect(back, status_code=303, headers=HEADERS, cookies=[cookie])
 
 
 @post("/sign-out", include_in_schema=False, guards=[from_our_pages])
-async def sign_out() -> Redirect:
+async def sign_out(request: AnyRequest) -> Redirect:
     """Forget the cookie."""
-    gone = Cookie(key=signed_cookie.NAME, value="", max_age=0, path="/", httponly=True, samesite="strict")
-    return Redirect("/sign-in", status_code=303, headers=HEADERS, cookies=[gone])
+    gone = Cookie(
+        key=signed_cookie.NAME,
+        value="",
+        max_age=0,
+        path=cookie_path(),
+        httponly=True,
+        samesite="strict",
+        secure=came_by_tls(request, request.app.state.options.public_url or None),
+    )
+    return Redirect(link("/sign-in"), status_code=303, headers=HEADERS, cookies=[gone])
 
 
 @post("/language", include_in_schema=False, guards=[from_our_pages])
@@ -68,27 +79,42 @@ async def choose_language(request: AnyRequest) -> Redirect:
     """Remember the language that a visitor has chosen."""
     form = await request.form()
     language = _text(form.get("to"))
-    cookies = []
-    if language in LANGUAGES:
-        cookies = [
-            Cookie(
-                key=LANGUAGE_COOKIE, value=language, max_age=YEAR_S, path="/", httponly=True, samesite="lax"
-            )
-        ]
-    return Redirect(own_path(_text(form.get("next"))), status_code=303, headers=HEADERS, cookies=cookies)
+    cookies = [_remembered(request, LANGUAGE_COOKIE, language)] if language in LANGUAGES else []
+    return Redirect(own_link(_text(form.get("next"))), status_code=303, headers=HEADERS, cookies=cookies)
+
+
+@post("/zone", include_in_schema=False, guards=[from_our_pages])
+async def choose_zone(request: AnyRequest) -> Redirect:
+    """Remember the time zone that a visitor has chosen."""
+    form = await request.form()
+    chosen = zones.zone_named(_text(form.get("to")))
+    cookies = [] if chosen is None else [_remembered(request, zones.COOKIE, chosen.name)]
+    return Redirect(own_link(_text(form.get("next"))), status_code=303, headers=HEADERS, cookies=cookies)
 
 
 @get("/static/{name:str}", include_in_schema=False)
 async def static_file(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
     """A file of the pages."""
-    content = STATIC.get(name)
+    content = STATIC.get(name) or drawn(name)
     if content is None:
         raise NotFoundException
-    body, encoding = compressed(request, content, STATIC_PRESSED[name])
+    body, encoding = compressed(request, content, STATIC_PRESSED.get(name))
     return Response(
         body,
         media_type=STATIC_TYPES[name.rpartition(".")[2]],
         headers={**HEADERS, **encoding, "Cache-Control": "public, max-age=31536000, immutable"},
+    )
+
+
+def _remembered(request: AnyRequest, name: str, value: str) -> Cookie:
+    return Cookie(
+        key=name,
+        value=value,
+        max_age=YEAR_S,
+        path=cookie_path(),
+        httponly=True,
+        samesite="lax",
+        secure=came_by_tls(request, request.app.state.options.public_url or None),
     )
 
 

@@ -8,13 +8,14 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from streamledger.domain.broadcast import WINDOW_S_DEFAULT, WINDOW_S_MAX
-from streamledger.readmodel.page_queries import STREAMS_SEARCHED_MAX, PageQueries
-from streamledger.readmodel.queries import Queries, SessionFilter
-from streamledger.readmodel.stream_queries import StreamQueries
+from streamledger.readmodel.queries.pages import STREAMS_SEARCHED_MAX, PageQueries
+from streamledger.readmodel.queries.sessions import Queries, SessionFilter
+from streamledger.readmodel.queries.streams import StreamQueries
 from streamledger.web import parameters as given
 from streamledger.web.pages.band import band_of
 from streamledger.web.pages.changes import changes_path
 from streamledger.web.pages.page import AnyRequest, render
+from streamledger.web.slashed_names import named
 
 STREAMS_A_PAGE: Final = 50
 SESSIONS_SHOWN: Final = 120
@@ -47,7 +48,7 @@ async def streams_page(
     else:
         page = await queries.streams(presence or None, STREAMS_A_PAGE, cursor)
         found, next_cursor = page.items, page.next_cursor
-    return render(
+    return await render(
         request,
         "streams.html",
         feed=changes_path(position),
@@ -68,7 +69,7 @@ async def stream_page(
     window_s: Window = WINDOW_S_DEFAULT,
 ) -> Response[bytes]:
     """One stream's sessions as a band and as a table, and its broadcasts."""
-    return await _stream(request, queries, pages, stream_id, window_s)
+    return await _stream(request, queries, pages, named(stream_id), window_s)
 
 
 async def _stream(
@@ -80,7 +81,7 @@ async def _stream(
         queries.sessions(SessionFilter(stream_id=stream_id), SESSIONS_SHOWN),
         StreamQueries(queries).broadcasts(stream_id, window_s * 1000, BROADCASTS_SHOWN),
     )
-    return render(
+    return await render(
         request,
         "stream.html",
         feed=changes_path(position, stream_id),

@@ -1,6 +1,7 @@
 """`/system`: the read model's progress, conservation, storage, the names of keys, the version."""
 
 import asyncio
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -11,11 +12,12 @@ from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
 from streamledger.domain.rebuild_answers import RebuildAnswer
-from streamledger.readmodel.feed import Tail
-from streamledger.readmodel.page_queries import PageQueries
-from streamledger.readmodel.queries import Queries
-from streamledger.readmodel.rebuild_queries import RebuildQueries
+from streamledger.readmodel.feed.feed import Tail
+from streamledger.readmodel.queries.pages import PageQueries
+from streamledger.readmodel.queries.rebuilds import RebuildQueries
+from streamledger.readmodel.queries.sessions import Queries
 from streamledger.web.pages.changes import changes_path
+from streamledger.web.pages.links import link
 from streamledger.web.pages.page import (
     ENVIRONMENT,
     HEADERS,
@@ -24,6 +26,7 @@ from streamledger.web.pages.page import (
     from_our_pages,
     may_act,
     render,
+    still_may_look,
     tokens_in_force,
     visitor_of,
 )
@@ -57,7 +60,7 @@ async def system_page(
         return sum(count for name, count in counters.items() if name.partition(":")[0] == outcome)
 
     kept = {name: sum_of(name) for name in ("ledger", "quarantine", "refused")}
-    return render(
+    return await render(
         request,
         "system.html",
         feed=changes_path(position),
@@ -83,7 +86,7 @@ async def rebuild_from_page(request: AnyRequest, rebuilds: NamedDependency[Rebui
     name, dry_run = form.get("projection"), form.get("dry_run")
     names = [name] if isinstance(name, str) and name else []
     await rebuilds.ask(names, caller_of(request).name, dry_run=bool(dry_run))
-    return Redirect("/system#rebuild", status_code=303, headers=HEADERS)
+    return Redirect(link("/system#rebuild"), status_code=303, headers=HEADERS)
 
 
 @get("/system/rebuild/{rebuild_id:int}/live", include_in_schema=False)
@@ -103,7 +106,9 @@ async def follow_rebuild_on_page(
             {"state": str(parts.state(words, answer)), "progress": str(parts.progress(words, answer))}
         )
 
-    return await followed(request.app.state, rebuilds, tail, rebuild_id, cells)
+    return await followed(
+        request.app.state, rebuilds, tail, rebuild_id, cells, may_go_on=partial(still_may_look, request)
+    )
 
 
 @post("/system/rebuild/{rebuild_id:int}/cancel", include_in_schema=False, guards=[from_our_pages, may_act])
@@ -112,4 +117,4 @@ async def cancel_rebuild_from_page(
 ) -> Redirect:
     """Cancel it; the live tables stay as they were."""
     await rebuilds.cancel(rebuild_id)
-    return Redirect("/system#rebuild", status_code=303, headers=HEADERS)
+    return Redirect(link("/system#rebuild"), status_code=303, headers=HEADERS)

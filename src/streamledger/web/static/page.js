@@ -8,10 +8,27 @@
   const feed = document.querySelector(".feed");
   let events = null;
   const followed = new Map();
-  const say = (state) => {
-    if (feed && feed.dataset.state !== state) {
+  // What the server last said of itself, and since when it cannot be heard.
+  const root = document.documentElement;
+  const banner = document.querySelector(".banner");
+  const last = document.getElementById("last-delivery");
+  const local = (at) => new Date(at).toLocaleString("sv-SE", { timeZone: root.dataset.zone });
+  let fresh = null, lostAt = null;
+  const say = () => {
+    if (!feed) return;
+    const state = lostAt ? "lost" : !fresh || fresh.state === "up" ? "open" : fresh.state;
+    if (feed.dataset.state !== state) {
       feed.dataset.state = state;
       feed.textContent = feed.dataset[state];
+    }
+    banner.hidden = state === "open";
+    const text = state === "open" ? "" : banner.dataset[state].replace("{at}", local(lostAt || fresh.since));
+    if (banner.textContent !== text) banner.textContent = text;
+    if (fresh && fresh.received_at) {
+      last.dateTime = fresh.received_at;
+      last.title = local(fresh.received_at);
+      last.dataset.ago = "";
+      last.parentElement.hidden = false;
     }
   };
   const changed = () => document.body.dispatchEvent(new CustomEvent("changed"));
@@ -19,10 +36,20 @@
   const follow = () => {
     if (!ready || !address || events) return;
     events = new EventSource(address);
-    events.addEventListener("open", () => say("open"));
+    events.addEventListener("open", () => {
+      lostAt = null;
+      say();
+    });
     events.addEventListener("changed", changed);
+    events.addEventListener("freshness", (event) => {
+      const was = fresh;
+      fresh = JSON.parse(event.data);
+      say();
+      if (was && was.state !== fresh.state) changed();
+    });
     events.addEventListener("error", () => {
-      say("lost");
+      lostAt = lostAt || Date.now();
+      say();
       if (events && events.readyState === EventSource.CLOSED) {
         events = null;
         setTimeout(follow, 3000);
@@ -85,7 +112,7 @@
   // A refresh that is answered by an error or by the sign-in page leaves what is shown.
   document.addEventListener("htmx:before:response", (event) => {
     const response = event.detail.ctx.response.raw;
-    const signedOut = response.redirected && new URL(response.url).pathname === "/sign-in";
+    const signedOut = response.redirected && new URL(response.url).pathname === document.body.dataset.signIn;
     if (signedOut) location.reload();
     if (signedOut || !response.ok) event.preventDefault();
   });
@@ -98,13 +125,37 @@
     if (!h) return `${m}:${s}`;
     return h < 24 ? `${h}:${two(m)}:${s}` : `${Math.floor(h / 24)}d ${two(h % 24)}:${two(m)}:${s}`;
   };
+  // How long ago, in the words of the server's: the largest unit of which there is one.
+  const words = (root.dataset.ago || "").split("|");
+  const ago = (seconds) => {
+    const [unit, length] = [[3, 86400], [2, 3600], [1, 60]].find(([, length]) => seconds >= length) || [0, 1];
+    return words[unit].replace("{n}", Math.floor(seconds / length));
+  };
   setInterval(() => {
     if (document.hidden) return;
+    for (const element of document.querySelectorAll("time[data-ago]")) {
+      const text = ago(Math.max(0, Math.floor((Date.now() - Date.parse(element.dateTime)) / 1000)));
+      if (element.textContent !== text) element.textContent = text;
+    }
     for (const element of document.querySelectorAll("[data-since]")) {
       const began = Date.parse(element.dataset.since);
       if (Number.isFinite(began)) element.textContent = clock(Math.max(0, Math.floor((Date.now() - began) / 1000)));
     }
   }, 1000);
+
+  // The zone of this device can be chosen where the browser tells its name.
+  const device = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const button of document.querySelectorAll(".zone .device")) {
+    if (!device || device === "UTC") break;
+    button.value = device;
+    button.textContent = `${button.textContent} (${device})`;
+    if (device === root.dataset.zone) button.setAttribute("aria-current", "true");
+    button.hidden = false;
+  }
+  // A picture that is wider than the screen shows its latest part.
+  for (const drawing of document.querySelectorAll(".drawing.scroll")) drawing.scrollLeft = drawing.scrollWidth;
+  // The page of an error that passes by itself looks again.
+  if (document.body.dataset.retry) setTimeout(() => location.reload(), 5000);
 
   // A screenshot that cannot be loaded leaves its placeholder.
   document.addEventListener("error", (event) => {
@@ -113,13 +164,21 @@
 
   // Screenshots of a timeline: shown beside the tick that has the pointer or the focus.
   let preview = null;
+  let shown = null;
+  const place = (tick) => {
+    const box = tick.getBoundingClientRect();
+    const left = Math.min(Math.max(8, box.left + box.width / 2 - 160), innerWidth - 328);
+    const above = box.top > 230;
+    preview.style.left = `${Math.max(8, left)}px`;
+    preview.style.top = above ? `${box.top - preview.offsetHeight - 8}px` : `${box.bottom + 8}px`;
+  };
   const hide = () => {
     if (preview) preview.remove();
-    preview = null;
+    preview = shown = null;
   };
   const show = (tick) => {
     hide();
-    const box = tick.getBoundingClientRect();
+    shown = tick;
     preview = document.createElement("figure");
     preview.className = "preview";
     const image = document.createElement("img");
@@ -133,18 +192,21 @@
       preview.append(caption);
     }
     document.body.append(preview);
-    const left = Math.min(Math.max(8, box.left + box.width / 2 - 160), innerWidth - 328);
-    const above = box.top > 230;
-    preview.style.left = `${Math.max(8, left)}px`;
-    preview.style.top = above ? `${box.top - preview.offsetHeight - 8}px` : `${box.bottom + 8}px`;
+    place(tick);
   };
+  const focused = () => document.activeElement && document.activeElement.closest("[data-image]");
   for (const [event, does] of [["mouseover", show], ["focusin", show], ["mouseout", hide], ["focusout", hide]]) {
     document.addEventListener(event, ({ target }) => {
       const tick = target.closest && target.closest("[data-image]");
       if (tick) does(tick);
     });
   }
-  document.addEventListener("scroll", hide, true);
+  // To have the focus a mark is scrolled into sight, which is told only after the focus is: it keeps its preview.
+  document.addEventListener("scroll", () => {
+    if (shown && shown === focused()) place(shown);
+    else hide();
+  }, true);
+  if (focused()) show(focused()); // before this script was there
 
   // In a group of many marks one is reached by Tab, the others by the arrow keys.
   document.addEventListener("keydown", (event) => {
@@ -165,5 +227,22 @@
     for (const mark of marks) mark.setAttribute("tabindex", mark === next ? "0" : "-1");
     next.focus();
     event.preventDefault();
+  });
+
+  // Copying: the buttons show themselves where there is a clipboard.
+  const offer = () => {
+    if (navigator.clipboard) for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+  };
+  offer();
+  document.addEventListener("htmx:after:swap", offer);
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest && event.target.closest("[data-copy]");
+    if (!button) return;
+    const said = button.textContent;
+    await navigator.clipboard.writeText("link" in button.dataset ? new URL(button.dataset.copy, location.href).href : button.dataset.copy);
+    button.textContent = button.dataset.done;
+    setTimeout(() => {
+      button.textContent = said;
+    }, 1500);
   });
 })();

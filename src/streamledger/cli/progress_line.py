@@ -1,0 +1,35 @@
+"""How far a command is, on stderr: on a terminal in one line that is overwritten, else in lines."""
+
+import sys
+import time
+
+import click
+
+
+class ProgressLine:
+    """Says something when it was silent for long enough."""
+
+    def __init__(self, every_s: float) -> None:
+        self.began_s = self._said_s = time.monotonic()
+        self._every_s = every_s
+        self._is_open = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last words are old."""
+        return time.monotonic() - self._said_s >= self._every_s
+
+    def say(self, line: str) -> None:
+        """These words, at once."""
+        self._said_s = time.monotonic()
+        if sys.stderr.isatty():
+            self._is_open = True
+            click.echo(f"\r\033[K{line}", err=True, nl=False)
+        else:
+            click.echo(line, err=True)
+
+    def end(self) -> None:
+        """Let what is said next stand on a line of its own."""
+        if self._is_open:
+            click.echo(err=True)
+            self._is_open = False

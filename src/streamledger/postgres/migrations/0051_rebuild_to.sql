@@ -1,2 +1,0 @@
--- A rebuild may be asked for up to a position only; null for all of history.
-ALTER TABLE rebuilds ADD COLUMN to_position bigint;

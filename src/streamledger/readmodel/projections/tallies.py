@@ -1,0 +1,115 @@
+"""The tallies projection: how many deliveries came in each minute, by kind and by sender."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from streamledger.readmodel.fold.facts import Event, kind_of
+from streamledger.readmodel.fold.lines import array_literal
+from streamledger.readmodel.projections.view import ProjectionView
+
+MINUTE_MS: Final = 60_000
+
+
+class MinuteRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `minutes`."""
+
+    TABLE: ClassVar[str] = "minutes"
+
+    minute_ms: int
+    kind: str
+    deliveries: int
+
+
+class SenderRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `senders`."""
+
+    TABLE: ClassVar[str] = "senders"
+
+    minute_ms: int
+    source_ip: str
+    callback_key: str
+    deliveries: int
+    first_position: int
+    last_position: int
+
+
+_MINUTES_SQL: Final = (
+    "INSERT INTO minutes{suffix} AS m (minute_ms, kind, deliveries)"
+    " SELECT given.minute_ms, given.kind, given.deliveries"
+    " FROM unnest(%t::int8[], %t::text[], %t::int8[]) AS given(minute_ms, kind, deliveries)"
+    " ON CONFLICT (minute_ms, kind) DO UPDATE SET deliveries = m.deliveries + excluded.deliveries"
+)
+_SENDERS_SQL: Final = (
+    "INSERT INTO senders{suffix} AS s"
+    " (minute_ms, source_ip, callback_key, deliveries, first_position, last_position)"
+    " SELECT given.minute_ms, given.source_ip, given.callback_key, given.deliveries, given.first_position,"
+    " given.last_position"
+    " FROM unnest(%t::int8[], %t::text[], %t::text[], %t::int8[], %t::int8[], %t::int8[])"
+    " AS given(minute_ms, source_ip, callback_key, deliveries, first_position, last_position)"
+    " ON CONFLICT (minute_ms, source_ip, callback_key) DO UPDATE SET"
+    " deliveries = s.deliveries + excluded.deliveries,"
+    " first_position = least(s.first_position, excluded.first_position),"
+    " last_position = greatest(s.last_position, excluded.last_position)"
+)
+
+
+class TalliesView(ProjectionView):
+    """Adds deliveries up; what came often counts as often."""
+
+    name = "tallies"
+    version = 1
+    tables = ("minutes", "senders")
+
+    def take_in(self, events: Sequence[Event]) -> None:
+        """Count events into the tables; within a transaction of the caller."""
+        minutes, senders = tallied(events)
+        self._add(_MINUTES_SQL, MinuteRow, minutes)
+        self._add(_SENDERS_SQL, SenderRow, senders)
+
+    def _add(self, sql: str, row_type: type[Any], rows: Sequence[Any]) -> None:
+        if rows:
+            columns = [[getattr(row, name) for row in rows] for name in row_type.__struct_fields__]
+            with self.connection.cursor() as cursor:
+                cursor.execute(
+                    sql.format(suffix=self.suffix), [array_literal(each) for each in columns], prepare=True
+                )
+
+
+def tallied(events: Iterable[Event]) -> tuple[list[MinuteRow], list[SenderRow]]:
+    """The events counted, in the order of the rows' keys."""
+    minutes: Counter[tuple[int, str]] = Counter()
+    senders: dict[tuple[int, str, str], list[int]] = {}
+    for event in events:
+        delivery = event.delivery
+        minute_ms = delivery.received_at_us // 60_000_000 * MINUTE_MS
+        minutes[minute_ms, kind_of(event)] += 1
+        key = (minute_ms, delivery.source_ip, delivery.key or "")
+        sender = senders.get(key)
+        if sender is None:
+            senders[key] = [1, event.position, event.position]
+        else:
+            sender[0] += 1
+            if event.position < sender[1]:
+                sender[1] = event.position
+            elif event.position > sender[2]:
+                sender[2] = event.position
+    return (
+        [
+            MinuteRow(minute_ms=minute_ms, kind=kind, deliveries=count)
+            for (minute_ms, kind), count in sorted(minutes.items())
+        ],
+        [
+            SenderRow(
+                minute_ms=minute_ms,
+                source_ip=source_ip,
+                callback_key=callback_key,
+                deliveries=count,
+                first_position=first,
+                last_position=last,
+            )
+            for (minute_ms, source_ip, callback_key), (count, first, last) in sorted(senders.items())
+        ],
+    )

@@ -1,0 +1,39 @@
+"""The embedded PostgreSQL is killed under load: the program starts it again, and the intake goes on."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from streamledger.postgres.connection import Database
+from streamledger.postgres.embedded import running_dsn
+from tests.acceptance.serving import data_directory, serving
+from tests.drills.auditor import audit
+from tests.drills.client import Client, Record
+from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, ROUNDS, settled
+
+
+def postmaster_of(data_dir: Path) -> int:
+    return int((data_dir / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
+
+
+def test_a_killed_postmaster_costs_less_than_five_seconds_and_no_acknowledged_delivery() -> None:
+    record = Record()
+    with data_directory(made=True) as data_dir, serving(data_dir, ["--workers", "2"]) as service:
+        with Client(service.url, record) as _:
+            for _ in range(ROUNDS):
+                record.wait_for(100)
+                os.kill(postmaster_of(data_dir), signal.SIGKILL)
+                killed_s = time.monotonic()
+                record.wait_for(100)
+                back_s = record.first_since(killed_s, 200)
+                assert back_s is not None
+                assert back_s < BACK_S_MAX
+        settled(service)
+        dsn = running_dsn(data_dir)
+        assert dsn is not None
+        audit(Database(dsn), record)
+        assert record.waited_s_max() < ANSWER_S_MAX
+        log = service.log.read_text()
+        assert log.count("the embedded PostgreSQL ended by itself") == ROUNDS
+        assert log.count("\n") < 12 * ROUNDS, log

@@ -1,0 +1,80 @@
+"""All of PostgreSQL hangs (SIGSTOP) under load: everybody is answered, and it goes on when the store does."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from streamledger.postgres.connection import Database
+from streamledger.postgres.embedded import running_dsn
+from streamledger.postgres.processes import processes_on
+from tests.acceptance.serving import data_directory, serving
+from tests.drills.auditor import audit
+from tests.drills.client import Client, Record
+from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, LONG, settled, unready
+
+END_S_MAX = 30
+"""The deliveries in hand are answered first, and the projector and the server are given time to answer."""
+HANGS_S = 60 if LONG else 12
+
+
+@contextmanager
+def stopped(data_dir: Path) -> Iterator[None]:
+    """All processes of the server stand still."""
+    held = processes_on(data_dir / "postgres")
+    assert held
+    for pid in held:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in held:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def test_while_postgresql_hangs_every_delivery_is_answered_and_afterwards_all_is_well() -> None:
+    record = Record()
+    with data_directory(made=True) as data_dir, serving(data_dir, ["--workers", "2"]) as service:
+        with Client(service.url, record):
+            record.wait_for(100)
+            with stopped(data_dir):
+                stopped_s = time.monotonic()
+                time.sleep(0.3)  # a commit of a moment ago still counts
+                for wait_s in (0, 1, HANGS_S - 4):
+                    time.sleep(wait_s)
+                    assert "deliveries cannot be stored since 2" in unready(service)
+                time.sleep(max(0, stopped_s + HANGS_S - time.monotonic()))
+                seen = [each for each in list(record.sent) if each.sent_s > stopped_s]
+                assert {each.status for each in seen if each.kind == "believed"} <= {503, 200}
+                late = [each for each in seen if each.sent_s > stopped_s + ANSWER_S_MAX]
+                assert late
+                assert max(each.waited_s for each in late) < 1, "known to be gone, and yet waited for"
+            back_s = time.monotonic()
+            record.wait_for(100)
+            found_s = record.first_since(back_s, 200)
+            assert found_s is not None
+            assert found_s < BACK_S_MAX
+        settled(service)
+        dsn = running_dsn(data_dir)
+        assert dsn is not None
+        audit(Database(dsn), record)
+        assert record.waited_s_max() < ANSWER_S_MAX
+        assert record.statuses()[None] == 0
+        log = service.log.read_text()
+        assert log.count("the store is gone") == log.count("the store is back") == 2, "once in each worker"
+        assert log.count("\n") < 20, log
+
+
+def test_sigterm_ends_the_program_although_postgresql_hangs() -> None:
+    with data_directory(made=True) as data_dir, serving(data_dir) as service:
+        record = Record()
+        with Client(service.url, record, clients=2):
+            record.wait_for(20)
+        with stopped(data_dir):
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(END_S_MAX) == 0
+        assert "Traceback" not in service.log.read_text()

@@ -1,0 +1,33 @@
+"""A rebuild judges repeated deliveries by the senders of its own history, whatever the live table has."""
+
+import pytest
+
+from streamledger.operations.rebuild import Order, rebuild
+from streamledger.postgres.connection import Database
+from streamledger.readmodel.projections.registry import PROJECTIONS
+from tests.integration.readmodel.histories import opened, project, rows_of
+from tests.received import BEGAN_S, keep, received, screenshot, started
+
+KNOWN = "198.51.100.8"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_who_is_known_is_told_by_history_and_not_by_the_live_rows(database: Database, workers: int) -> None:
+    shown = [
+        received(screenshot("other", BEGAN_S + second), BEGAN_S + second, source_ip=KNOWN)
+        for second in range(1, 5)
+    ]
+    again = [
+        received(started("room", "1"), BEGAN_S + 10, t_s=BEGAN_S + 700),
+        # Off every schedule but for one who is known: a step reaches to 100 s for them.
+        received(started("room", "1"), BEGAN_S + 100, t_s=BEGAN_S + 790, source_ip=KNOWN),
+    ]
+    with opened(database) as connection:
+        keep(connection, [*shown, *again])
+        project(connection, database.schema)
+        rows = rows_of(connection)
+        assert connection.execute("SELECT judged_as FROM repeats").fetchall() == [("retry",)]
+        connection.execute("DELETE FROM addresses")
+        done = rebuild(database, Order(projections=PROJECTIONS, workers=workers), clock_us=lambda: 1)
+        assert done.switched
+        assert rows_of(connection) == rows

@@ -1,0 +1,128 @@
+"""Media laid beside spans, the short way for most of them, are judged as by all spans of the stream."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamledger.domain.attribution import PLAIN, SLACK_MS, Confidence, Item, decide
+from streamledger.domain.events import Delivery
+from streamledger.domain.session import OPEN_END_MS, Span
+from streamledger.readmodel.fold.facts import PlainMedia, bare, began_before
+from streamledger.readmodel.fold.lines import copy_line
+from streamledger.readmodel.fold.nothing import timeline_lines
+from streamledger.readmodel.fold.pushes import Pushes
+from streamledger.readmodel.fold.rows import SessionRow, TimelineRow
+from streamledger.readmodel.fold.sweep import FEW, item_of_plain, lay, place, surely_in
+from streamledger.readmodel.fold.view import Medium
+from streamledger.readmodel.fold.witness import witness_of
+
+TIMES = st.integers(0, 60).map(lambda each: each * 2_500)
+PLACES = st.sampled_from([None, None, "a", "b"])
+PARAMS = st.sampled_from([None, None, "m", "n"])
+
+
+@st.composite
+def sessions(draw: st.DrawFn) -> SessionRow:
+    """Bounds as they may come of any history, and some that come of none."""
+    from_ms = draw(TIMES)
+    ended = draw(st.booleans())
+    bounded = ended or draw(st.booleans())
+    until_ms = from_ms + draw(TIMES) if bounded else OPEN_END_MS
+    sure_from_ms = draw(st.sampled_from([from_ms, from_ms + 5_000]))
+    param = draw(PARAMS)
+    if draw(st.integers(0, 9)) == 0:  # no time is known of it
+        until_ms, param = from_ms - 1, None
+    return SessionRow(
+        stream_id="room",
+        sequence=str(draw(st.integers(1, 10**6))),
+        sort_ms=from_ms,
+        span_from_ms=from_ms,
+        span_until_ms=until_ms,
+        sure_from_ms=sure_from_ms,
+        sure_until_ms=min(until_ms, from_ms + draw(TIMES)),
+        witness_until_ms=-1 if ended or param is None else draw(st.one_of(TIMES, st.just(OPEN_END_MS))),
+        ended=ended,
+        start_known=draw(st.booleans()),
+        app=draw(PLACES),
+        appname=draw(st.sampled_from([None, None, None, "live"])),
+        witness=witness_of(param),
+    )
+
+
+streams = st.lists(sessions(), max_size=4 * FEW, unique_by=lambda row: row.sequence)
+
+
+@st.composite
+def media(draw: st.DrawFn) -> PlainMedia:
+    """A plain screenshot or recording."""
+    at_ms = draw(TIMES)
+    is_moment = draw(st.booleans())
+    return PlainMedia(
+        position=draw(st.integers(1, 2**40)),
+        delivery=Delivery(body=b"{}", received_at_us=draw(st.integers(0, 2**50))),
+        event_type=200 if is_moment else 100,
+        t=None,
+        stream_id="room",
+        kind="screenshot" if is_moment else "recording",
+        key=str(at_ms),
+        at_ms=at_ms,
+        until_ms=at_ms if is_moment else at_ms + draw(TIMES),
+        app=draw(PLACES),
+        appname=draw(st.sampled_from([None, None, "live", "vod"])),
+        stream_param=draw(PARAMS),
+        writing_ms=None if is_moment else draw(st.none() | st.just(max(0, at_ms - draw(TIMES)))),
+        duration_ms=draw(st.none() | st.integers(0, 99_000)),
+        file_bytes=draw(st.none() | st.integers(0, 2**40)),
+        task=None if is_moment else draw(st.sampled_from([None, "task"])),
+    )
+
+
+def spans_of(rows: list[SessionRow]) -> list[Span]:
+    return [row.span() for row in rows]
+
+
+@given(streams, st.lists(media(), max_size=12), st.sampled_from([0, SLACK_MS, 20_000]))
+def test_beside_what_is_laid_there_a_decision_is_that_over_all_spans(
+    rows: list[SessionRow], found: list[PlainMedia], slack_ms: int
+) -> None:
+    items = [item_of_plain(each) for each in found]
+    for item, beside in lay(items, Pushes(rows).placed(), 2 * max(slack_ms, SLACK_MS)):
+        assert isinstance(item, Item)
+        decided = decide(item, beside.candidates(item, slack_ms), slack_ms)
+        assert decided == decide(item, spans_of(rows), slack_ms)
+
+
+@given(streams, st.lists(media(), max_size=12))
+def test_the_short_way_says_what_the_rules_say_and_misses_nothing_plain(
+    rows: list[SessionRow], found: list[PlainMedia]
+) -> None:
+    for each, beside in lay(found, Pushes(rows).placed()):
+        decided = decide(item_of_plain(each), spans_of(rows))
+        is_plain = len(decided) == 1 and decided[0].because == PLAIN
+        sequence = surely_in(each, beside)
+        if sequence is not None:
+            assert is_plain
+            assert decided[0].sequence == sequence
+            assert decided[0].confidence is Confidence.CERTAIN
+
+
+@given(media(), st.text(st.characters(categories=["L", "N"]), max_size=5))
+def test_the_line_of_what_surely_lies_in_a_push_is_that_of_its_row(each: PlainMedia, sequence: str) -> None:
+    row = TimelineRow(
+        stream_id=each.stream_id,
+        kind=each.kind,
+        key=each.key,
+        sequence=sequence,
+        at_ms=each.at_ms,
+        until_ms=each.until_ms,
+        position=each.position,
+        received_ms=each.delivery.received_at_us // 1000,
+        deliveries=1,
+        duration_ms=each.duration_ms,
+        bytes=each.file_bytes,
+        began_ms=began_before(each),
+        task=each.task,
+        note=bare(each),
+    )
+    assert timeline_lines([Medium(each, sequence)]) == [copy_line(row)]
+    rows = place(row, (), None)
+    assert timeline_lines([Medium(each, "", rows)]) == [copy_line(rows[0])]

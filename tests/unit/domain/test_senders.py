@@ -1,0 +1,64 @@
+"""Who is known to send: addresses by what they first showed, keys side by side, pairs shown twice."""
+
+from streamledger.domain.senders import PAIR_KEPT_S, Shown, taken_in
+
+T_S = 1_764_000_600
+POOL, SECOND, STRANGER = "192.0.2.7", "192.0.2.8", "198.51.100.9"
+
+
+def shown(position: int, source_ip: str, after_s: int, key: str = "main") -> Shown:
+    """A delivery whose pair was signed so long after the first one's."""
+    return Shown(position, source_ip, key, T_S + after_s, f"{key}-{after_s}")
+
+
+def test_an_address_is_known_from_the_third_t_that_it_was_the_first_to_show() -> None:
+    senders, _ = taken_in(shown(position, POOL, position) for position in (1, 2, 3, 4))
+    assert [senders.is_known(POOL, position) for position in (2, 3, 4)] == [False, True, True]
+
+
+def test_one_that_repeats_what_another_has_shown_is_never_known() -> None:
+    senders, _ = taken_in(
+        each
+        for number in range(1, 9)
+        for each in (shown(2 * number, POOL, number), shown(99, STRANGER, number))
+    )
+    assert senders.is_known(POOL, 100)
+    assert not senders.is_known(STRANGER, 100)
+    once = taken_in(shown(position, STRANGER, 5) for position in range(9))[0]
+    assert not once.is_known(STRANGER, 100)
+
+
+def test_a_captured_pair_marks_what_came_with_it_from_an_unknown_address_whoever_was_first() -> None:
+    made_known = [shown(position, POOL, position) for position in (1, 2, 3)]
+    _, marked = taken_in([*made_known, shown(4, POOL, 60), shown(5, STRANGER, 60), shown(6, POOL, 60)])
+    assert marked == [5]
+    _, marked = taken_in([*made_known, shown(4, STRANGER, 60), shown(5, STRANGER, 60), shown(6, POOL, 60)])
+    assert marked == [4, 5]
+
+
+def test_facts_signed_in_one_second_by_a_pool_or_before_anybody_is_known_are_normal() -> None:
+    known = [
+        shown(2 * n + place, ip, 2 * n + place) for n in range(3) for place, ip in ((0, POOL), (1, SECOND))
+    ]
+    senders, marked = taken_in([*known, shown(10, POOL, 60), shown(11, SECOND, 60), shown(12, POOL, 60)])
+    assert marked == []
+    assert senders.is_known(SECOND, 10)
+    assert taken_in([shown(1, POOL, 0), shown(2, STRANGER, 0)])[1] == []
+
+
+def test_a_pair_is_forgotten_after_its_time_and_memory_is_bounded() -> None:
+    made_known = [shown(position, POOL, position) for position in (1, 2, 3)]
+    later = [shown(10 + n, POOL, 10 + n) for n in range(5 * PAIR_KEPT_S)]
+    senders, marked = taken_in([*made_known, *later, shown(99_999, STRANGER, 10)])
+    assert marked == []
+    assert len(senders.pairs) < PAIR_KEPT_S + 600
+
+
+def test_keys_stand_side_by_side_when_the_older_one_still_signs_a_minute_later() -> None:
+    two = [shown(n, POOL, 10 * n, key) for n, key in enumerate(["main", "second"] * 6, start=1)]
+    senders, _ = taken_in(two)
+    assert senders.keys_beside("main", 12) == ("second",)
+    assert senders.keys_beside("second", 3) == ()
+    replaced = [shown(n, POOL, 10 * n, "old" if n < 6 else "new") for n in range(1, 12)]
+    senders, _ = taken_in([*replaced, shown(12, POOL, 50, "old")])
+    assert senders.keys_beside("new", 12) == ()
