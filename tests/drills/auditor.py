@@ -91,6 +91,9 @@ def _conserved(counters: dict[str, int], record: Record, stored: Counter[str], *
     refused = counters.get("refused:store_unavailable", 0) + counters.get("refused:queue_full", 0)
     least = len(told_503 - stored.keys())
     assert counts_lost or least <= refused
-    assert refused <= least + len(unanswered - stored.keys())
+    most = least + len(unanswered - stored.keys())
+    assert refused <= most, (
+        f"counted as refused {refused}, of {most}; told 503 and stored: {told_503 & stored.keys()}"
+    )
     # A connection that broke may have been heard and refused, or not heard at all.
     assert counters["received"] == len(stored) + refused

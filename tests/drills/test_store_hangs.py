@@ -65,7 +65,9 @@ def test_while_postgresql_hangs_every_delivery_is_answered_and_afterwards_all_is
         assert record.waited_s_max() < ANSWER_S_MAX
         assert record.statuses()[None] == 0
         log = service.log.read_text()
-        assert log.count("the store is gone") == log.count("the store is back") == 2, "once in each worker"
+        told = log.count("the store is gone")
+        assert told == log.count("the store is back")
+        assert told in (1, 2), "once in each worker that anything came to"
         assert log.count("\n") < 20, log
 
 

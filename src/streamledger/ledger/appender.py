@@ -23,6 +23,7 @@ from streamledger.ledger.application import Batch, Ledger, Stored
 from streamledger.ledger.attempt import Attempt
 from streamledger.ledger.quarantining import NewQuarantined, QuarantineCaps
 from streamledger.ledger.reachability import UNAVAILABLE, Doubts, Gone, Reachability, first_line
+from streamledger.ledger.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class Appender:
     ) -> None:
         """`observe_commit` is told, on the writer's thread, how many seconds each commit took."""
         self._observe_commit = observe_commit
-        self._connect = connect
+        self._session = Session(connect)
         self._ledger = ledger
         self._limits = limits
         self._clock = clock
@@ -120,7 +121,6 @@ class Appender:
         self._reachability = Reachability(clock)
         self._doubts = Doubts()
         self._writer = uuid.uuid4()
-        self._connection: psycopg.Connection[Any] | None = None
         self._watching = self._loop.call_later(WATCH_S, self._watch)
         self._thread = threading.Thread(target=self._run, name="appender", daemon=True)
         self._thread.start()
@@ -231,8 +231,7 @@ class Appender:
                 self._in_hand = events + refused
                 self._store(events, refused, counts)
                 self._in_hand = []
-        if self._connection is not None:
-            self._connection.close()
+        self._session.close()
 
     def _await_work(self) -> bool:
         """Wait for something to store, or to look for a store that is gone; False at the end."""
@@ -258,13 +257,13 @@ class Appender:
             counts, self._counts = self._counts, {}
         batch, attempt = Batch(counts=counts), Attempt(self._writer)
         try:
-            connection = self._connected()
+            connection = self._session.connection()
             if self._doubts:
                 for outcome, count in self._doubts.settle(connection).items():
                     counts[outcome] = counts.get(outcome, 0) + count
             self._ledger.receive(connection, batch, self._limits.caps, attempt)
         except (psycopg.Error, StoreUnavailable) as error:
-            self._disconnect()
+            self._session.close()
             self._reachability.cause = first_line(error)
             self._leave_open(batch, attempt)
             return
@@ -313,14 +312,14 @@ class Appender:
         began, tries = self._clock(), 0
         while True:
             try:
-                connection, sent_at = self._connected(), self._clock()
+                connection, sent_at = self._session.connection(), self._clock()
                 stored = self._ledger.receive(connection, batch, self._limits.caps, attempt)
                 self._observe_commit(self._clock() - sent_at)
                 return stored
             except FAULTS_OF_A_DELIVERY:
                 raise
             except (psycopg.Error, StoreUnavailable) as error:
-                self._disconnect()
+                self._session.close()
                 tries += 1
                 # Twice at least: a connection that was swallowed tells nothing of the next.
                 if tries > 1 and self._clock() - began >= self._limits.gone_after_s:
@@ -328,16 +327,6 @@ class Appender:
                 logger.debug("the store did not answer, trying again: %s", first_line(error))
                 # A restarting database needs a moment; the queue goes on filling meanwhile.
                 time.sleep(RETRY_S)
-
-    def _connected(self) -> psycopg.Connection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = self._connect()
-        return self._connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
     def _isolate(
         self, events: list[Waiting], refused: list[Waiting], counts: dict[str, int], error: Exception

@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -90,6 +93,38 @@ def test_a_connection_that_is_swallowed_is_replaced_and_everything_stored_once(d
 
     assert asyncio.run(run()) > 0
     assert_counted(database, received=3, stored=3, refused=0)
+
+
+def test_a_statement_that_the_server_had_received_is_not_carried_out_after_it_was_given_up(
+    database: Database,
+) -> None:
+    """The session's process stands still, as all do on a server that hangs, with the append in its ears."""
+
+    async def run() -> None:
+        connections: list[psycopg.Connection[Any]] = []
+
+        def connect_writer() -> psycopg.Connection[Any]:
+            if len(connections) == 1 and not thawed:
+                raise psycopg.OperationalError("connection refused")
+            connections.append(connect(database, application_name=WRITER, patience=HASTY))
+            return connections[-1]
+
+        thawed: list[bool] = []
+        async with appending(database, limits(gone_after_s=0.1), connect_writer) as appender:
+            await warm(appender)
+            pid = connections[0].info.backend_pid
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(StoreUnavailable):
+                    await appender.append(any_event())
+                thawed.append(True)
+                await back(appender)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            await until(lambda: not Path(f"/proc/{pid}").exists())
+
+    asyncio.run(run())
+    assert_counted(database, received=3, stored=2, refused=1)
 
 
 def test_while_the_store_is_gone_all_are_told_at_once_and_each_change_is_one_line(
