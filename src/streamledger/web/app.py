@@ -32,7 +32,7 @@ from streamledger.readmodel.queries.system import SystemQueries
 from streamledger.supervision import Tasks
 from streamledger.version import __version__
 from streamledger.web import problems
-from streamledger.web.asking import refuse_unknown_parameters
+from streamledger.web.asking import refuse_odd_parameters
 from streamledger.web.auth import Tokens, may_read
 from streamledger.web.bounds import Bounds
 from streamledger.web.callbacks import Callbacks, callback_routes
@@ -220,7 +220,7 @@ def create_app(
         ],
         dependencies={"deliveries": Provide(deliveries), "audit": Provide(audit)},
         guards=[may_read],
-        before_request=refuse_unknown_parameters,
+        before_request=refuse_odd_parameters,
     )
     app = Litestar(
         route_handlers=[*callback_routes(), guarded, live, ready, metrics, *page_routes()],

@@ -4,7 +4,8 @@ import enum
 import typing
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, NamedTuple
 
 from litestar import Request
 from litestar.handlers import BaseRouteHandler
@@ -15,16 +16,31 @@ from streamledger.domain.errors import ParameterInvalid
 SHOWN_CHARACTERS_MAX: Final = 64
 
 
-async def refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
+class Parameter(NamedTuple):
+    """What the framework would let pass, though `/schema` does not."""
+
+    repeats: bool
+    """Whether it may be given more than once; of others the last would count, and nobody would know."""
+    nulls: str
+    """The types in words, where "null" would be taken for a value that was not given; else empty."""
+
+
+async def refuse_odd_parameters(request: Request[Any, Any, Any]) -> None:
     """Raises ParameterInvalid: a misspelt filter that was passed over would answer with everything."""
     known = _query_parameters(request.route_handler)
-    for name in request.query_params:
-        if name not in known:
+    seen = set()
+    for name, value in request.query_params.multi_items():
+        if (parameter := known.get(name)) is None:
             raise ParameterInvalid(
                 name=name[:SHOWN_CHARACTERS_MAX],
                 expected=f"one of the parameters {', '.join(sorted(known))}" if known else "no parameter",
                 got="one that this call does not know",
             )
+        if name in seen and not parameter.repeats:
+            raise ParameterInvalid(name=name, expected="one value", got="several")
+        if parameter.nulls and value.lower() == "null":
+            raise ParameterInvalid(name=name, expected=parameter.nulls, got=repr(value))
+        seen.add(name)
 
 
 def fault_in_words(request: Request[Any, Any, Any], fault: dict[str, str]) -> dict[str, str]:
@@ -57,14 +73,23 @@ def fault_in_words(request: Request[Any, Any, Any], fault: dict[str, str]) -> di
 
 
 @cache
-def _query_parameters(handler: BaseRouteHandler) -> frozenset[str]:
+def _query_parameters(handler: BaseRouteHandler) -> dict[str, Parameter]:
     dependencies = handler.resolve_dependencies()
-    return frozenset(
-        _name_of(handler, variable)
+    return {
+        _name_of(handler, variable): _parameter(field.annotation)
         for variable, field in handler.parsed_fn_signature.parameters.items()
         if isinstance(field.kwarg_definition, ParameterKwarg)
         and not isinstance(field.kwarg_definition, HeaderParameter)
         and variable not in dependencies
+    }
+
+
+def _parameter(annotation: Any) -> Parameter:
+    types = [each for each in typing.get_args(annotation) or (annotation,) if each is not NoneType]
+    choices = list(_members(annotation))
+    words = f"one of {', '.join(choices)}" if choices else " or ".join(str(each.__name__) for each in types)
+    return Parameter(
+        repeats=any(typing.get_origin(each) is list for each in types), nulls="" if str in types else words
     )
 
 

@@ -113,7 +113,7 @@ def test_a_receiver_that_does_not_listen_makes_it_exit_with_3() -> None:
 
 
 def test_the_truth_is_written_for_an_oracle(url: str, tmp_path: Path) -> None:
-    ran("--url", url, "--truth", str(tmp_path / "truth.json"))
+    ran("--url", url, "--truth", str(tmp_path / "truth.json"), "--starts-at", "1700000000")
     sessions = json.loads((tmp_path / "truth.json").read_text())
     starts = {
         json.loads(body)["sequence"] for _, body in seen if b'"event_type":1,' in body and body[-1:] == b"}"
