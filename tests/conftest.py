@@ -31,7 +31,7 @@ from streamledger.postgres.schema import migrate
 
 SYSTEM_BINARIES = Path("/usr/lib/postgresql/15/bin")
 TEMPLATE = "streamledger_template"
-SEED_VARIABLE = "STREAMLEDGER_TEST_SEED"
+SEED_VARIABLE = "TEST_SEED"
 SEED = 20261127
 """Of the examples in the profile `ci`, so that a commit is judged the same each time. `random` in the
 variable draws another, to hunt."""

@@ -22,8 +22,9 @@ from streamledger.domain.events import NewEvent
 from streamledger.ledger.application import Batch, Ledger, Stored
 from streamledger.ledger.attempt import Attempt
 from streamledger.ledger.quarantining import NewQuarantined, QuarantineCaps
-from streamledger.ledger.reachability import UNAVAILABLE, Doubts, Gone, Reachability, first_line
+from streamledger.ledger.reachability import UNAVAILABLE, Doubts, Gone, Reachability
 from streamledger.ledger.session import Session
+from streamledger.postgres.errors import first_line
 
 logger = logging.getLogger(__name__)
 

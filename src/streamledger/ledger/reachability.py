@@ -97,8 +97,3 @@ class Doubts:
                     refusals += doubt.refusals
         self._open = []
         return refusals
-
-
-def first_line(error: Exception) -> str:
-    """What PostgreSQL says of an error, without what it adds on further lines."""
-    return str(error).partition("\n")[0]

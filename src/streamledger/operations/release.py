@@ -28,6 +28,7 @@ from streamledger.ledger.quarantine import (
 from streamledger.operations.believed import Believed, identity_of
 from streamledger.operations.key_ring import KeyRing
 from streamledger.postgres.connection import STORE_FAULTS
+from streamledger.postgres.errors import first_line
 from streamledger.tencent.envelope import read_envelope
 from streamledger.tencent.judgement import Judgement, Verdict, judge
 from streamledger.tencent.signature import CallbackKey
@@ -264,7 +265,7 @@ class Releases:
             with self._connect() as connection:
                 yield connection
         except STORE_FAULTS as error:
-            raise StoreUnavailable(cause=str(error).partition("\n")[0]) from error
+            raise StoreUnavailable(cause=first_line(error)) from error
 
 
 def _can_be_kept(text: str) -> bool:

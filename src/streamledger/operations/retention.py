@@ -11,6 +11,7 @@ import psycopg
 from streamledger.domain.errors import StoreUnavailable
 from streamledger.ledger import quarantine, quarantining
 from streamledger.ledger.attempt import forget_old
+from streamledger.postgres.errors import first_line
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Retention:
                 forget_old(connection)
                 purged = purge_quarantine(connection, self._clock_us() - self._days_max * DAY_US)
         except (psycopg.Error, StoreUnavailable) as error:
-            logger.warning("the quarantine could not be purged: %s", str(error).partition("\n")[0])
+            logger.warning("the quarantine could not be purged: %s", first_line(error))
             return 0
         if purged:
             logger.info(

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from streamledger.domain.errors import SettingInvalid, StoreUnavailable
-from streamledger.postgres.errors import PostgresTooOld
+from streamledger.postgres.errors import PostgresTooOld, on_one_line
 from streamledger.postgres.patience import (
     ANSWERING,
     CONNECT_S_MAX,
@@ -190,7 +190,7 @@ class StorePool(AsyncConnectionPool[psycopg.AsyncConnection]):
             async with super().connection(timeout) as connection:
                 yield connection
         except STORE_FAULTS as error:
-            raise StoreUnavailable(cause=" ".join(str(error).split())) from error
+            raise StoreUnavailable(cause=on_one_line(error)) from error
 
 
 async def open_pool_async(
@@ -305,7 +305,7 @@ def _check_version(connection: "psycopg.Connection | psycopg.AsyncConnection") -
 
 
 def _unavailable(database: Database, error: psycopg.OperationalError) -> StoreUnavailable:
-    cause = " ".join(str(error).split())
+    cause = on_one_line(error)
     for name, value in _all_facts(database).items():
         if name in _SECRETS and value:
             cause = cause.replace(value, "***")

@@ -65,3 +65,13 @@ class SchemaTooNew(StreamledgerError):
     """the schema {schema} is at version {found} and this release knows {known}; run the newer release"""
 
     exit_code = 3
+
+
+def first_line(error: Exception) -> str:
+    """What PostgreSQL says of an error, without what it adds on further lines."""
+    return str(error).partition("\n")[0]
+
+
+def on_one_line(error: Exception) -> str:
+    """All that is said of an error."""
+    return " ".join(str(error).split())

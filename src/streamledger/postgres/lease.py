@@ -17,9 +17,9 @@ import psycopg
 from streamledger.postgres.connection import Database, connect
 from streamledger.postgres.errors import LeaseHeld, LeaseLost
 
-LEASE_S: Final = 12
+LEASE_S: Final = 10
 """For how long a lease is good that is not renewed: within 15 s of a loss somebody else has taken it over."""
-RENEW_S: Final = 3.0
+RENEW_S: Final = 2.5
 
 _HELD_SQL: Final = (
     "SELECT holder, until, until <= now(), cluster, pid, connected_at FROM leases WHERE name = %s"

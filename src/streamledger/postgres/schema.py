@@ -19,6 +19,7 @@ from streamledger.postgres.errors import (
     MigrationFailed,
     MigrationFileInvalid,
     SchemaTooNew,
+    on_one_line,
 )
 
 MIGRATIONS: Final[Traversable] = files("streamledger.postgres") / "migrations"
@@ -130,7 +131,7 @@ def _make_schema(connection: psycopg.Connection, database: Database) -> None:
                 connection.execute(statement)
         except psycopg.errors.InsufficientPrivilege as error:
             name = f"(making the schema {database.schema})"
-            raise MigrationFailed(name=name, cause=" ".join(str(error).split())) from error
+            raise MigrationFailed(name=name, cause=on_one_line(error)) from error
     if not _has_table(connection, database):
         with suppress(*_MADE_MEANWHILE):
             connection.execute(
@@ -181,7 +182,7 @@ def _apply(
                 (migration.version, migration.name, migration.sha256),
             )
     except psycopg.OperationalError as error:
-        raise StoreUnavailable(cause=" ".join(str(error).split())) from error
+        raise StoreUnavailable(cause=on_one_line(error)) from error
     except psycopg.Error as error:
-        raise MigrationFailed(name=migration.name, cause=" ".join(str(error).split())) from error
+        raise MigrationFailed(name=migration.name, cause=on_one_line(error)) from error
     return True

@@ -92,9 +92,6 @@ def story(now_ms: int, *, streams: int, seed: int, images: str) -> tuple[Call, .
     calls = list(plan(facts, _FAULTS, random=randomness(seed, starts_at_ms, "faults")))
     calls += _one_of_each(facts, now_ms, randomness(seed, starts_at_ms, "one of each"), len(calls))
     calls.sort(key=lambda call: (call.at_ms, call.number))
-    late = next((place for place, call in enumerate(calls) if call.manner is Manner.EXPIRED), None)
-    if late is not None:  # one that was signed for a time far ahead, as by a clock that is wrong
-        calls[late] = replace(calls[late], expired_by_s=-4000)
     return tuple(calls)
 
 
@@ -103,7 +100,9 @@ def _one_of_each(facts: Sequence[Fact], now_ms: int, random: Random, number: int
     a kind to one such day in twenty. Numbered from `number` on."""
     known = next(place for place, fact in enumerate(facts) if fact.called_at_ms >= now_ms - _EACH_AGO_MS)
     planned = plan(facts[known : known + 1], _EACH, random=random)
-    aside = (call for call in planned if call.manner is not Manner.GENUINE)
+    aside = [call for call in planned if call.manner is not Manner.GENUINE]
+    # One was signed for a time far ahead, as by a clock that is wrong.
+    aside += [replace(call, expired_by_s=-4000) for call in aside if call.manner is Manner.EXPIRED]
     for place, call in enumerate(aside, number):
         yield replace(call, number=place, signed_as=place, fact=known)
 

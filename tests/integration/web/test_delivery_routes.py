@@ -14,7 +14,7 @@ from streamledger.settings import Secret, Settings
 from tests.received import BEGAN_S, SCHEMA, STRANGER, TENCENT, keep, received, set_aside, signed, started
 
 DAY_S = 86400
-CAPTURED = signed(started("room", "77", stream_param="txSecret=abc"), BEGAN_S + 600)
+CAPTURED = signed(started("room", "77", stream_param="txSecret=kept-apart"), BEGAN_S + 600)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_one_delivery_stands_beside_all_others_and_shows_no_secret(
     assert [each["reason"] for each in detail["set_aside"]] == ["expired"]
     assert detail["body"]["stream_param"] == "txSecret=REDACTED"
     assert detail["body"]["sign"] == "REDACTED"
-    assert "abc" not in answer.text
+    assert "kept-apart" not in answer.text
 
 
 def test_a_sessions_deliveries_and_the_audit_are_answered(client: TestClient[Any]) -> None:

@@ -30,7 +30,7 @@ def delivered(number: int, event_type: int, **fields: object) -> Delivery:
 
 
 HISTORY = [
-    delivered(1, 1, sequence=SEQUENCE, event_time=STARTED_S, stream_param="txSecret=abc"),
+    delivered(1, 1, sequence=SEQUENCE, event_time=STARTED_S, stream_param="txSecret=kept-apart"),
     delivered(2, 200, create_time=STARTED_S + 10, pic_url="/a.jpg"),
     delivered(3, 200, create_time=STARTED_S + 20, pic_url="/b.jpg"),
     delivered(4, 200, create_time=STARTED_S + 20, pic_url="/b.jpg"),
@@ -164,7 +164,7 @@ def test_an_explanation_names_positions_and_pages_through_attributions(
     fields = {field["field"]: field for field in explained["fields"]}
     assert fields["started_at"]["positions"] == [positions[0]]
     assert fields["stop"]["positions"] == [positions[4]]
-    assert "abc" not in msgspec.json.encode(explained).decode()
+    assert "kept-apart" not in msgspec.json.encode(explained).decode()
     first = explained["attributions"]["items"]
     cursor = explained["attributions"]["next_cursor"]
     second = get(client, f"{SEQUENCE}/explain", limit=1, cursor=cursor)["attributions"]

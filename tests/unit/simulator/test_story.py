@@ -24,8 +24,11 @@ def test_the_past_has_every_manner_of_delivery_and_the_future_goes_on() -> None:
 def test_a_day_of_one_stream_has_every_manner_of_delivery_too_at_whatever_time_it_is_begun() -> None:
     for later_ms in range(0, 12 * 301_000, 301_000):
         calls = story(NOW_MS + later_ms, streams=1, seed=1, images="http://127.0.0.1:1/static")
-        past = {call.manner for call in calls if call.at_ms <= NOW_MS + later_ms}
+        begun = [call for call in calls if call.at_ms <= NOW_MS + later_ms]
+        past = {call.manner for call in begun}
         assert past >= set(Manner) - {Manner.TWIN, Manner.DUPLICATE}, later_ms
+        signed = [call.expired_by_s for call in begun if call.manner is Manner.EXPIRED]
+        assert min(signed) < 0 < max(signed), "one for a time that has passed, one for a time far ahead"
         assert sorted(call.number for call in calls) == list(range(len(calls)))
 
 

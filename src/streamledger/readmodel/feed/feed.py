@@ -23,6 +23,7 @@ from streamledger.domain.events import LedgerEvent, originator_of
 from streamledger.domain.kinds import KIND_BY_STORED_NAME
 from streamledger.domain.kinds import kind_of as kind_of_event_type
 from streamledger.domain.notification import Kind
+from streamledger.postgres.errors import first_line
 from streamledger.readmodel.feed.listening import Pulse, wait_at_most
 from streamledger.readmodel.queries import presenters as answering
 from streamledger.readmodel.queries.pacing import Pace, off_loop
@@ -249,7 +250,7 @@ class Tail:
                 if messages or not (subscription.dropped or subscription.closed):
                     yield messages
         except STORE_ERRORS as error:
-            logger.warning("a reader of the feed was cut off: %s", str(error).partition("\n")[0])
+            logger.warning("a reader of the feed was cut off: %s", first_line(error))
         finally:
             self._members.discard(subscription)
             self._readers -= 1
@@ -308,7 +309,7 @@ class Tail:
                 full = await self._step()
             except STORE_ERRORS as error:
                 if not is_lost:  # one line for an outage, however many tries
-                    logger.warning("the feed cannot be read, trying again: %s", str(error).partition("\n")[0])
+                    logger.warning("the feed cannot be read, trying again: %s", first_line(error))
                 is_lost = True
                 await asyncio.sleep(self._poll_s)
                 continue

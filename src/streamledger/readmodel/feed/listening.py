@@ -16,6 +16,7 @@ import psycopg
 from streamledger.domain.errors import StoreUnavailable
 from streamledger.ledger.append import CHANNEL
 from streamledger.postgres.connection import STORE_FAULTS
+from streamledger.postgres.errors import first_line
 from streamledger.readmodel.projections.view import PROJECTED_CHANNEL
 from streamledger.supervision import Tasks
 
@@ -73,7 +74,7 @@ class Listener:
                 await self._listen()
             except (*STORE_FAULTS, StoreUnavailable) as error:
                 if not self._is_lost:  # one line for an outage, however many tries
-                    logger.warning("listening was cut off, trying again: %s", str(error).partition("\n")[0])
+                    logger.warning("listening was cut off, trying again: %s", first_line(error))
                 self._is_lost = True
             await asyncio.sleep(RECONNECT_S)
 

@@ -12,7 +12,7 @@ from streamledger.domain.errors import StoreUnavailable
 from streamledger.ledger import reader
 from streamledger.ledger.append import CHANNEL
 from streamledger.postgres.connection import STORE_FAULTS
-from streamledger.postgres.errors import LeaseLost
+from streamledger.postgres.errors import LeaseLost, first_line
 from streamledger.postgres.lease import Lease
 from streamledger.readmodel.projections import checkpoints, unparking
 from streamledger.readmodel.projections.checkpoints import ProjectionMoved
@@ -80,9 +80,7 @@ class Runner:
                     self._follow(connection)
             except (*STORE_FAULTS, StoreUnavailable) as error:
                 if not self._is_lost:  # one line for an outage, however many tries
-                    logger.warning(
-                        "the projector lost the store, trying again: %s", str(error).partition("\n")[0]
-                    )
+                    logger.warning("the projector lost the store, trying again: %s", first_line(error))
                 self._is_lost = True
                 self._stopping.wait(RECONNECT_S)
             except (ProjectionMoved, LeaseLost) as error:

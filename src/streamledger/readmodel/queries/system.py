@@ -11,6 +11,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from streamledger.domain.errors import StoreUnavailable
 from streamledger.ledger import reader
+from streamledger.postgres.errors import first_line
 from streamledger.readmodel.queries.fetching import fetch
 
 
@@ -98,7 +99,7 @@ class SystemQueries:
                     {},
                 )
         except psycopg.Error as error:
-            raise StoreUnavailable(cause=str(error).partition("\n")[0]) from error
+            raise StoreUnavailable(cause=first_line(error)) from error
         now_s = self._clock_ms() / 1000
         # What cannot be decoded has no receipt to tell of; it is parked, and counted there.
         told = {each.position: each for each in reader.events_and_errors([*behind.values(), *latest])[0]}
@@ -136,5 +137,5 @@ class SystemQueries:
                     {},
                 )
         except psycopg.Error as error:
-            raise StoreUnavailable(cause=str(error).partition("\n")[0]) from error
+            raise StoreUnavailable(cause=first_line(error)) from error
         return [(name, scope, bytes(digest)) for name, scope, digest in rows]
