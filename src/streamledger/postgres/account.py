@@ -112,7 +112,7 @@ def refuse_unreachable(account: Account, data_dir: Path, paths: list[Path]) -> N
             status = parent.stat()
             own = status.st_uid == account.uid and status.st_mode & 0o100
             group = status.st_gid == account.gid and status.st_mode & 0o010
-            if not (own or group or status.st_mode & 0o001):
+            if not (own or group or status.st_mode & 0o001 or _is_let_pass(account, parent)):
                 if parent.parent == Path(tempfile.gettempdir()) and _let_pass(account, parent, status):
                     continue
                 raise DirectoryUnusable(
@@ -150,6 +150,17 @@ def _let_pass(account: Account, directory: Path, status: os.stat_result) -> bool
     except OSError:
         return False  # a file system without ACLs
     return True
+
+
+def _is_let_pass(account: Account, directory: Path) -> bool:
+    """Whether the directory's ACL names this account as one who may: as an earlier start has left it."""
+    try:
+        packed = os.getxattr(directory, _ACL)
+    except (AttributeError, OSError):  # not on Linux; no ACL, or a file system without
+        return False
+    entries = list(struct.iter_unpack("<HHI", packed[4:]))
+    mask = next((permissions for tag, permissions, _ in entries if tag == _MASK), 7)
+    return any(tag == _USER and who == account.uid and allowed & mask & 1 for tag, allowed, who in entries)
 
 
 @functools.cache

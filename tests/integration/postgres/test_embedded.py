@@ -318,8 +318,9 @@ def test_root_is_told_which_directory_is_in_the_way_of_the_account(
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives up root")
 def test_roots_own_temporary_directory_is_opened_for_the_account_alone() -> None:
     with tempfile.TemporaryDirectory(prefix="streamledger-test-") as name:
-        with start_embedded(Path(name) / "data") as server:
-            account = Path(f"/proc/{server.postmaster.pid}").stat().st_uid
+        for _ in range(2):  # and is open to it when it starts again
+            with start_embedded(Path(name) / "data") as server:
+                account = Path(f"/proc/{server.postmaster.pid}").stat().st_uid
 
         def passes(uid: int) -> bool:
             look = ["/usr/bin/test", "-e", f"{name}/data"]
