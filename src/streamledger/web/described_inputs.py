@@ -37,6 +37,8 @@ def _parameter(parameter: Document) -> Document:
         return CURSOR
     if name in INSTANTS:
         return _INSTANT
+    if name == "projection":
+        return {"type": "string", "enum": sorted(each.name for each in PROJECTIONS)}
     if name == "class" and "pattern" not in schema and "enum" not in schema and "$ref" not in schema:
         return {**schema, "pattern": _AUDITED}
     if schema.get("type") == "string" and not {"enum", "format", "pattern"} & schema.keys():
