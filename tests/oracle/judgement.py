@@ -70,14 +70,19 @@ def judge(item: TrueItem, history: History, held: Held) -> list[Judged]:
         begun = []
     witness = None
     if len(named) == 1:
-        witness = None if named[0].sequence in chosen else named[0]
+        core = set(range(item.at_s + SLACK_S, item.until_s - SLACK_S + 1))
+        alone = len(set(chosen)) > 1 and core <= may[named[0].sequence]
+        witness = named[0] if alone or named[0].sequence not in chosen else None
     elif len(begun) == 1 and not near and not differ(item.param, push_param(begun[0])):
-        spoken_for = any(push.sequence in chosen for push in named)
+        spoken_for = begun[0] not in named and any(push.sequence in chosen for push in named)
         witness = None if spoken_for else begun[0]
-    elif chosen and item.kind == "recording" and not any(push.sequence in chosen for push in named):
+    elif chosen and item.kind == "recording":
         # A file that began with a push, just then and with no other, is of that push.
         with_it = [push for push in possible if item.began_s in may[push.sequence]]
-        if len(with_it) == 1 and with_it[0].sequence not in chosen:
+        spoken_for = any(push.sequence in chosen for push in named)
+        if len(with_it) == 1 and with_it[0] in named:
+            spoken_for = False
+        if len(with_it) == 1 and with_it[0].sequence not in chosen and not spoken_for:
             started_s = began(with_it[0])[0]
             fresh = started_s is not None and item.began_s - min(may[with_it[0].sequence]) <= SLACK_S
             witness = with_it[0] if fresh and not differ(item.param, push_param(with_it[0])) else None

@@ -66,7 +66,7 @@ def part_of(state: SessionState, evidence: Evidence) -> Part:
     """A session as a part of a broadcast; of use only when any time of it is known (its sort_ms is not 0)."""
     presence, _ = presence_of(state, evidence)
     from_ms = fold.sort_ms(state)
-    ended_ms = fold.ended_ms(state)
+    ended_ms = fold.over_ms(state)
     if presence == "ended":
         until_ms = ended_ms if ended_ms is not None else from_ms
     elif presence == "live":

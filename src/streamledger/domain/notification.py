@@ -9,6 +9,8 @@ import msgspec
 AHEAD_MS_MAX: Final = 900_000
 """How far a fact may lie ahead of its receipt: what is reported has happened, but for clocks that differ."""
 
+EARLIEST_MS: Final = 1_262_304_000_000
+"""2010-01-01T00:00:00Z: an earlier time, and 0, was never meant."""
 
 TEXT_CHARACTERS_MAX: Final = 4096
 """Of a text that sessions keep: a genuine one has some hundred characters."""

@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 
-from streamledger.domain.notification import Kind, Notification, Push, PushError, bounded
+from streamledger.domain.notification import EARLIEST_MS, Kind, Notification, Push, PushError, bounded
 from streamledger.domain.place import host_of
 
-FOLD_VERSION: Final = 8
+FOLD_VERSION: Final = 9
 """Raised whenever the same history would give other rows: a rebuild is then due."""
 
 CLAIMS_MAX: Final = 8
@@ -286,7 +286,7 @@ def started_ms(state: SessionState) -> tuple[int | None, str | None]:
     for stop in (*state.stops[:1], *state.ahead[:1]):
         if stop.at_ms is not None and stop.push.push_duration_ms is not None:
             inferred_ms = stop.at_ms - stop.push.push_duration_ms
-            if inferred_ms >= 0:
+            if inferred_ms >= EARLIEST_MS:
                 return inferred_ms, "inferred"
     return None, None
 
@@ -294,6 +294,14 @@ def started_ms(state: SessionState) -> tuple[int | None, str | None]:
 def ended_ms(state: SessionState) -> int | None:
     """When the push ended by its latest stop; None without one, or when its time cannot be read."""
     return state.stops[0].at_ms if state.stops else None
+
+
+def over_ms(state: SessionState) -> int | None:
+    """The same; of a stop whose time cannot be read, its duration after the start may still tell it."""
+    end_ms, began_ms = ended_ms(state), started_ms(state)[0]
+    if end_ms is not None or began_ms is None or not state.stops:
+        return end_ms
+    return began_ms + (state.stops[0].push.push_duration_ms or 0)
 
 
 def measured_ms(state: SessionState) -> int | None:
@@ -359,13 +367,9 @@ NOWHERE: Final = (0, -1, 0, -1)
 
 def _closed(state: SessionState, began_ms: int | None) -> tuple[int, int, int, int]:
     """From, until and the sure part of them for a push whose stop is known."""
-    end_ms = ended_ms(state)
+    end_ms = over_ms(state)
     if end_ms is None:
-        if began_ms is None:
-            return NOWHERE
-        # The stop's time cannot be read; its duration may still tell it.
-        until_ms = began_ms + (state.stops[0].push.push_duration_ms or 0)
-        return began_ms, until_ms, began_ms, until_ms
+        return NOWHERE
     if began_ms is None:
         first_ms = min(state.health.first_ms if state.health.first_ms is not None else end_ms, end_ms)
         return max(0, min(first_ms, end_ms - UNKNOWN_START_LOOKBACK_MS)), end_ms, first_ms, end_ms

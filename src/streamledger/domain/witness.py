@@ -10,6 +10,7 @@ from streamledger.domain.attributed import (
     Confidence,
     Item,
     alternatives_of,
+    core_of,
     differ,
     doubts_of,
     meets,
@@ -52,7 +53,7 @@ def heard(
     chosen = {each.sequence for each in decided}
     named = witness_of(item, possible)
     if named is not None:
-        if named.sequence not in chosen:
+        if named.sequence not in chosen or (len(chosen) > 1 and _held_whole(item, named, slack_ms)):
             return _by_witness(item, named, "stream_param", possible, decided, slack_ms)
     elif (
         begun := _began_in(item, possible, chosen, slack_ms) or _began_with(item, possible, chosen, slack_ms)
@@ -66,6 +67,12 @@ def heard(
         else each
         for each in decided
     )
+
+
+def _held_whole(item: Item, span: Span, slack_ms: int) -> bool:
+    """Whether a push may have run all the while, so that no other is needed to hold the item."""
+    core = core_of(item, slack_ms)
+    return span.from_ms <= core[0] and core[1] <= span.until_ms
 
 
 def _doubted(item: Item, each: Attribution, span: Span, *, elsewhere: Sequence[Span]) -> Attribution:
@@ -100,7 +107,7 @@ def _by_witness(
 ) -> tuple[Attribution, ...]:
     """It belongs to the push that a witness names; if its content is too long for that, to others as well."""
     writing_ms = item.at_ms if item.writing_ms is None else item.writing_ms
-    alone = writing_ms + item.until_ms - item.at_ms <= named.until_ms + slack_ms
+    alone = not decided or writing_ms + item.until_ms - item.at_ms <= named.until_ms + slack_ms
     chosen = set() if alone else {each.sequence for each in decided}
     others = [span for span in possible if span is not named and span.sequence not in chosen]
     first = Attribution(
@@ -158,8 +165,9 @@ def _began_with(item: Item, possible: Sequence[Span], chosen: set[str], slack_ms
 
 
 def _param_against(item: Item, begun: Span, possible: Sequence[Span], chosen: set[str]) -> bool:
-    """Whether the stream_param says otherwise than where the writing began."""
-    return differ(item.stream_param, begun.stream_param) or (
-        bool(item.stream_param)
-        and any(span.sequence in chosen and span.stream_param == item.stream_param for span in possible)
+    """Whether the stream_param says otherwise than where the writing began; not where that one has it too."""
+    if not item.stream_param or item.stream_param == begun.stream_param:
+        return False
+    return differ(item.stream_param, begun.stream_param) or any(
+        span.sequence in chosen and span.stream_param == item.stream_param for span in possible
     )

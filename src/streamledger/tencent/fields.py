@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta
 from xxhash import xxh3_128_digest
 
+from streamledger.domain.notification import EARLIEST_MS
 from streamledger.tencent.naming import named
 
 INT64_MAX: Final = 2**63 - 1
@@ -15,8 +16,7 @@ INT64_MIN: Final = -(2**63)
 TIME_S_MAX: Final = 253_402_300_799
 """9999-12-31T23:59:59Z, the last second that RFC 3339 can name."""
 TIME_MS_MAX: Final = TIME_S_MAX * 1000 + 999
-TIME_S_MIN: Final = 1_262_304_000
-"""2010-01-01T00:00:00Z: an earlier time, and 0, was never meant."""
+TIME_S_MIN: Final = EARLIEST_MS // 1000
 MILLISECONDS_FROM: Final = 10**12
 """Thirteen digits in a field of seconds are milliseconds."""
 STREAM_ID_CHARACTERS_MAX: Final = 256

@@ -123,6 +123,42 @@ def a_file_that_began_with_the_first_of_two_that_began_together(room: Room) -> I
     assert entry["attribution"]["alternatives"] == [room.seq("backup")]
 
 
+def the_same_stream_param_on_all_tells_nothing(room: Room) -> Iterator[Bodies]:
+    t, same = room.now_s - 1000, {"stream_param": "k=1"}
+    one = [room.start("one", t, **same), room.stop("one", t + 100, **same)]
+    two = [room.start("two", t + 290, **same), room.stop("two", t + 600, **same)]
+    yield [*one, *two, room.file("f", t + 301, t + 400, start_time=t + 1, **same)]
+    assert room.confidences("one", "recordings") == ["probable"]
+    assert room.confidences("two", "recordings") == []
+
+
+def a_file_that_began_with_the_first_of_two_with_one_stream_param(room: Room) -> Iterator[Bodies]:
+    t, same = room.now_s - 1000, {"stream_param": "k=1"}
+    starts = [room.start("main", t, **same), room.start("backup", t + 4, **same)]
+    yield [*starts, room.file("f", t, t + 600, **same)]
+    assert room.confidences("main", "recordings") == ["probable"]
+    assert room.confidences("backup", "recordings") == []
+
+
+def a_file_of_a_main_push_whose_backup_came_and_went(room: Room) -> Iterator[Bodies]:
+    t, backup = room.now_s - 2000, {"stream_param": "u=b"}
+    told = [room.start("backup", t + 600, **backup), room.stop("backup", t + 700, **backup)]
+    file = room.file("f", t + 500, t + 1000, stream_param="u=m")
+    yield [room.start("main", t, stream_param="u=m"), *told, file]
+    assert room.confidences("main", "recordings") == ["probable"]
+    assert room.media("backup", "recordings") == []
+    (entry,) = room.media("main", "recordings")
+    assert entry["attribution"]["alternatives"] == [room.seq("backup")]
+
+
+def a_witness_alone_names_no_others(room: Room) -> Iterator[Bodies]:
+    t, same = room.now_s - 2000, {"stream_param": "k=1"}
+    file = room.file("f", t + 150, t + 190, start_time=t + 90, **same)
+    yield [room.start("a", t, **same), room.stop("a", t + 100, **same), file]
+    (entry,) = room.media("a", "recordings")
+    assert entry["attribution"]["codes"] == ["stream_param"]  # and not "several": there is no other
+
+
 SCENARIOS: list[Scenario] = [
     another_stream_param_inside_the_only_push,
     a_file_of_the_first_push_closed_while_the_second_ran,
@@ -135,6 +171,10 @@ SCENARIOS: list[Scenario] = [
     an_address_and_a_domain_with_an_equal_stream_param,
     the_reach_of_a_stop_alone_ends_at_a_closed_push,
     a_file_that_began_with_the_first_of_two_that_began_together,
+    the_same_stream_param_on_all_tells_nothing,
+    a_file_that_began_with_the_first_of_two_with_one_stream_param,
+    a_file_of_a_main_push_whose_backup_came_and_went,
+    a_witness_alone_names_no_others,
 ]
 
 

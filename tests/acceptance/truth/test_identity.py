@@ -73,6 +73,25 @@ def a_stop_ten_years_ahead(room: Room) -> Iterator[Bodies]:
     assert room.session("a")["ended_at"] == instant(t + 100)
 
 
+def a_duration_that_cannot_be_infers_no_start(room: Room) -> Iterator[Bodies]:
+    t = room.now_s - 1000
+    yield [room.stop("a", t, push_duration=str(30 * 365 * DAY * 1000)), room.shot(t - 100)]
+    session = room.session("a")
+    assert (session["started_at"], session["ended_at"]) == (None, instant(t))
+    assert room.confidences("a", "screenshots") == ["probable"]
+    (broadcast,) = room.service.read(f"/v1/streams/{room.stream_id}/broadcasts")["items"]
+    assert broadcast["on_air_ms"] == 0
+
+
+def a_stop_whose_time_cannot_be_is_told_by_its_duration(room: Room) -> Iterator[Bodies]:
+    t = room.now_s - 1000
+    shots = [room.shot(t + 50), room.shot(t + 300)]
+    yield [room.start("a", t), room.stop("a", 0, push_duration="100000"), *shots]
+    assert (room.session("a")["duration_ms"], room.confidences("a", "screenshots")) == (100_000, ["certain"])
+    (broadcast,) = room.service.read(f"/v1/streams/{room.stream_id}/broadcasts")["items"]
+    assert broadcast["on_air_ms"] == 100_000
+
+
 def a_time_in_milliseconds(room: Room) -> Iterator[Bodies]:
     t = room.now_s - 1000
     yield [room.start("a", t, event_time=t * 1000 + 250), room.stop("a", t + 100)]
@@ -194,6 +213,8 @@ SCENARIOS: list[Scenario] = [
     contents_that_mean_the_same,
     times_that_cannot_be_overrule_nothing,
     a_stop_ten_years_ahead,
+    a_duration_that_cannot_be_infers_no_start,
+    a_stop_whose_time_cannot_be_is_told_by_its_duration,
     a_time_in_milliseconds,
     three_formats_of_one_interval,
     many_different_stops,

@@ -14,7 +14,7 @@ from streamledger.domain.explanation import (
     explain_attribution,
     explain_fields,
 )
-from streamledger.domain.notification import Kind, Notification, Push
+from streamledger.domain.notification import EARLIEST_MS, Kind, Notification, Push
 from streamledger.domain.session import OPEN_END_MS, SessionState, Span
 from streamledger.domain.suspicion import SuspectLimits
 
@@ -74,8 +74,8 @@ def test_a_later_start_is_overruled_with_what_it_said() -> None:
 
 
 def test_an_inferred_start_rests_on_the_stop() -> None:
-    session, fields = explained(push(Kind.PUSH_STOPPED, 5_000, "a", push_duration_ms=3_000))
-    assert session.started_at == "1970-01-01T00:00:02Z"
+    session, fields = explained(push(Kind.PUSH_STOPPED, EARLIEST_MS + 5_000, "a", push_duration_ms=3_000))
+    assert session.started_at == "2010-01-01T00:00:02Z"
     assert fields["started_at"].rule.code == "start_inferred"
     assert fields["started_at"].positions == [1]
 
