@@ -8,6 +8,7 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.errors import LockNotAvailable
 
+from streamledger.domain.answers import TimelineEntry
 from streamledger.postgres.connection import Database, StorePool, connect, connect_async, open_pool_async
 from streamledger.readmodel.moments.explaining import explain
 from streamledger.readmodel.moments.growth import deliveries_of
@@ -26,6 +27,22 @@ from tests.received import BEGAN_S, SCHEMA, keep, received, screenshot, started,
 TABLES = tables_of(PROJECTIONS)
 """In the order in which a switch locks them."""
 NOW_MS = (BEGAN_S + 600) * 1000
+SOME_TIME = "1970-01-01T00:00:00Z"
+ENTRIES = [
+    TimelineEntry(
+        at=SOME_TIME,
+        until=None,
+        kind="screenshot",
+        position=position,
+        received_at=SOME_TIME,
+        delay_ms=0,
+        deliveries=1,
+        conflicts=0,
+        attribution=None,
+        detail={},
+    )
+    for position in (1, 2, 3)
+]
 T = TypeVar("T")
 
 WAITING_SQL = """
@@ -62,7 +79,7 @@ class Asking:
             "overview": pages.overview,
             "health": lambda: pages.health([("room", "1")]),
             "picture": lambda: pages.picture("room", "1", 3),
-            "growth": lambda: deliveries_of(pool, [1, 2, 3]),
+            "growth": lambda: deliveries_of(pool, ENTRIES),
             "matching": lambda: pages.streams_matching("oo"),
             "owners": lambda: pages.streams_of("1"),
             "deliveries": lambda: deliveries.deliveries(DeliveryFilter()),

@@ -7,22 +7,27 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from streamledger.domain.instants import instant_ms
+from streamledger.domain.answers import TimelineEntry
+from streamledger.domain.forensics import DeliveryClass
+from streamledger.domain.instants import instant_ms, parse_instant_ms
 from streamledger.domain.kinds import SEQUENCED_KINDS
 from streamledger.readmodel.queries.delivery_rows import delivered_at
 from streamledger.readmodel.queries.fetching import fetch
 from streamledger.readmodel.queries.pages import Picture
 
+FIRST: Final = DeliveryClass.FIRST.value
 STEPS_MAX: Final = 120
 """Steps of one session's slider; of more deliveries, evenly chosen ones, and the first and the last."""
 DELIVERIES_MAX: Final = 600
 """Deliveries that one picture shows as dots."""
 DELIVERIES_SQL: Final = (
-    "SELECT e.position, d.position FROM unnest(%(positions)s::int8[]) AS e(position)"
+    "SELECT e.position, d.position, c.received_ms, c.judged_as"
+    " FROM unnest(%(positions)s::int8[]) AS e(position)"
     " CROSS JOIN LATERAL (SELECT coalesce((SELECT r.first_position FROM repeats AS r"
     "  WHERE r.position = e.position), e.position) AS position) AS f"
     " CROSS JOIN LATERAL (SELECT f.position UNION ALL SELECT r.position FROM repeats AS r"
     "  WHERE r.first_position = f.position AND r.position <> f.position) AS d(position)"
+    " LEFT JOIN repeats AS c ON c.position = d.position"
     " ORDER BY 2 LIMIT %(limit)s"
 )
 
@@ -58,22 +63,35 @@ class EntryDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def deliveries_of(
-    pool: AsyncConnectionPool[AsyncConnection], entry_positions: Sequence[int], until: int | None = None
+    pool: AsyncConnectionPool[AsyncConnection], entries: Sequence[TimelineEntry], until: int | None = None
 ) -> list[EntryDelivery]:
-    """All deliveries of these entries' notifications, those up to a position if one is given."""
-    facts = {"positions": sorted(entry_positions), "limit": DELIVERIES_MAX}
+    """All deliveries of these entries' notifications, those up to a position if one is given.
+
+    What has no row of its own is the first of its notification, and most often the entry's own delivery:
+    then nothing of the ledger is read.
+    """
+    received = {entry.position: entry.received_at for entry in entries}
+    facts = {"positions": sorted(received), "limit": DELIVERIES_MAX}
     async with pool.connection() as connection:
         found = await fetch(connection, DELIVERIES_SQL, facts)
-        rows = await delivered_at(connection, {position for _, position in found})
+        known = {}
+        for _, position, received_ms, judged_as in found:
+            if judged_as is not None:
+                known[position] = (received_ms, judged_as)
+            elif position in received:
+                known[position] = (parse_instant_ms(received[position]), FIRST)
+        others = {position for _, position, *_ in found} - known.keys()
+        for row in (await delivered_at(connection, others)).values():
+            known[row.position] = (row.received_ms, row.judged_as)
     return [
         EntryDelivery(
             entry_position=entry,
             position=position,
-            received_ms=rows[position].received_ms,
-            judged_as=rows[position].judged_as,
+            received_ms=known[position][0],
+            judged_as=known[position][1],
         )
-        for entry, position in found
-        if position in rows and (until is None or position <= until)
+        for entry, position, *_ in found
+        if position in known and (until is None or position <= until)
     ]
 
 

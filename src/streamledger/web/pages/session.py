@@ -73,7 +73,7 @@ async def session_response(
     looks_back = wish.step is not None or bool(wish.known_at)
     screenshots = today.screenshots.count
     drawn = await pages.picture(today.stream_id, sequence, screenshots, details=not looks_back)
-    delivered = await deliveries_of(queries.pool, [entry.position for entry in drawn.entries])
+    delivered = await deliveries_of(queries.pool, drawn.entries)
     growth = growth_of(drawn, delivered, _size(today))
     past = _past_of(wish, growth)
     reasons: Sequence[FieldExplanation] = ()
@@ -98,8 +98,7 @@ async def session_response(
         session, now_ms = _ran_until(then.session, past.then_ms), past.then_ms
         drawn, reasons = then.picture, then.fields
         page = Page([*then.table.items], then.table.next_cursor)
-        entries = [entry.position for entry in drawn.entries]
-        delivered = await deliveries_of(queries.pool, entries, then.position)
+        delivered = await deliveries_of(queries.pool, drawn.entries, then.position)
     drawn_screenshots = sum(entry.kind == "screenshot" for entry in drawn.entries)
 
     def address(**more: object) -> str:
