@@ -29,6 +29,8 @@ NOBODY = "http://127.0.0.1:1"
             "the store cannot be reached",
         ),
         (("sessions", "--database-url", "nonsense hush"), 2, "STREAMLEDGER_DATABASE_URL"),
+        (("sessions", "--database-url", "postgresql://a:b@hush@127.0.0.1:1/x"), 2, "written as %40"),
+        (("sessions", "--url", "http://a:hush@127.0.0.1:1"), 2, "got one with a user in it"),
     ],
 )
 def test_it_ends_with_a_sentence_and_a_code(arguments: tuple[str, ...], code: int, said: str) -> None:
@@ -37,6 +39,26 @@ def test_it_ends_with_a_sentence_and_a_code(arguments: tuple[str, ...], code: in
     assert said in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
     assert "hush" not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_change_nothing(closed: str, tmp_path: Path) -> None:
+    tried = subprocess.run(
+        ["/bin/sh", "-c", f'"$@" {closed}', "sh", *COMMAND, "sessions", "--data-dir", str(tmp_path / "none")],
+        env=settings_of(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert tried.returncode == 3, tried
+    shown = subprocess.run(
+        ["/bin/sh", "-c", f'"$@" {closed}', "sh", *COMMAND, "simulate", "--url", NOBODY, "--streams", "1"],
+        env=settings_of(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 3, shown
 
 
 def test_every_command_explains_itself() -> None:

@@ -72,3 +72,9 @@ def test_the_file_can_be_named_in_the_environment(tmp_path: Path) -> None:
     file = tmp_path / "streamledger.toml"
     file.write_text("port = 4321\n")
     assert settings.load({"STREAMLEDGER_CONFIG": str(file)}).port == 4321
+
+
+def test_an_empty_data_directory_is_not_the_working_directory() -> None:
+    with pytest.raises(SettingInvalid, match="STREAMLEDGER_DATA_DIR: expected a path"):
+        settings.load({"STREAMLEDGER_DATA_DIR": ""})
+    assert settings.load({"STREAMLEDGER_CALLBACK_KEYS_FILE": ""}).callback_keys_file is None

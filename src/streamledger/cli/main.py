@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from streamledger.cli import start
-from streamledger.cli.terminal import say
+from streamledger.cli.terminal import say, show_what_can_be_shown
 from streamledger.domain.errors import StreamledgerError
 from streamledger.invocation import own_command
 from streamledger.version import __version__
@@ -73,6 +73,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the installed command."""
+    show_what_can_be_shown()
     try:
         code = cli.main(prog_name="streamledger", standalone_mode=False)
     except StreamledgerError as error:

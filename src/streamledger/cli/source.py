@@ -140,7 +140,10 @@ class Server:
         parts = urlsplit(self._url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise SettingInvalid(
-                name="STREAMLEDGER_SERVER_URL (--url)", expected="https://HOST[/PREFIX]", got=repr(self._url)
+                name="STREAMLEDGER_SERVER_URL (--url)",
+                expected="https://HOST[/PREFIX]",
+                # Not quoted with a user: a password may follow.
+                got="one with a user in it" if "@" in self._url else repr(self._url),
             )
         token = settings.server_token
         self._headers = {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}

@@ -1,6 +1,8 @@
 """Text for a terminal: whatever strangers have named in it, it is shown and does nothing."""
 
+import io
 import re
+import sys
 from typing import Final
 
 import click
@@ -12,6 +14,18 @@ _OBEYED: Final = re.compile(
     "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
 """Controls that may stand in JSON as they are: marks of direction, invisible ones, separators of lines."""
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+
+
+def show_what_can_be_shown() -> None:
+    """A character that the locale's encoding lacks (GBK, ISO 8859) becomes a mark, instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not _is_utf8(stream.encoding):
+            stream.reconfigure(errors="replace")
+
+
+def _is_utf8(encoding: str | None) -> bool:
+    return (encoding or "utf-8").lower().replace("-", "").startswith("utf8")
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -38,6 +52,8 @@ def say_json(answer: object) -> None:
 def say_encoded(encoded: bytes) -> None:
     """The same of JSON that is encoded already."""
     text = encoded.decode()
+    if not _is_utf8(getattr(sys.stdout, "encoding", None)):
+        text = _NOT_ASCII.sub(_escape, text)
     if not text.isprintable():
         text = _OBEYED.sub(_escape, text)
     click.echo(text)

@@ -73,7 +73,7 @@ class Database(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         try:
-            conninfo_to_dict(self.dsn)
+            facts = conninfo_to_dict(self.dsn)
         except psycopg.Error:
             # Not chained: libpq quotes the part it could not read, which may be the password.
             raise SettingInvalid(
@@ -81,6 +81,13 @@ class Database(msgspec.Struct, frozen=True):
                 expected="a PostgreSQL URL or connection string",
                 got="one that cannot be parsed",
             ) from None
+        if any("@" in host[1:] and host[0] != "/" for host in str(facts.get("host") or "").split(",")):
+            # libpq ends a password at its first @; the rest would be shown as a host that is not found.
+            raise SettingInvalid(
+                name="STREAMLEDGER_DATABASE_URL",
+                expected="@ in a user or password written as %40",
+                got="a host with @ in it",
+            )
         if not _SCHEMA_NAME.fullmatch(self.schema):
             raise SettingInvalid(
                 name="STREAMLEDGER_DATABASE_SCHEMA",

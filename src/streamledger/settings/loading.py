@@ -76,6 +76,8 @@ def _convert(field: str, shown_name: str, value: object) -> object:
             raise SettingInvalid(name=shown_name, expected="text", got=type(value).__name__)
         return Secret(value) if value else None
     if Path in kinds:
+        if value == "" and type(None) not in kinds:  # as a path it is the working directory
+            raise SettingInvalid(name=shown_name, expected="a path", got="''")
         return Path(str(value)) if value or type(None) not in kinds else None
     if typing.get_origin(wanted) is Literal:
         chosen, choices = str(value).lower(), typing.get_args(wanted)

@@ -112,6 +112,15 @@ def test_a_dsn_that_cannot_be_parsed_is_refused_without_being_quoted() -> None:
     assert refused.value.__cause__ is None
 
 
+def test_a_password_with_an_at_is_refused_before_its_rest_is_shown_as_a_host() -> None:
+    for dsn in (f"postgresql://me:a@{SECRET}@db/ledger", f"postgresql://me:a@{SECRET}@db1,db2/ledger"):
+        with pytest.raises(SettingInvalid, match="written as %40") as refused:
+            Database(dsn)
+        assert SECRET not in str(refused.value)
+    for dsn in ("postgresql://me:a%40b@db/ledger", "host=@abstract", "host=/run/a@b", "postgresql:///ledger"):
+        Database(dsn)
+
+
 @pytest.mark.parametrize("name", ["", "Ledger", "1st", "a-b", 'x"; drop', "pg_own", "a" * 49, "é", "a\n"])
 def test_a_schema_name_that_would_need_quoting_is_refused(name: str) -> None:
     with pytest.raises(SettingInvalid, match="setting STREAMLEDGER_DATABASE_SCHEMA"):
