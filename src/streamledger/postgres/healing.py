@@ -45,13 +45,15 @@ class Healer:
         self._on_start = on_start
         self._space = DiskSpace(data_dir)
         self._closing = threading.Event()
+        self._starting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="postgres-healer", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """From here on the server may end; returns when none is being started any more."""
         self._closing.set()
-        self._thread.join()
+        with self._starting:  # not the thread's end: between two looks at the disk it sleeps for seconds
+            pass
 
     def _run(self) -> None:
         tries = 0
@@ -66,7 +68,8 @@ class Healer:
             tries = 0 if time.monotonic() - began >= STEADY_S else tries
             logger.error("the embedded PostgreSQL ended by itself; starting it again")
             ended = time.monotonic()
-            tries = self._start_again(tries)
+            with self._starting:
+                tries = self._start_again(tries)
             if self._closing.is_set():
                 return
             number = restarts() + 1
