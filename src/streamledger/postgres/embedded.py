@@ -180,11 +180,19 @@ def binaries_directory() -> Path:
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
+_OWN_NAMES: Final = frozenset({"streamledger.lock", "cookie.key", "passwords", "postgres", "run"})
+
+
+def _is_own(data_dir: Path) -> bool:
+    """Whether nothing but ours is in it: the mode of `/var/lib`, or of a home, is not ours to change."""
+    return all(entry.name in _OWN_NAMES or entry.name.startswith("postgres.") for entry in data_dir.iterdir())
+
+
 def _start_locked(data_dir: Path, lock: DirectoryLock) -> EmbeddedServer:
     binaries = binaries_directory()
     cluster, unfinished = data_dir / "postgres", data_dir / "postgres.new"
     account = account_for(data_dir)
-    if account.dropped:
+    if account.dropped and _is_own(data_dir):
         data_dir.chmod(0o711)  # the account passes through it to the cluster, and sees nothing else of it
     refuse_unreachable(account, data_dir, [cluster, binaries / "postgres"])
     for directory in (cluster, unfinished):

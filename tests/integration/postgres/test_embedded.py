@@ -331,6 +331,24 @@ def test_roots_own_temporary_directory_is_opened_for_the_account_alone() -> None
         assert not passes(12345)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root opens its directory to another account")
+def test_a_directory_that_holds_what_is_not_ours_keeps_its_mode() -> None:
+    with tempfile.TemporaryDirectory(prefix="streamledger-test-") as name:
+        Path(name).chmod(0o711)
+        shared, private, fresh = Path(name) / "shared", Path(name) / "private", Path(name) / "fresh"
+        for directory, mode in ((shared, 0o755), (private, 0o700), (fresh, 0o700)):
+            directory.mkdir(mode=mode)
+        for directory in (shared, private):
+            (directory / "of-somebody-else").touch()
+        for _ in range(2):
+            start_embedded(shared).close()
+            start_embedded(fresh).close()
+        with pytest.raises(DirectoryUnusable, match=f"may not pass {private}"):
+            start_embedded(private)
+        modes = [stat.S_IMODE(directory.stat().st_mode) for directory in (shared, private, fresh)]
+        assert modes == [0o755, 0o700, 0o711]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be misled to another's directory")
 def test_root_refuses_a_directory_that_others_own_or_may_write_to(tmp_path: Path) -> None:
     theirs, open_to_all = tmp_path / "theirs", tmp_path / "open"
