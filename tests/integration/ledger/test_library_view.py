@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -163,6 +164,15 @@ class CountStreams(Projection[StreamCounts]):
         self.view.count(domain_event.originator_id, tracking)
 
 
+def _wait_until_it_listens(connection: psycopg.Connection[Any]) -> None:
+    """The library reads first and listens then: it hears of what comes between only with the next event."""
+    deadline_s = time.monotonic() + 60
+    listening = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'"
+    while connection.execute(listening).fetchone() is None:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
 def test_a_projection_of_the_library_follows_the_ledger_as_it_stands(any_database: Database) -> None:
     env = {
         **environment(any_database),
@@ -175,6 +185,7 @@ def test_a_projection_of_the_library_follows_the_ledger_as_it_stands(any_databas
         with ProjectionRunner(
             application_class=Ledger, projection_class=CountStreams, view_class=StreamCounts, env=env
         ) as runner:
+            _wait_until_it_listens(connection)
             positions = store(connection, [any_event("while"), any_event("before")]).positions
             runner.wait(positions[-1], timeout=60)
             assert runner.projection.view.counted() == {"before": 3, "while": 1}
