@@ -167,7 +167,10 @@ class CountStreams(Projection[StreamCounts]):
 def _wait_until_it_listens(connection: psycopg.Connection[Any]) -> None:
     """The library reads first and listens then: it hears of what comes between only with the next event."""
     deadline_s = time.monotonic() + 60
-    listening = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'"
+    listening = (
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'"
+        " AND state = 'idle'"
+    )
     while connection.execute(listening).fetchone() is None:
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
