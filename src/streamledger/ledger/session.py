@@ -1,6 +1,7 @@
 """The writer's session: one at a time, and the one before has ended before another begins (ADR 0019)."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import psycopg
@@ -34,7 +35,9 @@ class Session:
             connection = self._connect()
             try:
                 if self._known:
-                    connection.execute(_END_SQL, (_END_MS_MAX, *self._known))
+                    # Who may not: where the rights of a database are narrower than usual.
+                    with suppress(psycopg.errors.InsufficientPrivilege):
+                        connection.execute(_END_SQL, (_END_MS_MAX, *self._known))
                 self._known = connection.execute(_SELF_SQL).fetchone()
             except psycopg.Error:
                 connection.close()

@@ -17,6 +17,7 @@ from streamledger.ledger.appender import Appender, StoreGivenUp
 from streamledger.ledger.application import Batch
 from streamledger.ledger.attempt import Attempt
 from streamledger.ledger.reachability import Doubts
+from streamledger.ledger.session import Session
 from streamledger.operations.diagnose import diagnose
 from streamledger.postgres.connection import Database, connect
 from streamledger.postgres.patience import Patience
@@ -125,6 +126,27 @@ def test_a_statement_that_the_server_had_received_is_not_carried_out_after_it_wa
 
     asyncio.run(run())
     assert_counted(database, received=3, stored=2, refused=1)
+
+
+def test_a_role_that_may_end_no_session_goes_on_with_the_next(database: Database) -> None:
+    with connect(database, application_name="test") as connection:
+        connection.execute("CREATE ROLE may_not_end")
+        connection.execute("REVOKE EXECUTE ON FUNCTION pg_terminate_backend(int, bigint) FROM PUBLIC")
+
+    def connect_narrow() -> psycopg.Connection[Any]:
+        connection = connect(database, application_name=WRITER)
+        connection.execute("SET ROLE may_not_end")
+        return connection
+
+    try:
+        session = Session(connect_narrow)
+        first = session.connection().info.backend_pid
+        session.close()
+        assert session.connection().info.backend_pid != first
+        session.close()
+    finally:
+        with connect(database, application_name="test") as connection:
+            connection.execute("DROP ROLE may_not_end")
 
 
 def test_while_the_store_is_gone_all_are_told_at_once_and_each_change_is_one_line(
