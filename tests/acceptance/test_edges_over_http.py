@@ -44,7 +44,7 @@ def test_what_begins_like_the_path_of_the_callbacks_is_not_the_intake(service: S
         ("/v1/quarantine?released=null", "released: expected bool, got 'null'"),
         ("/v1/sessions?min_position=NULL", "min_position: expected int, got 'NULL'"),
         ("/v1/sessions?state=null", "state: expected one of live, suspect, ended, got 'null'"),
-        ("/v1/parked?projection=nope", "projection: expected one of addresses, sessions"),
+        ("/v1/parked?projection=nope", "projection: expected names among addresses, sessions"),
         ("/v1/sessions?state=over", "state: expected one of live, suspect, ended, got 'over'"),
         ("/v1/deliveries?class=odd", "class: expected one of first, retry"),
         ("/v1/events/live?kind=odd", "kind: expected one of push_started"),

@@ -19,6 +19,7 @@ _INSTANT: Final[Document] = {
         {"type": "string", "pattern": r"^[0-9]{1,12}$", "description": "Whole Unix seconds"},
     ]
 }
+_A_PROJECTION: Final[Document] = {"type": "string", "enum": [each.name for each in PROJECTIONS]}
 _TEXT: Final = r"^[^\u0000]*$"
 _AUDITED: Final = "^({0})(,({0}))*$".format("|".join(SUSPICIOUS_CLASSES))
 CURSOR: Final[Document] = {"type": "string", "format": "cursor", "minLength": 1, "maxLength": 2048}
@@ -38,7 +39,7 @@ def _parameter(parameter: Document) -> Document:
     if name in INSTANTS:
         return _INSTANT
     if name == "projection":
-        return {"type": "string", "enum": sorted(each.name for each in PROJECTIONS)}
+        return _A_PROJECTION
     if name == "class" and "pattern" not in schema and "enum" not in schema and "$ref" not in schema:
         return {**schema, "pattern": _AUDITED}
     if schema.get("type") == "string" and not {"enum", "format", "pattern"} & schema.keys():
@@ -72,8 +73,7 @@ def _named(schema: Document) -> Document:
     """With the names that a list of projections, and the instants that a filter, may hold."""
     properties = dict(schema["properties"])
     if "projections" in properties:  # whose `to` is a position
-        names = [each.name for each in PROJECTIONS]
-        properties["projections"] = {"type": "array", "items": {"type": "string", "enum": names}}
+        properties["projections"] = {"type": "array", "items": _A_PROJECTION}
         return {**schema, "properties": properties}
     instants = {
         name: {"anyOf": [*_INSTANT["anyOf"], {"type": "null"}]} for name in INSTANTS & properties.keys()

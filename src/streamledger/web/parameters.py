@@ -53,10 +53,10 @@ def instant(name: str, text: str | None) -> int | None:
         ) from error
 
 
-def chosen(name: str, got: str | None, known: Iterable[str]) -> str | None:
+def one_of(name: str, got: str | None, known: Iterable[str]) -> str | None:
     """A choice among names; None where nothing is asked for. Raises ParameterInvalid."""
     choices = list(known)
-    if got is not None and got not in choices:
+    if got and got not in choices:
         raise ParameterInvalid(
             name=name,
             expected=f"one of {', '.join(choices)}",
@@ -64,9 +64,4 @@ def chosen(name: str, got: str | None, known: Iterable[str]) -> str | None:
             expects="one_of",
             choices=", ".join(choices),
         )
-    return got
-
-
-def one_of(name: str, got: str | None, known: Iterable[str]) -> str | None:
-    """`chosen`, for a field of a form: what it leaves empty is not asked for."""
-    return chosen(name, got or None, known)
+    return got or None

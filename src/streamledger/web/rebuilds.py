@@ -8,7 +8,6 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, Parameter
 
 from streamledger.domain.rebuild_answers import ParkedEvent, RebuildAnswer
-from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.queries.rebuilds import RebuildQueries
 from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page
 from streamledger.web import parameters as given
@@ -85,5 +84,4 @@ class RebuildsController(Controller):
         cursor: given.Cursor = None,
     ) -> Page[ParkedEvent]:
         """With the error of each; a new version of the rules tries them again by itself."""
-        wanted = given.chosen("projection", projection, sorted(each.name for each in PROJECTIONS))
-        return await rebuilds.parked(wanted, limit, cursor)
+        return await rebuilds.parked(projection, limit, cursor)

@@ -63,6 +63,13 @@ class RebuildQueries:
         self._projections = tuple(each.name for each in projections)
         self._clock_us = clock_us
 
+    def _refuse_unknown(self, parameter: str, names: Sequence[str]) -> None:
+        for name in names:
+            if name not in self._projections:
+                raise ParameterInvalid(
+                    name=parameter, expected=f"names among {', '.join(self._projections)}", got=repr(name)
+                )
+
     async def ask(
         self,
         projections: Sequence[str],
@@ -78,11 +85,7 @@ class RebuildQueries:
         Raises ParameterInvalid for a name that no projection has, or a position that is not in the ledger,
         and RebuildUnderWay while anybody rebuilds.
         """
-        for name in projections:
-            if name not in self._projections:
-                raise ParameterInvalid(
-                    name="projections", expected=f"names among {', '.join(self._projections)}", got=repr(name)
-                )
+        self._refuse_unknown("projections", projections)
         wanted = [name for name in self._projections if not projections or name in projections]
         facts = {
             "projections": wanted,
@@ -134,7 +137,9 @@ class RebuildQueries:
     async def parked(
         self, projection: str | None = None, limit: int = LIMIT_DEFAULT, cursor: str | None = None
     ) -> Page[ParkedEvent]:
-        """Parked events in the order of projections and positions. Raises CursorInvalid."""
+        """Parked events in the order of projections and positions. Raises CursorInvalid, and ParameterInvalid
+        for a name that no projection has."""
+        self._refuse_unknown("projection", () if projection is None else (projection,))
         after = decode_cursor("parked", cursor, (str, int)) if cursor is not None else ["", 0]
         async with self._pool.connection() as connection:
             rows = await fetch(
