@@ -74,6 +74,15 @@ def test_an_open_page_says_since_when_it_is_not_current_and_when_the_last_delive
         each.faults.clear()  # refreshes that were answered 503 meanwhile are in the browser's console
 
 
+def test_a_page_that_connects_again_while_the_store_is_away_is_told_so(
+    database: Database, client: httpx.Client
+) -> None:
+    client.get("/sessions").raise_for_status()  # who may look is remembered from here on
+    with away(database), client.stream("GET", "/changes", params={"after": "0"}) as told:
+        assert told.status_code == 200, told.read()
+        assert '"state":"gone"' in next(line for line in told.iter_lines() if line.startswith("data:"))
+
+
 def test_a_page_whose_server_is_gone_says_since_when(visiting: Visiting) -> None:
     visit = visiting()
     page = visit.go("/streams")

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from streamledger.domain.errors import StoreUnavailable
 from streamledger.domain.events import Delivery, LedgerEvent, event_name, originator_of
 from streamledger.domain.notification import Kind
 from streamledger.readmodel.feed import feed
@@ -28,6 +29,8 @@ class Memory:
         self.events: list[Any] = []
         self.pulse = Pulse()
         self.reads = 0
+        self.away_for = 0
+        """How many reads from now on find no store."""
 
     def add(
         self, event_type: int = 1, stream_id: str = "room-1", count: int = 1, *, beat: bool = True
@@ -54,6 +57,9 @@ class Memory:
     async def after(self, position: int, limit: int, originator_id: str | None = None) -> list[LedgerEvent]:
         self.reads += 1
         await asyncio.sleep(0)  # others may run here, as they may while a database answers
+        if self.away_for:
+            self.away_for -= 1
+            raise StoreUnavailable(cause="away")
         found = [event for event in self.events if event.position > position]
         if originator_id is not None:
             found = [event for event in found if event.originator_id == originator_id]
@@ -77,8 +83,8 @@ async def until(condition: Callable[[], bool]) -> None:
     pytest.fail("it never came to be")
 
 
-def tail_of(memory: Memory, readers_max: int = 10) -> Tail:
-    return Tail(memory, memory.pulse, readers_max=readers_max, poll_s=SILENCE_S)
+def tail_of(memory: Memory, readers_max: int = 10, poll_s: float = SILENCE_S) -> Tail:
+    return Tail(memory, memory.pulse, readers_max=readers_max, poll_s=poll_s)
 
 
 async def collect(

@@ -233,27 +233,47 @@ class Tail:
         """Everything wanted after the subscription's position, in batches, without gap or repetition.
 
         Yields an empty batch at once, which says that the place is taken, and one after each `timeout_s`
-        of silence. Ends when the subscription is dropped or closed, or when the store fails: a reader
-        resumes from its position anyway.
+        of silence and each try to read a store that is away, which ends nobody's reading. Ends when the
+        subscription is dropped or closed.
         """
         self._readers += 1
         try:
             yield []
-            if self._position is None or subscription.position < self._position:
-                async for messages in self._catch_up(subscription, None):
-                    yield messages
-            joined_at = await self._join(subscription)
-            async for messages in self._catch_up(subscription, joined_at):
+            async for messages in self._begin(subscription):
                 yield messages
             while not (subscription.dropped or subscription.closed):
                 messages = await subscription.next(timeout_s)
                 if messages or not (subscription.dropped or subscription.closed):
                     yield messages
-        except STORE_ERRORS as error:
-            logger.warning("a reader of the feed was cut off: %s", first_line(error))
         finally:
             self._members.discard(subscription)
             self._readers -= 1
+
+    async def _begin(self, subscription: Subscription) -> AsyncIterator[list[Message]]:
+        """What came before it joined, and join. A store that is away is waited for, as it is after."""
+        joined_at: int | None = None
+        is_lost = False
+        while True:
+            try:
+                if joined_at is None:
+                    if self._position is None or subscription.position < self._position:
+                        async for messages in self._catch_up(subscription, None):
+                            yield messages
+                    joined_at = await self._join(subscription)
+                async for messages in self._catch_up(subscription, joined_at):
+                    yield messages
+            except STORE_ERRORS as error:
+                if not is_lost:  # one line for an outage, however many tries
+                    logger.warning("a reader of the feed waits for the store: %s", first_line(error))
+                is_lost = True
+                yield []
+                await asyncio.sleep(self._poll_s)
+                if self._closing:
+                    subscription.close()
+                if subscription.closed or subscription.dropped:
+                    return
+            else:
+                return
 
     async def _catch_up(self, subscription: Subscription, until: int | None) -> AsyncIterator[list[Message]]:
         """What lies between the subscription's position and `until`, or the end as it is now."""

@@ -14,7 +14,7 @@ from litestar.di import NamedDependency
 from litestar.response import Stream
 
 from streamledger.operations.health import Freshness, Health
-from streamledger.readmodel.feed.feed import FeedFilter, Tail, Ticker
+from streamledger.readmodel.feed.feed import STORE_ERRORS, FeedFilter, Tail, Ticker
 from streamledger.web import parameters as given
 from streamledger.web.events import HEADERS, HEARTBEAT_S, ResumeAfter, heartbeat_text, last_event_id
 from streamledger.web.pages.links import link
@@ -82,7 +82,12 @@ async def follow_changes(
     owner = readers.check_room(request, changes)
     resumed = last_event_id(request)
     shown = resumed if resumed is not None else after
-    position = await changes.head()
+    try:
+        position = await changes.head()
+    except STORE_ERRORS:
+        if shown is None:
+            raise
+        position = shown  # the page is told that the store is away, and from here on once it is back
     ticker = Ticker(FeedFilter(stream_id=stream_id), position)
     health: Health = request.app.state.health
 
