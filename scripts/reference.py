@@ -23,6 +23,7 @@ def settings_page() -> str:
         "Each setting is a variable in the environment, a lower-case name in a TOML file, and for some a flag.",
         "Flags win over the environment, the environment over the file, the file over the default.",
         f"The file is named by `--config` or by the variable `{CONFIG_VARIABLE}`.",
+        "It is TOML in UTF-8; a byte order mark is no harm. A path may begin with `~` or `~USER`.",
         "An unknown name or a value that does not fit ends the program with a sentence and exit code 2.",
         "",
         "| variable | default | what it is |",

@@ -78,3 +78,75 @@ def test_an_empty_data_directory_is_not_the_working_directory() -> None:
     with pytest.raises(SettingInvalid, match="STREAMLEDGER_DATA_DIR: expected a path"):
         settings.load({"STREAMLEDGER_DATA_DIR": ""})
     assert settings.load({"STREAMLEDGER_CALLBACK_KEYS_FILE": ""}).callback_keys_file is None
+
+
+@pytest.mark.parametrize("where", ["environment", "file", "flag"])
+def test_a_path_may_begin_with_a_home_directory(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/of-a-user")
+    file = tmp_path / "streamledger.toml"
+    file.write_text('data_dir = "~/ledger"\ncallback_keys_file = "~/keys.toml"\n')
+    loaded = {
+        "environment": lambda: settings.load(
+            {"STREAMLEDGER_DATA_DIR": "~/ledger", "STREAMLEDGER_CALLBACK_KEYS_FILE": "~/keys.toml"}
+        ),
+        "file": lambda: settings.load({}, file),
+        # The shell leaves it as it is in --data-dir=~/ledger.
+        "flag": lambda: settings.load(
+            {}, flags={"data_dir": Path("~/ledger"), "callback_keys_file": "~/keys.toml"}
+        ),
+    }[where]()
+    assert loaded.data_dir == Path("/home/of-a-user/ledger")
+    assert loaded.callback_keys_file == Path("/home/of-a-user/keys.toml")
+
+
+def test_the_file_that_is_named_may_lie_in_a_home_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "streamledger.toml").write_text("port = 4321\n")
+    assert settings.load({"STREAMLEDGER_CONFIG": "~/streamledger.toml"}).port == 4321
+    assert settings.load({}, Path("~/streamledger.toml")).port == 4321
+
+
+def test_the_home_directory_of_nobody_is_no_directory_of_that_name(tmp_path: Path) -> None:
+    for value in ("~no-such-user/ledger", "~no-such-user"):
+        with pytest.raises(SettingInvalid, match="STREAMLEDGER_DATA_DIR: expected a path whose ~ is"):
+            settings.load({"STREAMLEDGER_DATA_DIR": value})
+    with pytest.raises(SettingInvalid, match="STREAMLEDGER_CONFIG: expected a path whose ~ is"):
+        settings.load({"STREAMLEDGER_CONFIG": "~no-such-user/streamledger.toml"})
+    assert settings.load({"STREAMLEDGER_DATA_DIR": "./~odd"}).data_dir == Path("./~odd")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "streamledger.toml"
+    file.write_text("port = 4321\n", "utf-8-sig")
+    assert settings.load({}, file).port == 4321
+
+
+def test_a_file_in_another_encoding_is_told_as_that(tmp_path: Path) -> None:
+    file = tmp_path / "streamledger.toml"
+    for encoding in ("utf-16", "gb18030"):
+        file.write_text('public_url = "https://例子"\n', encoding)
+        with pytest.raises(
+            SettingInvalid, match=r"expected TOML in UTF-8, got byte 0x.. at \d+, which is none"
+        ):
+            settings.load({}, file)
+
+
+def test_an_owner_without_a_database_is_refused(tmp_path: Path) -> None:
+    owner = "postgresql://owner:topsecret@192.0.2.1/ledger"
+    file = tmp_path / "streamledger.toml"
+    file.write_text(f'owner_database_url = "{owner}"\n')
+    for wrong in (
+        lambda: settings.load({"STREAMLEDGER_OWNER_DATABASE_URL": owner}),
+        lambda: settings.load({"STREAMLEDGER_DATABASE_URL": ""}, file),
+    ):
+        with pytest.raises(
+            SettingInvalid, match="OWNER_DATABASE_URL: expected STREAMLEDGER_DATABASE_URL"
+        ) as raised:
+            wrong()
+        assert "topsecret" not in str(raised.value)
+    both = settings.load({}, file, {"database_url": "postgresql://program@192.0.2.1/ledger"})
+    assert both.owner_database_url == Secret(owner)

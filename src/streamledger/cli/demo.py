@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import shlex
 import socket
 import time
@@ -53,11 +52,12 @@ _then_us: ContextVar[int] = ContextVar("then_us")
 def demo(port: int | None, data_dir: Path, streams: int, seed: int) -> None:
     """Serve on an embedded store of its own and play Tencent against it: ninety minutes that have passed,
     received as of their time, and from then on live pushes as time passes. Ctrl-C ends it."""
-    os.environ.pop("STREAMLEDGER_DATABASE_URL", None)  # a demo never writes into the user's own database
     port = free_port() if port in (None, 0) else port
     settings = load_settings(
         port=port,
         data_dir=data_dir,
+        database_url="",  # a demo never writes into the user's own database
+        owner_database_url="",
         host="127.0.0.1",
         callback_keys=f"demo:{DEMO_KEY}",
         image_hosts=f"127.0.0.1:{port}",

@@ -89,7 +89,7 @@ def _signs_of_change(file: Path | None) -> tuple[int, ...] | None:
 def _keys_of(file: Path) -> list[CallbackKey]:
     shown = f"callback_keys_file {file}"
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
+        table = tomllib.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         raise SettingInvalid(
             name=shown, expected="a readable file", got=error.strerror or "an error"

@@ -29,10 +29,9 @@ def load(
     Raises SettingInvalid for an unknown name or a value that does not fit.
     """
     values: dict[str, Any] = {}
-    if file is None and environment.get(CONFIG_VARIABLE):
-        file = Path(environment[CONFIG_VARIABLE])
-    if file is not None:
-        values.update(_from_file(file))
+    named = environment.get(CONFIG_VARIABLE) if file is None else file
+    if named:
+        values.update(_from_file(_path(CONFIG_VARIABLE if file is None else "--config", named)))
     for name, text in environment.items():
         if not name.startswith(ENVIRONMENT_PREFIX) or name == CONFIG_VARIABLE:
             continue
@@ -45,14 +44,27 @@ def load(
     for field, value in (flags or {}).items():
         if value is not None:
             values[field] = _convert(field, "--" + field.replace("_", "-"), value)
+    if values.get("owner_database_url") and not values.get("database_url"):
+        # It would do nothing, and the embedded store would be taken for the database that was meant.
+        raise SettingInvalid(
+            name=f"{ENVIRONMENT_PREFIX}OWNER_DATABASE_URL",
+            expected=f"{ENVIRONMENT_PREFIX}DATABASE_URL beside it, by the role of the program",
+            got="none",
+        )
     return Settings(**values)
 
 
 def _from_file(file: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
+        table = tomllib.loads(file.read_text("utf-8-sig"))  # editors on Windows begin it with a mark
     except OSError as error:
         raise SettingInvalid(name=f"file {file}", expected="a readable file", got=str(error)) from error
+    except UnicodeDecodeError as error:
+        raise SettingInvalid(
+            name=f"file {file}",
+            expected="TOML in UTF-8",
+            got=f"byte 0x{error.object[error.start]:02x} at {error.start}, which is none",
+        ) from None  # it holds the whole file, with its secrets
     except ValueError as error:
         raise SettingInvalid(name=f"file {file}", expected="TOML", got=str(error)) from error
     values = {}
@@ -78,7 +90,7 @@ def _convert(field: str, shown_name: str, value: object) -> object:
     if Path in kinds:
         if value == "" and type(None) not in kinds:  # as a path it is the working directory
             raise SettingInvalid(name=shown_name, expected="a path", got="''")
-        return Path(str(value)) if value or type(None) not in kinds else None
+        return _path(shown_name, value) if value or type(None) not in kinds else None
     if typing.get_origin(wanted) is Literal:
         chosen, choices = str(value).lower(), typing.get_args(wanted)
         if chosen not in choices:
@@ -91,3 +103,13 @@ def _convert(field: str, shown_name: str, value: object) -> object:
     except msgspec.ValidationError as error:
         expected = str(error).partition(",")[0].removeprefix("Expected ").replace("`", "")
         raise SettingInvalid(name=shown_name, expected=expected, got=repr(value)) from error
+
+
+def _path(shown_name: str, value: object) -> Path:
+    """The path, a home directory in front written out: only a shell does that, and not everywhere."""
+    text = os.path.expanduser(str(value))
+    if text.startswith("~"):
+        raise SettingInvalid(
+            name=shown_name, expected="a path whose ~ is somebody's home directory", got=repr(text)
+        )
+    return Path(text)

@@ -64,6 +64,11 @@ def test_a_key_has_its_window(file: Path) -> None:
     ]
 
 
+def test_the_file_may_begin_with_a_byte_order_mark(file: Path) -> None:
+    write(file, "\N{ZERO WIDTH NO-BREAK SPACE}" + key("marked"))
+    assert names(KeyRing([], file)) == ["marked"]
+
+
 BROKEN = [
     "",
     "keys = []",
