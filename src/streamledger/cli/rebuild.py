@@ -80,7 +80,10 @@ def rebuild_command(
     if stream_id is not None:
         if to_position is not None:
             raise click.UsageError("--to is not for --stream: its rows must stand where the others stand")
-        with ended_by_signals() as is_cancelled, bootstrap.open_store(settings) as database:
+        with (
+            ended_by_signals("the repair of the stream") as is_cancelled,
+            bootstrap.open_store(settings) as database,
+        ):
             repaired = repair_stream(
                 database,
                 wanted,
@@ -103,7 +106,7 @@ def rebuild_command(
         limits=settings.suspect_limits(),
     )
     with (
-        ended_by_signals() as is_cancelled,
+        ended_by_signals("the dry run" if dry_run else "the rebuild") as is_cancelled,
         bootstrap.open_store(settings) as database,
         shown() as on_progress,
     ):
@@ -122,8 +125,9 @@ def rebuild_command(
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[Callable[[], bool]]:
-    """SIGTERM and SIGHUP end the work as Ctrl-C does: what was begun is cleared away, and it is said.
+def ended_by_signals(work: str) -> Iterator[Callable[[], bool]]:
+    """SIGTERM and SIGHUP end the work as Ctrl-C does: what was begun is cleared away, and it is said
+    that this work was cancelled.
 
     Gives what tells whether one has come. Once that is asked, whoever asks ends the work: an exception in
     the midst of a statement would leave its connection in disorder. Signals that follow at once, of one who
@@ -152,8 +156,8 @@ def ended_by_signals() -> Iterator[Callable[[], bool]]:
     before = {number: signal.signal(number, end) for number in heard}
     try:
         yield has_come
-    except KeyboardInterrupt as error:
-        raise RebuildCancelled from error
+    except (KeyboardInterrupt, RebuildCancelled) as error:
+        raise RebuildCancelled(work=work) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -33,7 +33,7 @@ def projections_command(
     settings = store_settings(config, **store)
     order = Order(projections=named_projections(projections), workers=workers or 0)
     with (
-        ended_by_signals() as is_cancelled,
+        ended_by_signals("the verification") as is_cancelled,
         bootstrap.open_store(settings) as database,
         shown() as on_progress,
     ):

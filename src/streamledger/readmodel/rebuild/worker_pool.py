@@ -27,9 +27,12 @@ class WorkerFailed(StreamledgerError):
 
 
 class RebuildCancelled(StreamledgerError):
-    """the rebuild was cancelled; the live tables are as they were"""
+    """{work} was cancelled; the live tables are as they were"""
 
     exit_code = 130
+
+    def __init__(self, *, work: str = "the rebuild") -> None:
+        super().__init__(work=work)
 
 
 class Alone:
