@@ -28,6 +28,7 @@ from streamledger.tencent.reader import notification_of
 from tests.oracle import expectation, judgement
 from tests.oracle.expectation import HALF_A_DAY, LIMITS_S, Held, Limits, Medium
 from tests.oracle.memory_view import MemoryView
+from tests.oracle.spans import spans_of
 from tests.oracle.troubles import TROUBLES
 from tests.oracle.true_history import BEGIN_S, FORGED, HORIZON_S, STREAM, History, bodies, draw
 
@@ -222,7 +223,7 @@ def test_batches_may_be_cut_anywhere_and_equal_a_judgement_from_scratch(
     facts = deliveries(history, random, most_copies)
     with in_force(wanted):
         tables, whole = projected(facts, random), projected([as_fact(each) for each in facts])
-        spans = succession.spans_of([row.fold for row in tables.session_rows.values()], witness_of)
+        spans = spans_of([row.fold for row in tables.session_rows.values()], witness_of)
     assert sorted(map(repr, tables.all_rows())) == sorted(map(repr, whole.all_rows()))
     found = attributed(tables)
     for item in history.items:

@@ -1,9 +1,7 @@
-"""What can be odd about a session: a closed list of codes, each with its cause and what to do about it."""
+"""What can be odd about a session: a closed list of codes; docs/anomalies.md has causes and what to do."""
 
 from enum import StrEnum
 from typing import Final
-
-import msgspec
 
 from streamledger.domain import session as fold
 from streamledger.domain.answers import Anomaly
@@ -26,61 +24,6 @@ class AnomalyCode(StrEnum):
     STOP_BEFORE_START = "stop_before_start"
     STOP_CONFLICT = "stop_conflict"
     UNREADABLE_FIELD = "unreadable_field"
-
-
-class Explained(msgspec.Struct, frozen=True):
-    """What an anomaly comes from, and what to do."""
-
-    cause: str
-    advice: str
-
-
-EXPLANATIONS: Final[dict[AnomalyCode, Explained]] = {
-    AnomalyCode.DURATION_MISMATCH: Explained(
-        "push_duration and the distance of start and stop differ by more than 2 s.",
-        "duration_ms is what push_duration says. Look for a conflicting start or stop, or for skewed clocks.",
-    ),
-    AnomalyCode.PLACE_CONFLICT: Explained(
-        "Start and stop name different push domains or paths (app, appname).",
-        "The start's are shown and used for attribution. Check how the push domains are configured.",
-    ),
-    AnomalyCode.PUSH_ERRORS_ONLY: Explained(
-        "Push errors or unknown types named this sequence; neither its start nor its stop was delivered.",
-        "Check that the push and stop callbacks are configured for this push domain.",
-    ),
-    AnomalyCode.SEQUENCE_SHARED: Explained(
-        "Sessions of several streams have this sequence.",
-        "Add stream_id to the query. Check whether one sender fills in sequences by itself.",
-    ),
-    AnomalyCode.SEQUENCE_ZERO: Explained(
-        "The sequence consists of zeros: a placeholder, which several pushes may share.",
-        "Do not take this session for a single push.",
-    ),
-    AnomalyCode.START_AFTER_STOP: Explained(
-        "A start names this sequence and a time well after its stop: the sequence was given again.",
-        "The session stays ended. Look at that start in the timeline: it may be a push of its own.",
-    ),
-    AnomalyCode.START_CONFLICT: Explained(
-        "Starts with different contents were delivered for this sequence.",
-        "The earliest counts. The timeline shows how many others there were; compare their deliveries.",
-    ),
-    AnomalyCode.START_MISSING: Explained(
-        "A stop was delivered and no start: it was lost, or is still to come.",
-        "started_at is inferred from the stop and its push_duration where it has one.",
-    ),
-    AnomalyCode.STOP_BEFORE_START: Explained(
-        "The stop lies before the start: the clocks of Tencent's machines disagree, or one time is wrong.",
-        "The push is taken to lie between the two. duration_ms is push_duration, or 0 without one.",
-    ),
-    AnomalyCode.STOP_CONFLICT: Explained(
-        "Stops with different contents were delivered for this sequence.",
-        "The latest counts. The timeline shows how many others there were; compare their deliveries.",
-    ),
-    AnomalyCode.UNREADABLE_FIELD: Explained(
-        "A field of the start, the stop or a push error was sent in a form that cannot be read.",
-        "It counts as not sent; the body as received is in the ledger.",
-    ),
-}
 
 
 DETAILS: Final[dict[AnomalyCode, str]] = {

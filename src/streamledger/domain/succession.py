@@ -16,10 +16,7 @@ from streamledger.domain.session import (
     OPEN_LATER_MAX,
     UNKNOWN_START_LOOKBACK_MS,
     Bounds,
-    SessionState,
     Span,
-    WitnessOf,
-    bounds_of,
 )
 
 
@@ -145,14 +142,3 @@ def _shorten(push: Bounds, pushes: Iterable[Bounds]) -> None:
             and same_place(push.app, push.appname, other)
         ):
             push.span_from_ms = other.span_until_ms
-
-
-def spans_of(states: Sequence[SessionState], witness_of: WitnessOf = lambda said: said) -> list[Span]:
-    """The spans of all sessions of one stream, each with regard to the others; what `decide` expects."""
-    pushes = []
-    for state in states:
-        push = Bounds(sequence=state.sequence)
-        bounds_of(push, state, witness_of)
-        pushes.append(push)
-    settle(pushes)
-    return [push.span() for push in pushes]

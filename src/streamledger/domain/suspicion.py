@@ -1,4 +1,4 @@
-"""What speaks against a session that has no stop: the rules, as data, and their application.
+"""What speaks against a session that has no stop: the rules, and their application.
 
 Evidence is only what would have come: the silence of one that used to give signs, the next file of a
 task that records on. From when a rule holds is a moment, so that presence is a comparison with now.
@@ -6,7 +6,7 @@ task that records on. From when a rule holds is a moment, so that presence is a 
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -44,40 +44,9 @@ DEFAULT_LIMITS: Final = SuspectLimits(silence_ms_max=3_600_000)
 """Those of the settings, where nothing else is set."""
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of evidence. It counts when it is older than the limit and no sign came after it."""
-
-    code: str
-    setting: str
-    """The setting that holds its limit, in seconds."""
-    text: str
-
-
-RULES: Final = (
-    Rule(
-        code="silence",
-        setting="silence_s_max",
-        text="nothing was heard of it for longer than silence_s_max, and for longer than twice the longest"
-        " pause between its signs",
-    ),
-    Rule(
-        code="newer_push",
-        setting="newer_push_s_max",
-        text="a newer push of the stream began more than newer_push_s_max ago, and this gave no sign since",
-    ),
-    Rule(
-        code="recording_ended",
-        setting="recording_ended_s_max",
-        text="its recording ended more than recording_ended_s_max ago, and it gave no sign since",
-    ),
-    Rule(
-        code="unheard",
-        setting="unheard_s_max",
-        text="it began more than unheard_s_max ago and never gave a sign after its start, a recorder's report"
-        " within 5 s of it left out, or only types that are not modelled name it",
-    ),
-)
-"""In the order in which the reasons are shown; docs/sessions.md lists them, and a test compares the two."""
+Suspicion = Literal["silence", "newer_push", "recording_ended", "unheard"]
+"""The rules, in the order in which the reasons are shown. One holds when its evidence is older than its limit
+and no sign came after it: docs/sessions.md says what each means, and which setting is its limit."""
 
 
 def rhythm_ms(signs: Iterable[Interval], absences: Sequence[Interval] = ()) -> int:
@@ -235,9 +204,11 @@ class Against(msgspec.Struct, frozen=True, kw_only=True):
     recording_ended_ms: int | None = None
 
 
-def moments(against: Against, limits: SuspectLimits, absences: Sequence[Interval] = ()) -> dict[str, int]:
+def moments(
+    against: Against, limits: SuspectLimits, absences: Sequence[Interval] = ()
+) -> dict[Suspicion, int]:
     """From when each rule speaks against the session: after that moment, until it gives a sign."""
-    found = {}
+    found: dict[Suspicion, int] = {}
     sign_ms = against.latest_sign_ms
     if sign_ms is None:
         return {"unheard": -1}

@@ -20,7 +20,8 @@ from streamledger.domain.session import (
     SessionState,
     bounds_of,
 )
-from streamledger.domain.succession import settle, spans_of
+from streamledger.domain.succession import settle
+from tests.oracle.spans import spans_of
 
 HOUR_S = 3600
 
