@@ -14,7 +14,7 @@ from streamledger.domain.answers import Session
 from streamledger.readmodel.moments.explaining import Explanation, explain
 from streamledger.readmodel.moments.moment import Asked
 from streamledger.readmodel.moments.queries import PastQueries
-from streamledger.readmodel.queries.sessions import LIMIT_MAX, Queries
+from streamledger.readmodel.queries.sessions import LIMIT_MAX
 
 
 @click.command()
@@ -34,15 +34,9 @@ def session(
 ) -> None:
     """Show the session named SEQUENCE, as it is or as it was."""
     moment = asked(as_of, known_at, slack_s)
-
-    async def question(queries: Queries) -> Session:
-        if moment is not None:
-            return await PastQueries(queries).session(sequence, moment, stream_id)
-        return await queries.session(sequence, stream_id)
-
     found = source_of(source).ask(
         Session,
-        question,
+        lambda queries: PastQueries(queries).session(sequence, moment, stream_id),
         path_of("sessions", sequence),
         {"stream_id": stream_id, **moment_parameters(as_of, known_at, slack_s)},
     )
@@ -80,13 +74,9 @@ def explain_command(
 ) -> None:
     """Tell which deliveries set each field of the session named SEQUENCE, and what they overruled."""
     moment = asked(as_of, known_at, slack_s) or Asked()
-
-    async def question(queries: Queries) -> Explanation:
-        return await explain(PastQueries(queries), sequence, moment, stream_id, limit)
-
     found = source_of(source).ask(
         Explanation,
-        question,
+        lambda queries: explain(PastQueries(queries), sequence, moment, stream_id, limit),
         path_of("sessions", sequence, "explain"),
         {"stream_id": stream_id, "limit": limit, **moment_parameters(as_of, known_at, slack_s)},
     )

@@ -9,7 +9,7 @@ from streamledger.cli.terminal import printable, say, say_json
 from streamledger.cli.times import WHEN, local, zone
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.readmodel.moments.queries import PastQueries
-from streamledger.readmodel.queries.sessions import LIMIT_MAX, Page, Queries, SessionFilter
+from streamledger.readmodel.queries.sessions import LIMIT_MAX, Page, SessionFilter
 
 
 @click.command()
@@ -84,15 +84,9 @@ def timeline(
 ) -> None:
     """Show the timeline of the session named SEQUENCE, as it is or as it was."""
     moment = asked(as_of, known_at, slack_s)
-
-    async def question(queries: Queries) -> Page[TimelineEntry]:
-        if moment is not None:
-            return await PastQueries(queries).timeline(sequence, moment, stream_id, None, limit)
-        return await queries.timeline(sequence, stream_id, None, limit)
-
     page = source_of(source).ask(
         Page[TimelineEntry],
-        question,
+        lambda queries: PastQueries(queries).timeline(sequence, moment, stream_id, None, limit),
         path_of("sessions", sequence, "timeline"),
         {"stream_id": stream_id, "limit": limit, **moment_parameters(as_of, known_at, slack_s)},
     )

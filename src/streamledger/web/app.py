@@ -8,8 +8,6 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Litestar, Router
-from litestar.datastructures import State
-from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.types import Message, Scope
@@ -20,14 +18,10 @@ from streamledger.operations.receive import Receiver
 from streamledger.operations.release import Releases
 from streamledger.operations.timings import Row
 from streamledger.readmodel.feed.feed import Tail
-from streamledger.readmodel.queries.audit import AuditQueries
-from streamledger.readmodel.queries.deliveries import DeliveryQueries
 from streamledger.readmodel.queries.pages import PageQueries
 from streamledger.readmodel.queries.quarantine import QuarantineQueries
-from streamledger.readmodel.queries.rebuilds import RebuildQueries
 from streamledger.readmodel.queries.session_counts import SessionCounts
 from streamledger.readmodel.queries.sessions import Queries
-from streamledger.readmodel.queries.streams import StreamQueries
 from streamledger.readmodel.queries.system import SystemQueries
 from streamledger.supervision import Tasks
 from streamledger.version import __version__
@@ -42,6 +36,7 @@ from streamledger.web.events import follow_events
 from streamledger.web.metrics import metrics
 from streamledger.web.moments import ExplanationController
 from streamledger.web.pages.routes import page_routes, unknown_path_or_problem
+from streamledger.web.provided import TO_ALL, TO_PROGRAMS
 from streamledger.web.quarantine import QuarantineController
 from streamledger.web.rebuild_feed import follow_rebuild
 from streamledger.web.rebuilds import RebuildsController
@@ -128,24 +123,12 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_services() as services:
-            app.state.queries = services.queries
-            app.state.quarantine = services.quarantine
-            app.state.system = services.system
-            app.state.releases = services.releases
-            app.state.tokens = services.tokens
-            app.state.senders = options.senders
-            app.state.cookie_key = options.cookie_key
-            app.state.key_names = options.key_names
+            for name in WebServices.__struct_fields__:
+                app.state[name] = getattr(services, name)
             app.state.options = options
-            app.state.queue_length = lambda: services.receiver.queue_length
-            app.state.tail = services.tail
-            app.state.changes = services.changes
-            app.state.pages = services.pages
-            app.state.session_counts = SessionCounts(services.queries, services.system.pool)
-            app.state.health = services.health
-            app.state.renew = services.renew
+            app.state.senders = options.senders
             app.state.bounds = options.bounds
-            app.state.tasks = services.tasks
+            app.state.session_counts = SessionCounts(services.queries, services.system.pool)
             app.state.callbacks = Callbacks(
                 services.receiver,
                 body_bytes_max=options.body_bytes_max,
@@ -164,46 +147,6 @@ def create_app(
             finally:
                 options.bounds.connections.stop()
 
-    async def queries(state: State) -> Queries:
-        found: Queries = state.queries
-        return found
-
-    async def stream_queries(state: State) -> StreamQueries:
-        return StreamQueries(state.queries)
-
-    async def deliveries(state: State) -> DeliveryQueries:
-        return DeliveryQueries(state.queries.pool)
-
-    async def audit(state: State) -> AuditQueries:
-        return AuditQueries(state.queries.pool)
-
-    async def quarantine(state: State) -> QuarantineQueries:
-        found: QuarantineQueries = state.quarantine
-        return found
-
-    async def system(state: State) -> SystemQueries:
-        found: SystemQueries = state.system
-        return found
-
-    async def releases(state: State) -> Releases:
-        found: Releases = state.releases
-        return found
-
-    async def rebuilds(state: State) -> RebuildQueries:
-        return RebuildQueries(state.queries.pool)
-
-    async def tail(state: State) -> Tail:
-        found: Tail = state.tail
-        return found
-
-    async def changes(state: State) -> Tail:
-        found: Tail = state.changes
-        return found
-
-    async def pages(state: State) -> PageQueries:
-        found: PageQueries = state.pages
-        return found
-
     guarded = Router(
         "/",
         route_handlers=[
@@ -218,24 +161,14 @@ def create_app(
             follow_events,
             follow_rebuild,
         ],
-        dependencies={"deliveries": Provide(deliveries), "audit": Provide(audit)},
+        dependencies=TO_PROGRAMS,
         guards=[may_read],
         before_request=refuse_odd_parameters,
     )
     app = Litestar(
         route_handlers=[*callback_routes(), guarded, live, ready, metrics, *page_routes()],
         lifespan=[lifespan],
-        dependencies={
-            "queries": Provide(queries),
-            "rebuilds": Provide(rebuilds),
-            "stream_queries": Provide(stream_queries),
-            "quarantine": Provide(quarantine),
-            "system": Provide(system),
-            "releases": Provide(releases),
-            "tail": Provide(tail),
-            "changes": Provide(changes),
-            "pages": Provide(pages),
-        },
+        dependencies=TO_ALL,
         exception_handlers={
             StreamledgerError: problems.streamledger_error,
             HTTPException: unknown_path_or_problem,

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from litestar import Request
 from litestar.handlers import BaseRouteHandler
 from litestar.params import HeaderParameter, ParameterKwarg
+from litestar.typing import FieldDefinition
 
 from streamledger.domain.errors import ParameterInvalid
 
@@ -74,14 +75,24 @@ def fault_in_words(request: Request[Any, Any, Any], fault: dict[str, str]) -> di
 
 @cache
 def _query_parameters(handler: BaseRouteHandler) -> dict[str, Parameter]:
-    dependencies = handler.resolve_dependencies()
     return {
         _name_of(handler, variable): _parameter(field.annotation)
-        for variable, field in handler.parsed_fn_signature.parameters.items()
+        for variable, field in _fields(handler).items()
         if isinstance(field.kwarg_definition, ParameterKwarg)
         and not isinstance(field.kwarg_definition, HeaderParameter)
-        and variable not in dependencies
     }
+
+
+@cache
+def _fields(handler: BaseRouteHandler) -> dict[str, FieldDefinition]:
+    """What a handler asks for by its variables, with what those ask for that it is given."""
+    given = handler.resolve_dependencies()
+    found = dict(handler.parsed_fn_signature.parameters)
+    while names := found.keys() & given.keys():
+        for name in names:
+            del found[name]
+            found |= given[name].parsed_fn_signature.parameters
+    return found
 
 
 def _parameter(annotation: Any) -> Parameter:
@@ -94,7 +105,7 @@ def _parameter(annotation: Any) -> Parameter:
 
 
 def _name_of(handler: BaseRouteHandler, variable: str) -> str:
-    field = handler.parsed_fn_signature.parameters.get(variable)
+    field = _fields(handler).get(variable)
     definition = None if field is None else field.kwarg_definition
     name: str | None = definition.name if isinstance(definition, ParameterKwarg) else None
     return name or variable
@@ -102,7 +113,7 @@ def _name_of(handler: BaseRouteHandler, variable: str) -> str:
 
 def _choices(handler: BaseRouteHandler, variable: str) -> list[str]:
     """The values that an enumeration allows; none for a parameter of another type."""
-    field = handler.parsed_fn_signature.parameters.get(variable)
+    field = _fields(handler).get(variable)
     return [] if field is None else list(_members(field.annotation))
 
 

@@ -1,6 +1,6 @@
 """`/v1/deliveries`, `/v1/sessions/{sequence}/deliveries` and `/v1/audit`: who sent what, and how often."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from litestar import Controller, Request, get
 from litestar.di import NamedDependency
@@ -16,10 +16,8 @@ from streamledger.readmodel.queries.audit import (
     AuditScope,
 )
 from streamledger.readmodel.queries.deliveries import DeliveryFilter, DeliveryQueries
-from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, LIMIT_MAX, Page, Queries
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, LIMIT_MAX, Page
 from streamledger.web import parameters as given
-
-PROJECTION: Final = "sessions"
 
 Class = Annotated[DeliveryClass | None, QueryParameter(name="class", description="What the deliveries are")]
 CarriedSequence = Annotated[
@@ -61,7 +59,6 @@ class DeliveriesController(Controller):
     @get("/deliveries", summary="Deliveries by position, the newest first")
     async def list_deliveries(
         self,
-        queries: NamedDependency[Queries],
         deliveries: NamedDependency[DeliveryQueries],
         class_: Class = None,
         stream_id: given.StreamId = None,
@@ -72,11 +69,8 @@ class DeliveriesController(Controller):
         received_to: To = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-        min_position: given.MinPosition = None,
     ) -> Page[DeliveryAnswer]:
         """What each delivery is beside the others of its notification, and why."""
-        if min_position is not None:
-            await queries.wait_for(min_position, PROJECTION)
         wanted = DeliveryFilter(
             class_=class_,
             stream_id=stream_id,
@@ -92,34 +86,26 @@ class DeliveriesController(Controller):
     async def get_delivery(
         self,
         request: Request[Any, Any, Any],
-        queries: NamedDependency[Queries],
         deliveries: NamedDependency[DeliveryQueries],
         position: Position,
-        min_position: given.MinPosition = None,
     ) -> DeliveryDetail:
         """The body, and all else that was delivered of the same notification.
 
         Scope read sees the body as read, without secrets; scope admin sees its bytes too.
         """
-        if min_position is not None:
-            await queries.wait_for(min_position, PROJECTION)
         whole = request.state.caller.scope == "admin"
         return await deliveries.delivery(position, whole=whole)
 
     @get("/sessions/{sequence:str}/deliveries", summary="A session's deliveries")
     async def get_session_deliveries(
         self,
-        queries: NamedDependency[Queries],
         deliveries: NamedDependency[DeliveryQueries],
         sequence: given.Sequence,
         stream_id: given.StreamId = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-        min_position: given.MinPosition = None,
     ) -> Page[DeliveryAnswer]:
         """All deliveries of the notifications that name the session or are attributed to it, in its order."""
-        if min_position is not None:
-            await queries.wait_for(min_position, PROJECTION)
         return await deliveries.of_session(sequence, stream_id, limit, cursor)
 
     @get("/audit", summary="Numbers of each day, and suspicious deliveries")

@@ -27,8 +27,9 @@ CURSOR: Final[Document] = {"type": "string", "format": "cursor", "minLength": 1,
 
 
 def narrowed(operation: Document) -> Document:
-    """The operation with its parameters as they are taken."""
-    parameters = [{**each, "schema": _parameter(each)} for each in operation.get("parameters", [])]
+    """The operation with its parameters as they are taken, those of its path first."""
+    named = sorted(operation.get("parameters", []), key=lambda each: bool(each["in"] != "path"))
+    parameters = [{**each, "schema": _parameter(each)} for each in named]
     return {**operation, "parameters": parameters} if parameters else operation
 
 

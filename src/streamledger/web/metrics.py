@@ -43,7 +43,7 @@ async def metrics(system: NamedDependency[SystemQueries], state: State) -> Respo
         await system.state(),
         sessions=await state.session_counts.by_state(),
         timings=SHARED,
-        queue_length=state.queue_length(),
+        queue_length=state.receiver.queue_length,
         restarts=options.embedded_restarts(),
         disk_free_bytes=options.disk_free_bytes(),
         connections=state.bounds.connections.count(),

@@ -11,7 +11,7 @@ from streamledger.domain.errors import ParameterInvalid
 from streamledger.readmodel.moments.explaining import Explanation, explain
 from streamledger.readmodel.moments.moment import Asked, parse_known_at
 from streamledger.readmodel.moments.queries import PastQueries
-from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Queries
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT
 from streamledger.web import parameters as given
 
 AsOf = Annotated[
@@ -63,6 +63,11 @@ def asked(as_of: str | None, known_at: str | None, slack_s: int | None = None) -
     )
 
 
+async def asked_for(as_of: AsOf = None, known_at: KnownAtText = None, slack_s: SlackS = None) -> Asked | None:
+    """The moment that a request asks about."""
+    return asked(as_of, known_at, slack_s)
+
+
 class ExplanationController(Controller):
     """Why the answer about a session is as it is."""
 
@@ -72,19 +77,13 @@ class ExplanationController(Controller):
     @get("/{sequence:str}/explain", summary="A session, explained")
     async def get_explanation(
         self,
-        queries: NamedDependency[Queries],
+        past: NamedDependency[PastQueries],
+        moment: NamedDependency[Asked | None],
         sequence: given.Sequence,
         stream_id: given.StreamId = None,
-        as_of: AsOf = None,
-        known_at: KnownAtText = None,
-        slack_s: SlackS = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-        min_position: given.MinPosition = None,
     ) -> Explanation:
         """Per field its value, the deliveries that set it, those overruled, and the rule; per recording and
         screenshot the pushes that were considered. `limit` and `cursor` page through the latter."""
-        if min_position is not None:
-            await queries.wait_for(min_position)
-        moment = asked(as_of, known_at, slack_s) or Asked()
-        return await explain(PastQueries(queries), sequence, moment, stream_id, limit, cursor)
+        return await explain(past, sequence, moment or Asked(), stream_id, limit, cursor)

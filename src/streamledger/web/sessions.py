@@ -5,9 +5,9 @@ from litestar.di import NamedDependency
 
 from streamledger.domain.answers import Session, TimelineEntry
 from streamledger.domain.notification import Kind
+from streamledger.readmodel.moments.moment import Asked
 from streamledger.readmodel.moments.queries import PastQueries
 from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page, Queries, SessionFilter
-from streamledger.web import moments
 from streamledger.web import parameters as given
 
 
@@ -28,11 +28,8 @@ class SessionsController(Controller):
         order: given.Order = "desc",
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-        min_position: given.MinPosition = None,
     ) -> Page[Session]:
         """Sessions by time of start, those without one by the earliest time known of them."""
-        if min_position is not None:
-            await queries.wait_for(min_position)
         wanted = SessionFilter(
             stream_id=stream_id,
             state=session_state,
@@ -45,81 +42,49 @@ class SessionsController(Controller):
     @get("/{sequence:str}", summary="One session")
     async def get_session(
         self,
-        queries: NamedDependency[Queries],
+        past: NamedDependency[PastQueries],
+        moment: NamedDependency[Asked | None],
         sequence: given.Sequence,
         stream_id: given.StreamId = None,
-        as_of: moments.AsOf = None,
-        known_at: moments.KnownAtText = None,
-        slack_s: moments.SlackS = None,
-        min_position: given.MinPosition = None,
     ) -> Session:
         """One push with everything that is known of it."""
-        if min_position is not None:
-            await queries.wait_for(min_position)
-        if (moment := moments.asked(as_of, known_at, slack_s)) is not None:
-            return await PastQueries(queries).session(sequence, moment, stream_id)
-        return await queries.session(sequence, stream_id)
+        return await past.session(sequence, moment, stream_id)
 
     @get("/{sequence:str}/timeline", summary="A session's timeline")
     async def get_timeline(
         self,
-        queries: NamedDependency[Queries],
+        past: NamedDependency[PastQueries],
+        moment: NamedDependency[Asked | None],
         sequence: given.Sequence,
         stream_id: given.StreamId = None,
-        as_of: moments.AsOf = None,
-        known_at: moments.KnownAtText = None,
-        slack_s: moments.SlackS = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-        min_position: given.MinPosition = None,
     ) -> Page[TimelineEntry]:
         """Every notification of the session, in order of time."""
-        if min_position is not None:
-            await queries.wait_for(min_position)
-        if (moment := moments.asked(as_of, known_at, slack_s)) is not None:
-            return await PastQueries(queries).timeline(sequence, moment, stream_id, None, limit, cursor)
-        return await queries.timeline(sequence, stream_id, None, limit, cursor)
+        return await past.timeline(sequence, moment, stream_id, None, limit, cursor)
 
     @get("/{sequence:str}/recordings", summary="A session's recordings")
     async def get_recordings(
         self,
-        queries: NamedDependency[Queries],
+        past: NamedDependency[PastQueries],
+        moment: NamedDependency[Asked | None],
         sequence: given.Sequence,
         stream_id: given.StreamId = None,
-        as_of: moments.AsOf = None,
-        known_at: moments.KnownAtText = None,
-        slack_s: moments.SlackS = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-        min_position: given.MinPosition = None,
     ) -> Page[TimelineEntry]:
         """The recording files attributed to the session, by the start of their content."""
-        if min_position is not None:
-            await queries.wait_for(min_position)
-        if (moment := moments.asked(as_of, known_at, slack_s)) is not None:
-            return await PastQueries(queries).timeline(
-                sequence, moment, stream_id, Kind.RECORDING, limit, cursor
-            )
-        return await queries.timeline(sequence, stream_id, Kind.RECORDING, limit, cursor)
+        return await past.timeline(sequence, moment, stream_id, Kind.RECORDING, limit, cursor)
 
     @get("/{sequence:str}/screenshots", summary="A session's screenshots")
     async def get_screenshots(
         self,
-        queries: NamedDependency[Queries],
+        past: NamedDependency[PastQueries],
+        moment: NamedDependency[Asked | None],
         sequence: given.Sequence,
         stream_id: given.StreamId = None,
-        as_of: moments.AsOf = None,
-        known_at: moments.KnownAtText = None,
-        slack_s: moments.SlackS = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-        min_position: given.MinPosition = None,
     ) -> Page[TimelineEntry]:
         """The screenshots attributed to the session."""
-        if min_position is not None:
-            await queries.wait_for(min_position)
-        if (moment := moments.asked(as_of, known_at, slack_s)) is not None:
-            return await PastQueries(queries).timeline(
-                sequence, moment, stream_id, Kind.SCREENSHOT, limit, cursor
-            )
-        return await queries.timeline(sequence, stream_id, Kind.SCREENSHOT, limit, cursor)
+        return await past.timeline(sequence, moment, stream_id, Kind.SCREENSHOT, limit, cursor)

@@ -8,7 +8,7 @@ from litestar.params import QueryParameter
 
 from streamledger.domain.broadcast import WINDOW_S_DEFAULT, WINDOW_S_MAX
 from streamledger.domain.stream_answers import BroadcastAnswer, StreamEntry
-from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page, Queries
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page
 from streamledger.readmodel.queries.streams import StreamQueries
 from streamledger.web import parameters as given
 from streamledger.web.slashed_names import named
@@ -32,59 +32,43 @@ class StreamListsController(Controller):
     @get("/streams/{stream_id:str}/broadcasts", summary="A stream's broadcasts")
     async def list_broadcasts(
         self,
-        queries: NamedDependency[Queries],
         stream_queries: NamedDependency[StreamQueries],
         stream_id: given.StreamInPath,
         window_s: Window = WINDOW_S_DEFAULT,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-        min_position: given.MinPosition = None,
     ) -> Page[BroadcastAnswer]:
         """Sessions that overlap or follow each other within the window, with what they amount to."""
-        if min_position is not None:
-            await queries.wait_for(min_position)
         return await stream_queries.broadcasts(named(stream_id), window_s * 1000, limit, cursor)
 
     @get("/streams/{stream_id:str}/unattributed", summary="A stream's media without a session")
     async def list_unattributed_of_stream(
         self,
-        queries: NamedDependency[Queries],
         stream_queries: NamedDependency[StreamQueries],
         stream_id: given.StreamInPath,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-        min_position: given.MinPosition = None,
     ) -> Page[StreamEntry]:
         """Recordings, screenshots and recorders' reports that fit no session of the stream."""
-        if min_position is not None:
-            await queries.wait_for(min_position)
         return await stream_queries.unattributed(named(stream_id), limit, cursor)
 
     @get("/streams/{stream_id:str}/notifications", summary="A stream's other notifications")
     async def list_notifications(
         self,
-        queries: NamedDependency[Queries],
         stream_queries: NamedDependency[StreamQueries],
         stream_id: given.StreamInPath,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-        min_position: given.MinPosition = None,
     ) -> Page[StreamEntry]:
         """Types not modelled (relay, audits, picture quality), whole, and pushes without a sequence."""
-        if min_position is not None:
-            await queries.wait_for(min_position)
         return await stream_queries.notifications(named(stream_id), limit, cursor)
 
     @get("/unattributed", summary="Media without a session, of all streams")
     async def list_unattributed(
         self,
-        queries: NamedDependency[Queries],
         stream_queries: NamedDependency[StreamQueries],
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-        min_position: given.MinPosition = None,
     ) -> Page[StreamEntry]:
         """Recordings, screenshots and recorders' reports that fit no session."""
-        if min_position is not None:
-            await queries.wait_for(min_position)
         return await stream_queries.unattributed(None, limit, cursor)

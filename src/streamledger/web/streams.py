@@ -50,15 +50,12 @@ class StreamsController(Controller):
         presence: Presence = None,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-        min_position: given.MinPosition = None,
         if_none_match: IfNoneMatch = None,
     ) -> Response[Page[Stream] | None]:
         """All streams that any notification named, or those that are live.
 
         With presence=live the answer has an ETag of who is live; If-None-Match then gives 304.
         """
-        if min_position is not None:
-            await queries.wait_for(min_position)
         page = await queries.streams(presence, limit, cursor)
         if presence is None:
             return Response(page)
@@ -72,9 +69,6 @@ class StreamsController(Controller):
         self,
         queries: NamedDependency[Queries],
         stream_id: given.StreamInPath,
-        min_position: given.MinPosition = None,
     ) -> Stream:
         """Presence, open sessions, counts, first and last seen."""
-        if min_position is not None:
-            await queries.wait_for(min_position)
         return await queries.stream(named(stream_id))

@@ -32,26 +32,19 @@ class LedgerController(Controller):
         after: given.After = 0,
         limit: given.Limit = LIMIT_DEFAULT,
         cursor: given.Cursor = None,
-        min_position: given.MinPosition = None,
     ) -> Page[LedgerEntry]:
         """The ledger in order. Go on with the last position, or the cursor: positions rise by one.
 
         A page ends early where its events are large. Of one that cannot be read scope admin sees the bytes.
         """
-        if min_position is not None:
-            await queries.wait_for(min_position)
         if cursor is not None:
             after = decode_cursor(EVENTS, cursor, (int,))[0]
         items, more = await queries.events(after, limit, whole=request.state.caller.scope == "admin")
         return Page(items, encode_cursor(EVENTS, [items[-1].position]) if more and items else None)
 
     @get("/projections", summary="Progress of the projections")
-    async def list_projections(
-        self, queries: NamedDependency[Queries], min_position: given.MinPosition = None
-    ) -> Page[ProjectionStatus]:
+    async def list_projections(self, queries: NamedDependency[Queries]) -> Page[ProjectionStatus]:
         """Position, head and lag of each projection."""
-        if min_position is not None:
-            await queries.wait_for(min_position)
         return Page(await queries.projections())
 
 

@@ -52,11 +52,14 @@ class PastQueries:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
-    async def session(self, sequence: str, asked: Asked, stream_id: str | None = None) -> Session:
+    async def session(self, sequence: str, asked: Asked | None, stream_id: str | None = None) -> Session:
         """The session at a moment; what still ran then has run until `as_of`, or until now without one.
 
-        Raises SessionUnknown, SessionUnknownThen when it is known now but was not then, or SessionAmbiguous.
+        Without a moment as it is. Raises SessionUnknown, SessionUnknownThen when it is known now but was not
+        then, or SessionAmbiguous.
         """
+        if asked is None:
+            return await self._queries.session(sequence, stream_id)
         async with self.found(sequence, asked, stream_id) as (found, shared):
             return await self.answer(found, asked, shared=shared)
 
@@ -95,13 +98,15 @@ class PastQueries:
     async def timeline(
         self,
         sequence: str,
-        asked: Asked,
+        asked: Asked | None,
         stream_id: str | None = None,
         kind: Kind | None = None,
         limit: int = LIMIT_DEFAULT,
         cursor: str | None = None,
     ) -> Page[TimelineEntry]:
-        """The session's timeline at a moment, of one kind or of all. Raises as `session` does."""
+        """The session's timeline at a moment or as it is, of one kind or of all. Raises as `session` does."""
+        if asked is None:
+            return await self._queries.timeline(sequence, stream_id, kind, limit, cursor)
         after = after_of(kind, cursor)
         async with self.found(sequence, asked, stream_id) as (found, _):
             return await _timeline_page(found, kind, after, limit)

@@ -290,19 +290,18 @@ class Queries:
             )
         return [answering.projection_status(row, self._clock_ms()) for row in rows]
 
-    async def position(self, projection: str = "sessions") -> int:
-        """The position that a projection has taken in."""
-        sql = "SELECT position FROM projections WHERE name = %(name)s"
+    async def position(self) -> int:
+        """The position that the sessions have taken in."""
         async with self._pool.connection() as connection:
-            rows = await fetch(connection, sql, {"name": projection})
+            rows = await fetch(connection, "SELECT position FROM projections WHERE name = 'sessions'", {})
         return int(rows[0][0]) if rows else 0
 
-    async def wait_for(self, min_position: int, projection: str = "sessions") -> None:
-        """Return once a projection has taken a position in. Raises PositionNotReached after 5 s."""
+    async def wait_for(self, min_position: int) -> None:
+        """Return once the sessions have taken a position in. Raises PositionNotReached after 5 s."""
         deadline = time.monotonic() + MIN_POSITION_WAIT_S_MAX
         while True:
             armed = self._projected.arm() if self._projected else None
-            if (position := await self.position(projection)) >= min_position:
+            if (position := await self.position()) >= min_position:
                 return
             if time.monotonic() >= deadline:
                 raise PositionNotReached(

@@ -3,7 +3,6 @@
 from typing import Annotated, Final
 
 from litestar import Response, get
-from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 from litestar.response import Redirect
@@ -26,11 +25,6 @@ LISTED_MAX: Final = 100
 Class = Annotated[str, QueryParameter(name="class", max_length=40)]
 Text = Annotated[str | None, QueryParameter(max_length=256)]
 Position = Annotated[int, PathParameter(ge=0, le=given.POSITION_MAX)]
-
-
-async def audit_of(state: State) -> AuditQueries:
-    """The audit's queries, on the pool of the others."""
-    return AuditQueries(state.queries.pool)
 
 
 @get("/audit", include_in_schema=False)

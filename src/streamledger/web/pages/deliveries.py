@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Response, get
-from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 
@@ -41,16 +40,6 @@ From = Annotated[str | None, QueryParameter(name="from", max_length=64)]
 To = Annotated[str | None, QueryParameter(name="to", max_length=64)]
 ZoneName = Annotated[str | None, QueryParameter(max_length=NAME_CHARACTERS_MAX)]
 Type = Annotated[str, QueryParameter(name="type", pattern=r"^\d{0,9}$")]
-
-
-async def deliveries_of(state: State) -> DeliveryQueries:
-    """The queries about deliveries, on the pool of the others."""
-    return DeliveryQueries(state.queries.pool)
-
-
-async def arrivals_of(state: State) -> ArrivalQueries:
-    """The queries about what came in, on the pool of the others."""
-    return ArrivalQueries(state.queries.pool)
 
 
 @get("/deliveries", include_in_schema=False)

@@ -190,7 +190,7 @@ async def still_may_look(connection: ASGIConnection[Any, Any, Any, Any]) -> bool
     """Whether the visitor may look now: what is endless asks again and again."""
     tokens = await tokens_in_force(connection)
     cookie = connection.cookies.get(signed_cookie.NAME)
-    key: bytes = connection.app.state.cookie_key
+    key: bytes = connection.app.state.options.cookie_key
     connection.state.page_token = signed_cookie.token_of(key, tokens, cookie, int(time.time()))
     is_open = not tokens and connection.app.state.tokens.open_without
     return connection.state.page_token is not None or is_open

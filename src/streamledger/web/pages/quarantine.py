@@ -93,7 +93,7 @@ async def quarantine_page(
         answered=ANSWERED,
         done=done,
         may_release=caller_of(request).scope == "admin",
-        key_names=list(request.app.state.key_names()),
+        key_names=list(request.app.state.options.key_names()),
     )
 
 

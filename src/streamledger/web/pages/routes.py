@@ -3,25 +3,19 @@
 from typing import Any, Final
 
 from litestar import Request, Response, Router
-from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
 from streamledger.domain.errors import StreamledgerError
 from streamledger.web import problems
 from streamledger.web.pages import page
 from streamledger.web.pages.api_document import api_document
-from streamledger.web.pages.audit import audit_of, audit_page, moved_delivery
+from streamledger.web.pages.audit import audit_page, moved_delivery
 from streamledger.web.pages.changes import follow_changes
-from streamledger.web.pages.deliveries import (
-    arrivals_of,
-    deliveries_of,
-    deliveries_page,
-    delivery_page,
-)
+from streamledger.web.pages.deliveries import deliveries_page, delivery_page
 from streamledger.web.pages.live import live_page
 from streamledger.web.pages.quarantine import quarantine_page, quarantined_page
 from streamledger.web.pages.release import release_from_page, release_many_from_page
-from streamledger.web.pages.search import find_of, search
+from streamledger.web.pages.search import search
 from streamledger.web.pages.sessions import session_page, sessions_page
 from streamledger.web.pages.sign_in import (
     choose_language,
@@ -38,6 +32,7 @@ from streamledger.web.pages.system import (
     rebuild_from_page,
     system_page,
 )
+from streamledger.web.provided import TO_PAGES
 
 _ERRORS: Final[dict[int | type[Exception], Any]] = {
     StreamledgerError: page.known_error,
@@ -85,12 +80,7 @@ def page_routes() -> list[Router]:
                 follow_changes,
                 api_document,
             ],
-            dependencies={
-                "audit": Provide(audit_of),
-                "deliveries": Provide(deliveries_of),
-                "arrivals": Provide(arrivals_of),
-                "find": Provide(find_of),
-            },
+            dependencies=TO_PAGES,
             guards=[page.may_look],
             exception_handlers=_ERRORS,
         ),

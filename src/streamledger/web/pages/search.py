@@ -3,7 +3,6 @@
 from typing import Annotated, Final
 
 from litestar import Response, get
-from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from litestar.response import Redirect
@@ -18,11 +17,6 @@ WHOLE_SEQUENCE_DIGITS: Final = 10
 """So long a text that is a sequence is meant as one: a shorter one may be a position as well."""
 
 Text = Annotated[str | None, QueryParameter(max_length=256)]
-
-
-async def find_of(state: State) -> FindQueries:
-    """The search, on the pool of the others."""
-    return FindQueries(state.queries.pool)
 
 
 @get("/search", include_in_schema=False)

@@ -49,7 +49,7 @@ async def sign_in(request: AnyRequest) -> Response[bytes] | Redirect:
         return await render(request, "sign_in.html", status=403, feed=None, back=back, wrong=True)
     cookie = Cookie(
         key=signed_cookie.NAME,
-        value=signed_cookie.cookie_of(request.app.state.cookie_key, token, int(time.time())),
+        value=signed_cookie.cookie_of(request.app.state.options.cookie_key, token, int(time.time())),
         max_age=signed_cookie.LIFETIME_S,
         path=cookie_path(),
         httponly=True,

@@ -74,7 +74,7 @@ async def system_page(
         tried=tried[0] if tried else None,
         parked=parked,
         may_rebuild=caller_of(request).scope == "admin",
-        key_names=list(state.key_names()),
+        key_names=list(state.options.key_names()),
         tokens=[(token.name, token.scope) for token in await tokens_in_force(request)],
     )
 
