@@ -2,15 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 import psycopg
-from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
 from streamledger.domain.errors import SettingInvalid, StoreUnavailable, UnsafeCombination
 from streamledger.invocation import own_command
@@ -34,7 +32,7 @@ from streamledger.operations.tracing import observers_of
 from streamledger.postgres.connection import Database, connect, connect_async, open_pool_async
 from streamledger.postgres.disk_space import free_bytes
 from streamledger.postgres.healing import restarts
-from streamledger.postgres.patience import ANSWERING, APPENDING, PROJECTING, WRITING
+from streamledger.postgres.patience import ANSWERING, APPENDING, PROJECTING, UNHURRIED, WRITING, Patience
 from streamledger.readmodel.feed.feed import Tail
 from streamledger.readmodel.feed.listening import Listener, Pulse
 from streamledger.readmodel.feed.source import LedgerSource
@@ -70,6 +68,18 @@ RENEWED: Final = frozenset({"callback_keys", "callback_keys_file", "api_tokens",
 
 open_store: Final = opening.open_store
 open_empty_store: Final = opening.open_empty_store
+
+
+@contextmanager
+def open_connection(
+    settings: Settings, command: str, *, make: bool = False, patience: Patience = UNHURRIED
+) -> Iterator[tuple[Database, psycopg.Connection[Any]]]:
+    """The store of the settings, and a connection to it for a command."""
+    with (
+        open_store(settings, make=make) as database,
+        connect(database, application_name=f"streamledger {command}", patience=patience) as connection,
+    ):
+        yield database, connection
 
 
 def now_us() -> int:
@@ -184,8 +194,7 @@ async def open_queries(
 ) -> AsyncIterator[Queries]:
     """The queries, with a pool of their own; `projected` beats when the read model has moved."""
     _redact_also(settings)
-    pool = await open_pool_async(database, min_size=1, max_size=size, name="streamledger queries")
-    try:
+    async with await open_pool_async(database, max_size=size, name="streamledger queries") as pool:
         yield Queries(
             pool,
             silence_ms_max=settings.silence_s_max * 1000,
@@ -194,8 +203,6 @@ async def open_queries(
             unheard_ms_max=settings.unheard_s_max * 1000,
             projected=projected,
         )
-    finally:
-        await pool.close()
 
 
 class Following(msgspec.Struct, frozen=True):
@@ -216,15 +223,12 @@ async def open_following(
         lambda: connect_async(database, application_name="streamledger listener", patience=ANSWERING),
         database.schema,
     )
-    pool = await open_pool_async(database, min_size=1, max_size=FEED_POOL_SIZE_MAX, name="streamledger feed")
-    tail = Tail(LedgerSource(pool), listener.ledger, readers_max=settings.readers_max)
-    changes = Tail(LedgerSource(pool, projected=True), listener.projected, readers_max=settings.readers_max)
-    tasks = tasks or Tasks()
-    try:
+    readers_max, tasks = settings.readers_max, tasks or Tasks()
+    async with await open_pool_async(database, max_size=FEED_POOL_SIZE_MAX, name="streamledger feed") as pool:
+        tail = Tail(LedgerSource(pool), listener.ledger, readers_max=readers_max)
+        changes = Tail(LedgerSource(pool, projected=True), listener.projected, readers_max=readers_max)
         async with listener.listening(tasks), tail.running(tasks), changes.running(tasks, "changes"):
             yield Following(listener, tail, changes, PageQueries(pool, clock_ms=lambda: now_us() // 1000))
-    finally:
-        await pool.close()
 
 
 def create_web_app(settings: Settings, database: Database, row: int = 0) -> "HotPath":
@@ -264,7 +268,9 @@ def create_web_app(settings: Settings, database: Database, row: int = 0) -> "Hot
         async with (
             open_following(settings, database, tasks) as following,
             open_queries(settings, database, projected=following.listener.projected) as queries,
-            _open_system_pool(database) as pool,
+            await open_pool_async(
+                database, max_size=SYSTEM_POOL_SIZE_MAX, name="streamledger system"
+            ) as pool,
         ):
             ledger = open_ledger(database)
             appender = Appender(
@@ -349,17 +355,6 @@ def create_web_app(settings: Settings, database: Database, row: int = 0) -> "Hot
         ),
     )
     return HotPath(application, bounds.connections, prefix, SHARED.row(row))
-
-
-@asynccontextmanager
-async def _open_system_pool(database: Database) -> AsyncIterator[AsyncConnectionPool[AsyncConnection]]:
-    pool = await open_pool_async(
-        database, min_size=1, max_size=SYSTEM_POOL_SIZE_MAX, name="streamledger system"
-    )
-    try:
-        yield pool
-    finally:
-        await pool.close()
 
 
 def releases(settings: Settings, database: Database, ring: KeyRing) -> Releases:

@@ -11,7 +11,6 @@ from streamledger.cli.terminal import say, say_json
 from streamledger.domain.answers import ProjectionStatus
 from streamledger.operations.diagnose import Finding, diagnose
 from streamledger.operations.limits import LIMITS
-from streamledger.postgres.connection import connect
 from streamledger.readmodel.queries.sessions import Page
 from streamledger.settings import Settings
 
@@ -42,10 +41,7 @@ def doctor(deep: bool, as_json: bool, **source: object) -> None:
 
 
 def _of_store(settings: Settings, deep: bool) -> list[Finding]:
-    with (
-        bootstrap.open_store(settings) as database,
-        connect(database, application_name="streamledger doctor") as connection,
-    ):
+    with bootstrap.open_connection(settings, "doctor") as (_, connection):
         limits = {name: getattr(settings, name) for name in LIMITS}
         return diagnose(connection, bootstrap.now_us(), limits, deep=deep)
 

@@ -1,6 +1,5 @@
 """`streamledger parked`: the events that a projection could not take in, and another try at them."""
 
-import asyncio
 from pathlib import Path
 
 import click
@@ -9,14 +8,13 @@ from rich.table import Table
 from streamledger import bootstrap
 from streamledger.cli.options import console, json_option, store_options, store_settings
 from streamledger.cli.rebuild import named_projections
+from streamledger.cli.source import Store
 from streamledger.cli.terminal import say, say_json
 from streamledger.domain.rebuild_answers import ParkedEvent
-from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel.projections.unparking import retry_parked
 from streamledger.readmodel.queries.rebuilds import RebuildQueries
 from streamledger.readmodel.queries.sessions import LIMIT_MAX, Page
 from streamledger.readmodel.rebuild.building import prepare_session
-from streamledger.settings import Settings
 
 
 @click.group()
@@ -35,9 +33,12 @@ def list_command(
     """List parked events with their errors."""
     if projection is not None:
         named_projections((projection,))
-    settings = store_settings(config, **store)
-    with bootstrap.open_store(settings) as database:
-        page = asyncio.run(_page(settings, database, projection, limit))
+    page = Store(store_settings(config, **store)).ask(
+        Page[ParkedEvent],
+        lambda queries: RebuildQueries(queries.pool).parked(projection, limit),
+        "/v1/parked",
+        {},
+    )
     if as_json:
         say_json(page)
         return
@@ -48,13 +49,6 @@ def list_command(
     console().print(table if page.items else "No event is parked.")
 
 
-async def _page(
-    settings: Settings, database: Database, projection: str | None, limit: int
-) -> Page[ParkedEvent]:
-    async with bootstrap.open_queries(settings, database, size=1) as queries:
-        return await RebuildQueries(queries.pool).parked(projection, limit)
-
-
 @parked.command()
 @click.argument("projections", nargs=-1, metavar="[PROJECTION...]")
 @json_option
@@ -63,10 +57,7 @@ def retry(config: Path | None, projections: tuple[str, ...], as_json: bool, **st
     """Try parked events again. Exits with 1 when any fails again."""
     wanted = named_projections(projections)
     found = {}
-    with (
-        bootstrap.open_store(store_settings(config, **store)) as database,
-        connect(database, application_name="streamledger parked") as connection,
-    ):
+    with bootstrap.open_connection(store_settings(config, **store), "parked") as (database, connection):
         prepare_session(connection)
         for each in wanted:
             taken, left = retry_parked(connection, database.schema, each, bootstrap.now_us())

@@ -63,7 +63,7 @@ def list_quarantined(
     **source: object,
 ) -> None:
     """List quarantined deliveries, latest first."""
-    wanted = _filter(reason, since, until, stream_id, released)
+    wanted = QuarantineFilter.between(since, until, reason=reason, stream_id=stream_id, released=released)
     page = source_of(source).ask(
         Page[QuarantinedDelivery],
         lambda queries: QuarantineQueries(queries.pool).deliveries(wanted, limit),
@@ -185,7 +185,7 @@ def release(
             report = releases.one(quarantine_id, actor, dry_run=dry_run)
         else:
             report = releases.by_filter(
-                _filter(reason, since, until, stream_id, None),
+                QuarantineFilter.between(since, until, reason=reason, stream_id=stream_id),
                 actor,
                 verify_with=verify_with,
                 first_only=first_only,
@@ -200,15 +200,3 @@ def release(
         say(f"positions: {report.first_position} to {report.last_position}")
     for cause, count in sorted(report.skipped.items()):
         say(f"left alone, {cause.replace('_', ' ')}: {count}")
-
-
-def _filter(
-    reason: str | None, since: int | None, until: int | None, stream_id: str | None, released: bool | None
-) -> QuarantineFilter:
-    return QuarantineFilter(
-        reason=reason,
-        from_us=None if since is None else since * 1000,
-        to_us=None if until is None else until * 1000,
-        stream_id=stream_id,
-        released=released,
-    )

@@ -11,7 +11,6 @@ from streamledger.cli.terminal import say, say_json
 from streamledger.domain.instants import instant_us
 from streamledger.ledger.acts import Actor
 from streamledger.operations.tokens import SCOPES, create_token, has_active_token, list_tokens, revoke_token
-from streamledger.postgres.connection import connect
 
 
 @click.group()
@@ -33,10 +32,7 @@ def token() -> None:
 def create(config: Path | None, name: str, scope: str, as_json: bool, **store: object) -> None:
     """Make a token and print it, this once: only its hash is kept."""
     settings = store_settings(config, **store)
-    with (
-        bootstrap.open_store(settings, make=True) as database,
-        connect(database, application_name="streamledger token") as connection,
-    ):
+    with bootstrap.open_connection(settings, "token", make=True) as (database, connection):
         secret = create_token(
             connection, bootstrap.open_ledger(database), name, scope, _actor("token create")
         )
@@ -52,10 +48,7 @@ def create(config: Path | None, name: str, scope: str, as_json: bool, **store: o
 def list_all(config: Path | None, as_json: bool, **store: object) -> None:
     """List the tokens of the database; those of the settings are not among them."""
     settings = store_settings(config, **store)
-    with (
-        bootstrap.open_store(settings) as database,
-        connect(database, application_name="streamledger token") as connection,
-    ):
+    with bootstrap.open_connection(settings, "token") as (_, connection):
         found = list_tokens(connection)
     shown = [
         {
@@ -83,10 +76,7 @@ def list_all(config: Path | None, as_json: bool, **store: object) -> None:
 def revoke(config: Path | None, name: str, **store: object) -> None:
     """Revoke the token NAME. Its name is not free again."""
     settings = store_settings(config, **store)
-    with (
-        bootstrap.open_store(settings) as database,
-        connect(database, application_name="streamledger token") as connection,
-    ):
+    with bootstrap.open_connection(settings, "token") as (database, connection):
         revoked = revoke_token(connection, bootstrap.open_ledger(database), name, _actor("token revoke"))
         was_last = revoked and not has_active_token(connection)
     say(f"{name} is revoked." if revoked else f"{name} was revoked before.")

@@ -22,7 +22,6 @@ from streamledger.operations.export_events import Wanted, export_events, resumed
 from streamledger.operations.export_table import TABLE_KEYS, export_csv, export_parquet
 from streamledger.operations.import_events import Imported, import_events
 from streamledger.operations.imported_delivery import ImportRules
-from streamledger.postgres.connection import connect
 from streamledger.postgres.patience import WRITING
 from streamledger.readmodel.rebuild.building import POSITION_MAX
 
@@ -100,10 +99,7 @@ def export_command(
     if resume and str(output) == "-":
         raise click.UsageError("--resume needs a file to go on with")
     settings = store_settings(config, **store)
-    with (
-        bootstrap.open_store(settings) as database,
-        connect(database, application_name="streamledger export") as connection,
-    ):
+    with bootstrap.open_connection(settings, "export") as (_, connection):
         if table is not None:
             _export_table(connection, table, output, table_format)
         else:
@@ -178,10 +174,7 @@ def import_command(
     )
     says = _Says()
     found: dict[str, Imported] = {}
-    with (
-        bootstrap.open_store(settings, make=True) as database,
-        connect(database, application_name="streamledger import", patience=WRITING) as connection,
-    ):
+    with bootstrap.open_connection(settings, "import", make=True, patience=WRITING) as (database, connection):
         ledger = bootstrap.open_ledger(database)
         for file in files:
             on_progress: Callable[[Imported], None] = lambda done: says(done.lines, "lines")  # noqa: E731  # one use

@@ -62,6 +62,20 @@ class QuarantineFilter(msgspec.Struct, frozen=True, kw_only=True):
     stream_id: str | None = None
     released: bool | None = None
 
+    @classmethod
+    def between(
+        cls,
+        from_ms: int | None,
+        to_ms: int | None,
+        *,
+        reason: str | None,
+        stream_id: str | None,
+        released: bool | None = None,
+    ) -> "QuarantineFilter":
+        """The same by milliseconds."""
+        from_us, to_us = (None if ms is None else ms * 1000 for ms in (from_ms, to_ms))
+        return cls(reason=reason, from_us=from_us, to_us=to_us, stream_id=stream_id, released=released)
+
     def conditions(self) -> tuple[list[str], dict[str, Any]]:
         """SQL conditions, joined by AND, and their parameters."""
         found = ["true"]

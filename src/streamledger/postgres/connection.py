@@ -201,7 +201,7 @@ class StorePool(AsyncConnectionPool[psycopg.AsyncConnection]):
 
 
 async def open_pool_async(
-    database: Database, *, min_size: int, max_size: int, name: str, patience: Patience = ANSWERING
+    database: Database, *, min_size: int = 1, max_size: int, name: str, patience: Patience = ANSWERING
 ) -> StorePool:
     """An open pool of autocommit connections as `connect_async` makes them.
 

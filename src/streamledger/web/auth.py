@@ -15,6 +15,7 @@ from litestar.exceptions import NotAuthorizedException, PermissionDeniedExceptio
 from litestar.handlers import BaseRouteHandler
 
 from streamledger.domain.errors import StoreUnavailable
+from streamledger.ledger.acts import Actor
 from streamledger.operations.tokens import ANONYMOUS, SCOPES, digest_of
 from streamledger.web.senders import Senders, is_loopback
 
@@ -109,6 +110,16 @@ class Tokens:
 def anonymous_caller(connection: Connection) -> Caller:
     """Who asks while there is no token at all: everybody may read, this machine may administer."""
     return Caller(ANONYMOUS, "admin" if _is_this_machine(connection) else "read")
+
+
+def actor_of(connection: Connection, caller: Caller, reason: str) -> Actor:
+    """Who acts, as the ledger keeps it."""
+    return Actor(
+        by=caller.name,
+        reason=reason,
+        at_us=time.time_ns() // 1000,
+        source_ip=connection.app.state.senders.address_of(connection.scope),
+    )
 
 
 def came_by_tls(connection: Connection, public_url: str | None = None) -> bool:

@@ -1,7 +1,6 @@
 """`/v1/quarantine`: what was not believed, and the decision to believe it."""
 
 import asyncio
-import time
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -11,13 +10,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from streamledger.domain.quarantine_answers import QuarantinedBody, QuarantinedDelivery
-from streamledger.ledger.acts import Actor
 from streamledger.ledger.quarantine import QuarantineFilter
 from streamledger.operations.release import REASON_CHARACTERS_MAX, ReleaseReport, Releases
 from streamledger.readmodel.queries.quarantine import QuarantineQueries
 from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page
 from streamledger.web import parameters as given
-from streamledger.web.auth import Caller, may_administer
+from streamledger.web.auth import actor_of, may_administer
 
 RELEASED_PER_CALL_MAX = 10_000
 """A call by filter ends after so many; the same call again goes on."""
@@ -82,7 +80,7 @@ class QuarantineController(Controller):
         cursor: given.Cursor = None,
     ) -> Page[QuarantinedDelivery]:
         """By time of receipt."""
-        wanted = _filter(reason, received_from, received_to, stream_id, released)
+        wanted = _filter(received_from, received_to, reason=reason, stream_id=stream_id, released=released)
         return await quarantine.deliveries(wanted, limit, cursor)
 
     @get("/{quarantine_id:uuid}", summary="One quarantined delivery with its body")
@@ -93,7 +91,7 @@ class QuarantineController(Controller):
         quarantine_id: FromPath[UUID],
     ) -> QuarantinedBody:
         """Scope read sees what can be read of the body, without secrets; scope admin sees its bytes too."""
-        return await quarantine.delivery(str(quarantine_id), whole=_caller(request).scope == "admin")
+        return await quarantine.delivery(str(quarantine_id), whole=request.state.caller.scope == "admin")
 
     @post("/{quarantine_id:uuid}/release", summary="Believe one", status_code=200, guards=[may_administer])
     async def release_quarantined(
@@ -105,7 +103,7 @@ class QuarantineController(Controller):
         data: JSONBody[ReleaseRequest],
     ) -> QuarantinedBody:
         """Appends it to the ledger. Releasing it again changes nothing and answers the same."""
-        actor = _actor(request, data.reason)
+        actor = actor_of(request, request.state.caller, data.reason.strip())
         await asyncio.to_thread(releases.one, str(quarantine_id), actor)
         return await quarantine.delivery(str(quarantine_id), whole=True)
 
@@ -120,8 +118,8 @@ class QuarantineController(Controller):
         chosen = data.filter
         return await asyncio.to_thread(
             releases.by_filter,
-            _filter(chosen.reason, chosen.from_, chosen.to, chosen.stream_id, None),
-            _actor(request, data.reason),
+            _filter(chosen.from_, chosen.to, reason=chosen.reason, stream_id=chosen.stream_id),
+            actor_of(request, request.state.caller, data.reason.strip()),
             verify_with=data.verify_with,
             first_only=data.first_only,
             limit=data.limit,
@@ -129,32 +127,7 @@ class QuarantineController(Controller):
         )
 
 
-def _filter(
-    reason: str | None,
-    received_from: str | None,
-    received_to: str | None,
-    stream_id: str | None,
-    released: bool | None,
-) -> QuarantineFilter:
-    from_ms, to_ms = given.instant("from", received_from), given.instant("to", received_to)
-    return QuarantineFilter(
-        reason=reason,
-        from_us=None if from_ms is None else from_ms * 1000,
-        to_us=None if to_ms is None else to_ms * 1000,
-        stream_id=stream_id,
-        released=released,
-    )
-
-
-def _caller(request: Request[Any, Any, Any]) -> Caller:
-    caller: Caller = request.state.caller
-    return caller
-
-
-def _actor(request: Request[Any, Any, Any], reason: str) -> Actor:
-    return Actor(
-        by=_caller(request).name,
-        reason=reason.strip(),
-        at_us=time.time_ns() // 1000,
-        source_ip=request.app.state.senders.address_of(request.scope),
+def _filter(received_from: str | None, received_to: str | None, **chosen: Any) -> QuarantineFilter:
+    return QuarantineFilter.between(
+        given.instant("from", received_from), given.instant("to", received_to), **chosen
     )

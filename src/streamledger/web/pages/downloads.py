@@ -3,17 +3,16 @@
 import csv
 import io
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Response
 from litestar.params import QueryParameter
 
+from streamledger.operations.csv_cells import csv_cell
 from streamledger.web.pages.page import HEADERS, AnyRequest, compressed
 
 Form = Annotated[Literal["csv", "json", ""], QueryParameter(name="form")]
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""With these a table program begins a formula, and what stands there may be a stranger's text."""
 
 
 def answer(request: AnyRequest, form: str, name: str, items: Sequence[Any]) -> Response[bytes]:
@@ -52,9 +51,4 @@ def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return "'" + text if text.startswith(_FORMULA) and not _is_number(text) else text
-
-
-def _is_number(text: str) -> bool:
-    return text.removeprefix("-").isdigit()
+    return csv_cell(value) if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -53,14 +53,12 @@ async def quarantine_page(
     done: Done = None,
 ) -> Response[bytes]:
     """Everything that was set aside, newest first, by reason, stream, time and what was decided."""
-    from_ms, to_ms = (
-        ms_of_form("received_from", received_from, zone),
-        ms_of_form("received_to", received_to, zone),
-    )
-    wanted = QuarantineFilter(
+    from_ms = ms_of_form("received_from", received_from, zone)
+    to_ms = ms_of_form("received_to", received_to, zone)
+    wanted = QuarantineFilter.between(
+        from_ms,
+        to_ms,
         reason=reason or None,
-        from_us=None if from_ms is None else from_ms * 1000,
-        to_us=None if to_ms is None else to_ms * 1000,
         stream_id=stream_id or None,
         released={"released": True, "waiting": False}.get(decided),
     )

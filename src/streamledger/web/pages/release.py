@@ -1,7 +1,6 @@
 """Releasing from the pages: one delivery, or all that a filter names, tried first without a change."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
@@ -12,10 +11,10 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from streamledger.domain.errors import ParameterInvalid
-from streamledger.ledger.acts import Actor
 from streamledger.ledger.quarantine import REASONS, QuarantineFilter
 from streamledger.operations.release import REASON_CHARACTERS_MAX, Releases
 from streamledger.web import parameters as given
+from streamledger.web.auth import actor_of
 from streamledger.web.pages.links import link
 from streamledger.web.pages.page import HEADERS, AnyRequest, caller_of, from_our_pages, may_act, render
 
@@ -29,7 +28,7 @@ async def release_from_page(
     request: AnyRequest, releases: NamedDependency[Releases], quarantine_id: FromPath[UUID]
 ) -> Redirect:
     """Believe it. Releasing it again changes nothing."""
-    actor = _actor(request, _reason(await request.form()))
+    actor = actor_of(request, caller_of(request), _reason(await request.form()))
     await asyncio.to_thread(releases.one, str(quarantine_id), actor)
     return Redirect(link(f"/quarantine/{quarantine_id}"), status_code=303, headers=HEADERS)
 
@@ -44,7 +43,7 @@ async def release_many_from_page(
     verify_with = _text(form, "verify_with") or None
     first_only = bool(_text(form, "first_only"))
     confirmed = bool(_text(form, "confirmed"))
-    actor = _actor(request, _reason(form) if confirmed else _TRIED)
+    actor = actor_of(request, caller_of(request), _reason(form) if confirmed else _TRIED)
     report = await asyncio.to_thread(
         releases.by_filter,
         wanted,
@@ -104,12 +103,3 @@ def _reason(form: Mapping[str, Any]) -> str:
             most=REASON_CHARACTERS_MAX,
         )
     return reason
-
-
-def _actor(request: AnyRequest, reason: str) -> Actor:
-    return Actor(
-        by=caller_of(request).name,
-        reason=reason,
-        at_us=time.time_ns() // 1000,
-        source_ip=request.app.state.senders.address_of(request.scope),
-    )

@@ -1,7 +1,7 @@
 """Signing in and out, the choice of language, and the static files: what needs no guard."""
 
 import time
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from litestar import Response, get, post
 from litestar.datastructures import Cookie
@@ -29,6 +29,7 @@ from streamledger.web.pages.words import LANGUAGES
 
 YEAR_S: Final = 365 * 86400
 
+SameSite = Literal["lax", "strict"]
 Next = Annotated[str | None, QueryParameter(name="next", max_length=4096)]
 
 
@@ -47,30 +48,15 @@ async def sign_in(request: AnyRequest) -> Response[bytes] | Redirect:
     if token is None:
         await request.app.state.bounds.wrong_tokens.note(request)
         return await render(request, "sign_in.html", status=403, feed=None, back=back, wrong=True)
-    cookie = Cookie(
-        key=signed_cookie.NAME,
-        value=signed_cookie.cookie_of(request.app.state.options.cookie_key, token, int(time.time())),
-        max_age=signed_cookie.LIFETIME_S,
-        path=cookie_path(),
-        httponly=True,
-        samesite="strict",
-        secure=came_by_tls(request, request.app.state.options.public_url or None),
-    )
+    value = signed_cookie.cookie_of(request.app.state.options.cookie_key, token, int(time.time()))
+    cookie = _cookie(request, signed_cookie.NAME, value, signed_cookie.LIFETIME_S, samesite="strict")
     return Redirect(back, status_code=303, headers=HEADERS, cookies=[cookie])
 
 
 @post("/sign-out", include_in_schema=False, guards=[from_our_pages])
 async def sign_out(request: AnyRequest) -> Redirect:
     """Forget the cookie."""
-    gone = Cookie(
-        key=signed_cookie.NAME,
-        value="",
-        max_age=0,
-        path=cookie_path(),
-        httponly=True,
-        samesite="strict",
-        secure=came_by_tls(request, request.app.state.options.public_url or None),
-    )
+    gone = _cookie(request, signed_cookie.NAME, "", 0, samesite="strict")
     return Redirect(link("/sign-in"), status_code=303, headers=HEADERS, cookies=[gone])
 
 
@@ -79,7 +65,7 @@ async def choose_language(request: AnyRequest) -> Redirect:
     """Remember the language that a visitor has chosen."""
     form = await request.form()
     language = _text(form.get("to"))
-    cookies = [_remembered(request, LANGUAGE_COOKIE, language)] if language in LANGUAGES else []
+    cookies = [_cookie(request, LANGUAGE_COOKIE, language)] if language in LANGUAGES else []
     return Redirect(own_link(_text(form.get("next"))), status_code=303, headers=HEADERS, cookies=cookies)
 
 
@@ -88,7 +74,7 @@ async def choose_zone(request: AnyRequest) -> Redirect:
     """Remember the time zone that a visitor has chosen."""
     form = await request.form()
     chosen = zones.zone_named(_text(form.get("to")))
-    cookies = [] if chosen is None else [_remembered(request, zones.COOKIE, chosen.name)]
+    cookies = [] if chosen is None else [_cookie(request, zones.COOKIE, chosen.name)]
     return Redirect(own_link(_text(form.get("next"))), status_code=303, headers=HEADERS, cookies=cookies)
 
 
@@ -106,14 +92,16 @@ async def static_file(request: AnyRequest, name: FromPath[str]) -> Response[byte
     )
 
 
-def _remembered(request: AnyRequest, name: str, value: str) -> Cookie:
+def _cookie(
+    request: AnyRequest, name: str, value: str, max_age_s: int = YEAR_S, samesite: SameSite = "lax"
+) -> Cookie:
     return Cookie(
         key=name,
         value=value,
-        max_age=YEAR_S,
+        max_age=max_age_s,
         path=cookie_path(),
         httponly=True,
-        samesite="lax",
+        samesite=samesite,
         secure=came_by_tls(request, request.app.state.options.public_url or None),
     )
 
