@@ -24,6 +24,7 @@ from benchmarks.filling import (
 )
 from benchmarks.server import start_server
 from benchmarks.table import print_table
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.postgres.connection import Database, connect, open_pool_async
 from streamledger.postgres.embedded import start_embedded
 from streamledger.postgres.schema import migrate
@@ -89,7 +90,10 @@ async def _ask(database: Database, sessions: int) -> None:
     pool = await open_pool_async(database, min_size=1, max_size=1, name="benchmark")
     try:
         queries = Queries(
-            pool, silence_ms_max=LIMIT_MS, newer_push_ms_max=LIMIT_MS, recording_ended_ms_max=LIMIT_MS
+            pool,
+            SuspectLimits(
+                silence_ms_max=LIMIT_MS, newer_push_ms_max=LIMIT_MS, recording_ended_ms_max=LIMIT_MS
+            ),
         )
         past = PastQueries(queries)
         happened, known = await _middle_of_long_session(pool)

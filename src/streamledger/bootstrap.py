@@ -195,14 +195,7 @@ async def open_queries(
     """The queries, with a pool of their own; `projected` beats when the read model has moved."""
     _redact_also(settings)
     async with await open_pool_async(database, max_size=size, name="streamledger queries") as pool:
-        yield Queries(
-            pool,
-            silence_ms_max=settings.silence_s_max * 1000,
-            newer_push_ms_max=settings.newer_push_s_max * 1000,
-            recording_ended_ms_max=settings.recording_ended_s_max * 1000,
-            unheard_ms_max=settings.unheard_s_max * 1000,
-            projected=projected,
-        )
+        yield Queries(pool, settings.suspect_limits(), projected=projected)
 
 
 class Following(msgspec.Struct, frozen=True):

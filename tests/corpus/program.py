@@ -14,6 +14,7 @@ from streamledger.domain.events import event_name, originator_of
 from streamledger.domain.explanation import Candidate
 from streamledger.domain.instants import instant_ms, parse_instant_ms
 from streamledger.domain.notification import Kind
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.ledger import portable, reader
 from streamledger.ledger.application import Ledger, environment
 from streamledger.operations.imported_delivery import ImportRules, event_of
@@ -29,7 +30,8 @@ from streamledger.readmodel.projections import checkpoints
 from streamledger.readmodel.projections.reading import events_and_errors
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.queries.audit import AuditQueries, AuditScope
-from streamledger.readmodel.queries.deliveries import DeliveryFilter, DeliveryQueries
+from streamledger.readmodel.queries.deliveries import DeliveryQueries
+from streamledger.readmodel.queries.ledger_scan import DeliveryFilter
 from streamledger.readmodel.queries.sessions import Queries, SessionFilter
 from streamledger.readmodel.queries.streams import StreamQueries
 from streamledger.readmodel.rebuild.building import prepare_session
@@ -176,9 +178,11 @@ async def asking(database: Database, now_ms: int) -> AsyncIterator[Asker]:
         yield Asker(
             Queries(
                 pool,
-                silence_ms_max=SILENCE_MS_MAX,
-                newer_push_ms_max=NEWER_PUSH_MS_MAX,
-                recording_ended_ms_max=RECORDING_ENDED_MS_MAX,
+                SuspectLimits(
+                    silence_ms_max=SILENCE_MS_MAX,
+                    newer_push_ms_max=NEWER_PUSH_MS_MAX,
+                    recording_ended_ms_max=RECORDING_ENDED_MS_MAX,
+                ),
                 clock_ms=lambda: now_ms,
             )
         )

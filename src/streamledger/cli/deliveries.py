@@ -9,7 +9,8 @@ from streamledger.cli.terminal import printable, say, say_encoded, say_json
 from streamledger.cli.times import WHEN, local, zone
 from streamledger.domain.delivery_answers import DeliveryAnswer, DeliveryDetail
 from streamledger.domain.forensics import DeliveryClass
-from streamledger.readmodel.queries.deliveries import DeliveryFilter, DeliveryQueries
+from streamledger.readmodel.queries.deliveries import DeliveryQueries
+from streamledger.readmodel.queries.ledger_scan import DeliveryFilter
 from streamledger.readmodel.queries.sessions import LIMIT_MAX, Page
 
 

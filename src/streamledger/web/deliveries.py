@@ -15,7 +15,8 @@ from streamledger.readmodel.queries.audit import (
     AuditQueries,
     AuditScope,
 )
-from streamledger.readmodel.queries.deliveries import DeliveryFilter, DeliveryQueries
+from streamledger.readmodel.queries.deliveries import DeliveryQueries
+from streamledger.readmodel.queries.ledger_scan import DeliveryFilter
 from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, LIMIT_MAX, Page
 from streamledger.web import parameters as given
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 
 from streamledger.domain.answers import ProjectionStatus
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.ledger.application import Ledger
 from streamledger.operations.rebuild import Order, rebuild
 from streamledger.operations.verify_projections import verify_projections
@@ -98,7 +99,9 @@ def running(database: Database, projections: tuple[Projection, ...]) -> Iterator
 def statuses(database: Database) -> Mapping[str, ProjectionStatus]:
     async def ask() -> list[ProjectionStatus]:
         async with await open_pool_async(database, min_size=1, max_size=2, name="test") as pool:
-            return await Queries(pool, silence_ms_max=1, clock_ms=lambda: (NOON_S + 60) * 1000).projections()
+            return await Queries(
+                pool, SuspectLimits(silence_ms_max=1), clock_ms=lambda: (NOON_S + 60) * 1000
+            ).projections()
 
     return {each.name: each for each in asyncio.run(ask())}
 

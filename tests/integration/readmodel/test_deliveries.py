@@ -12,6 +12,7 @@ from streamledger.domain.delivery_answers import DeliveryAnswer
 from streamledger.domain.errors import CursorInvalid, DeliveryUnknown, ParameterInvalid, SessionUnknown
 from streamledger.domain.events import NewEvent
 from streamledger.domain.forensics import DeliveryClass
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.operations.rebuild import Order
 from streamledger.operations.verify_projections import verify_projections
 from streamledger.postgres.connection import Database, connect, open_pool_async
@@ -19,8 +20,9 @@ from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.projections.runner import catch_up
 from streamledger.readmodel.queries import ledger_scan
 from streamledger.readmodel.queries.audit import AuditQueries, AuditScope
-from streamledger.readmodel.queries.deliveries import DeliveryFilter, DeliveryQueries
+from streamledger.readmodel.queries.deliveries import DeliveryQueries
 from streamledger.readmodel.queries.delivery_rows import delivered_at, known_of
+from streamledger.readmodel.queries.ledger_scan import DeliveryFilter
 from streamledger.readmodel.queries.sessions import Page, Queries
 from tests.received import (
     BEGAN_S,
@@ -75,7 +77,9 @@ def sessions_of(database: Database) -> list[Any]:
     async def answer() -> list[Any]:
         pool = await open_pool_async(database, min_size=1, max_size=1, name="test")
         try:
-            queries = Queries(pool, silence_ms_max=HOUR_S * 1000, clock_ms=lambda: (BEGAN_S + 600) * 1000)
+            queries = Queries(
+                pool, SuspectLimits(silence_ms_max=HOUR_S * 1000), clock_ms=lambda: (BEGAN_S + 600) * 1000
+            )
             session = await queries.session("77")
             return [
                 session.started_at,

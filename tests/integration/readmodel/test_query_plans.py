@@ -14,6 +14,7 @@ from benchmarks.filling import LONG_SEQUENCE, fill, fill_long_stream
 from streamledger.domain.events import Delivery
 from streamledger.domain.forensics import DeliveryClass
 from streamledger.domain.notification import Kind
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect, open_pool_async
 from streamledger.postgres.embedded import EmbeddedServer
@@ -25,7 +26,8 @@ from streamledger.readmodel.projections import store
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.projections.runner import INDEXES_ONLY
 from streamledger.readmodel.queries.audit import AuditQueries, AuditScope
-from streamledger.readmodel.queries.deliveries import DeliveryFilter, DeliveryQueries
+from streamledger.readmodel.queries.deliveries import DeliveryQueries
+from streamledger.readmodel.queries.ledger_scan import DeliveryFilter
 from streamledger.readmodel.queries.pages import PageQueries
 from streamledger.readmodel.queries.rebuilds import RebuildQueries
 from streamledger.readmodel.queries.recent import recent_trouble
@@ -151,7 +153,7 @@ def ask(database: Database, question: Question) -> None:
     async def answer() -> None:
         pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
         try:
-            queries = Queries(pool, silence_ms_max=10**12, clock_ms=lambda: NOW_MS)
+            queries = Queries(pool, SuspectLimits(silence_ms_max=10**12), clock_ms=lambda: NOW_MS)
             await question(queries, PastQueries(queries))
         finally:
             await pool.close()

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.postgres.connection import Database, connect, open_pool_async
 from streamledger.readmodel.queries import session_counts
 from streamledger.readmodel.queries.session_counts import FRESH_S, SHARE_MAX, SessionCounts
@@ -25,7 +26,11 @@ def ask(database: Database, now_ms: int, question: Callable[[Queries], Awaitable
         pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
         try:
             return await question(
-                Queries(pool, silence_ms_max=SILENCE_MS_MAX, unheard_ms_max=HOUR_MS, clock_ms=lambda: now_ms)
+                Queries(
+                    pool,
+                    SuspectLimits(silence_ms_max=SILENCE_MS_MAX, unheard_ms_max=HOUR_MS),
+                    clock_ms=lambda: now_ms,
+                )
             )
         finally:
             await pool.close()

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.postgres.connection import Database, connect, open_pool_async
 from streamledger.readmodel.queries import fetching, session_counts
 from streamledger.readmodel.queries import sessions as queries
@@ -111,7 +112,7 @@ def test_a_list_reads_no_more_rows_than_it_shows_and_scans_no_table(
     async def ask() -> None:
         pool = await open_pool_async(filled, min_size=1, max_size=1, name="test")
         try:
-            asked = Queries(pool, silence_ms_max=3_600_000, clock_ms=lambda: NOW_MS)
+            asked = Queries(pool, SuspectLimits(silence_ms_max=3_600_000), clock_ms=lambda: NOW_MS)
             await LISTS[listing](asked, StreamQueries(asked))
         finally:
             await pool.close()

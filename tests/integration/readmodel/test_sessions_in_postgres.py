@@ -10,6 +10,7 @@ import pytest
 
 from streamledger.domain.answers import Session
 from streamledger.domain.events import Delivery
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.postgres.connection import Database, connect, open_pool_async
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.projections.runner import catch_up
@@ -57,7 +58,9 @@ class Room:
             pool = await open_pool_async(self._database, min_size=1, max_size=1, name="test")
             try:
                 clock_ms = (NOON_S + self.now_s) * 1000
-                return await question(Queries(pool, silence_ms_max=3_600_000, clock_ms=lambda: clock_ms))
+                return await question(
+                    Queries(pool, SuspectLimits(silence_ms_max=3_600_000), clock_ms=lambda: clock_ms)
+                )
             finally:
                 await pool.close()
 

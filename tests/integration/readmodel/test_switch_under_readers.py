@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.errors import LockNotAvailable
 
 from streamledger.domain.answers import TimelineEntry
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.postgres.connection import Database, StorePool, connect, connect_async, open_pool_async
 from streamledger.readmodel.moments.explaining import explain
 from streamledger.readmodel.moments.growth import deliveries_of
@@ -17,7 +18,8 @@ from streamledger.readmodel.moments.queries import PastQueries
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.projections.runner import catch_up
 from streamledger.readmodel.queries.audit import AuditQueries, AuditScope
-from streamledger.readmodel.queries.deliveries import DeliveryFilter, DeliveryQueries
+from streamledger.readmodel.queries.deliveries import DeliveryQueries
+from streamledger.readmodel.queries.ledger_scan import DeliveryFilter
 from streamledger.readmodel.queries.pages import PageQueries
 from streamledger.readmodel.queries.sessions import Queries, SessionFilter
 from streamledger.readmodel.queries.streams import StreamQueries
@@ -56,7 +58,7 @@ class Asking:
     """Everything that the pages and the JSON interface ask of the tables that a rebuild switches."""
 
     def __init__(self, pool: StorePool) -> None:
-        queries = Queries(pool, silence_ms_max=60_000, clock_ms=lambda: NOW_MS)
+        queries = Queries(pool, SuspectLimits(silence_ms_max=60_000), clock_ms=lambda: NOW_MS)
         pages = PageQueries(pool, clock_ms=lambda: NOW_MS)
         streams, past = StreamQueries(queries), PastQueries(queries)
         deliveries, audit = DeliveryQueries(pool), AuditQueries(pool, lambda: NOW_MS)

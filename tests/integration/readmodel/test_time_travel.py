@@ -21,6 +21,7 @@ from streamledger.domain.errors import (
 )
 from streamledger.domain.instants import instant_us, parse_instant_ms
 from streamledger.domain.notification import Kind
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, open_pool_async
 from streamledger.readmodel.moments import queries as past_queries
@@ -47,7 +48,7 @@ Found = TypeVar("Found")
 async def open_queries(database: Database) -> AsyncIterator[Queries]:
     pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
     try:
-        yield Queries(pool, silence_ms_max=SILENCE_MS_MAX, clock_ms=lambda: NOW_MS)
+        yield Queries(pool, SuspectLimits(silence_ms_max=SILENCE_MS_MAX), clock_ms=lambda: NOW_MS)
     finally:
         await pool.close()
 

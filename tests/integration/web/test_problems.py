@@ -28,7 +28,7 @@ class Broken(Queries):
 
     def __init__(self, error: Exception) -> None:
         self._error = error
-        self._pool = cast("Any", None)  # nothing is asked of it
+        self.pool = cast("Any", None)  # nothing is asked of it
 
     async def receive(self, *_: object, **__: object) -> Receipt:
         raise self._error

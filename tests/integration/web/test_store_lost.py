@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from streamledger.domain.errors import StoreUnavailable
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.postgres.connection import Database, open_pool_async
 from streamledger.readmodel.queries.sessions import Queries, SessionFilter
 
@@ -46,7 +47,7 @@ def test_a_query_says_that_the_store_is_away_and_answers_once_it_is_back(
     async def run() -> None:
         pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
         pool.timeout = 0.3
-        queries = Queries(pool, silence_ms_max=1000)
+        queries = Queries(pool, SuspectLimits(silence_ms_max=1000))
         try:
             before = await ask(queries)
             with away(database), pytest.raises(StoreUnavailable):

@@ -15,7 +15,7 @@ from streamledger.readmodel.moments.moment import Asked
 from streamledger.readmodel.moments.queries import PastQueries
 from streamledger.readmodel.moments.session import PastSession
 from streamledger.readmodel.queries.cursors import decode_cursor, encode_cursor
-from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page, entry_key
 from streamledger.tencent.redaction import may_hold_secret, redact
 from streamledger.tencent.shown_body import SHOWN_BYTES_MAX, shortened
 
@@ -102,4 +102,4 @@ def _without_secrets(fields: list[FieldExplanation]) -> list[FieldExplanation]:
 
 
 def _cursor(rows: list[TimelineRow]) -> str:
-    return encode_cursor(_LISTING, list(past.entry_key(rows[-1])))
+    return encode_cursor(_LISTING, list(entry_key(rows[-1])))

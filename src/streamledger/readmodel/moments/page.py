@@ -13,7 +13,7 @@ from streamledger.readmodel.moments import session as past
 from streamledger.readmodel.moments.explaining import fields_of
 from streamledger.readmodel.moments.kept import Counted
 from streamledger.readmodel.moments.moment import Asked
-from streamledger.readmodel.moments.queries import PastQueries, after_of, cursor_after, events_at
+from streamledger.readmodel.moments.queries import PastQueries, after_of, cursor_after
 from streamledger.readmodel.moments.session import PastSession
 from streamledger.readmodel.queries import presenters as answering
 from streamledger.readmodel.queries.pages import (
@@ -22,7 +22,8 @@ from streamledger.readmodel.queries.pages import (
     PICTURE_SCREENSHOTS_MAX,
     Picture,
 )
-from streamledger.readmodel.queries.sessions import Page
+from streamledger.readmodel.queries.sessions import Page, entry_key
+from streamledger.readmodel.queries.shown_events import events_at
 
 
 class PastPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,7 @@ async def look_back(
         shown = {each.position for each in (*listed, *drawn)}
         if row.screenshot_position is not None:
             shown.add(row.screenshot_position)
-        events = await events_at(found.tables, shown)
+        events = await events_at(found.tables.connection, shown)
         session = queries.answer_from(row, events, asked, found.tables.moment, shared=shared)
         table = [answering.timeline_entry(each, events.get(each.position)) for each in listed]
         entries = table
@@ -105,7 +106,7 @@ async def _drawn(
             2 * PICTURE_ENTRIES_MAX,  # those that are kept are thinned already
         ),
     ]
-    return sorted(drawn, key=past.entry_key), total + anew
+    return sorted(drawn, key=entry_key), total + anew
 
 
 def thinned(rows: Sequence[TimelineRow], most: int, all_max: int = 0) -> list[TimelineRow]:
@@ -113,7 +114,7 @@ def thinned(rows: Sequence[TimelineRow], most: int, all_max: int = 0) -> list[Ti
 
     The start, the stop, the first and the last row stay. Up to `all_max` all do.
     """
-    rows = sorted(rows, key=past.entry_key)
+    rows = sorted(rows, key=entry_key)
     if len(rows) <= max(most, all_max):
         return rows
     from_ms, span_ms = rows[0].at_ms, max(1, rows[-1].at_ms - rows[0].at_ms)

@@ -1,6 +1,6 @@
 """Answers about a moment: a session and its timeline as far as it had happened and was known by then."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -22,13 +22,12 @@ from streamledger.readmodel.moments.moment import NO_TIME_MS, Asked, KnownAt, Mo
 from streamledger.readmodel.moments.session import PastSession
 from streamledger.readmodel.moments.tables import PastTables
 from streamledger.readmodel.queries import presenters as answering
-from streamledger.readmodel.queries import shown_events
 from streamledger.readmodel.queries.absences import ALL_KNOWN_US, with_absences
 from streamledger.readmodel.queries.cursors import decode_cursor, encode_cursor
-from streamledger.readmodel.queries.pacing import made_of
+from streamledger.readmodel.queries.entries import entries_of
 from streamledger.readmodel.queries.presenters import Found
-from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page, Queries
-from streamledger.readmodel.queries.shown_events import Shown, size_at
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, EntryKey, Page, Queries, entry_key
+from streamledger.readmodel.queries.shown_events import Shown, events_at
 
 _PROBES: Final = 15
 """Positions looked at in one step of the search for a time of receipt."""
@@ -82,9 +81,8 @@ class PastQueries:
         """The answer about a session that was read; `sums` of its media where they were read before."""
         row = await past.found_of(found, sums)
         positions = [] if row.screenshot_position is None else [row.screenshot_position]
-        return self.answer_from(
-            row, await events_at(found.tables, positions), asked, found.tables.moment, shared=shared
-        )
+        events = await events_at(found.tables.connection, positions)
+        return self.answer_from(row, events, asked, found.tables.moment, shared=shared)
 
     def answer_from(
         self, row: Found, events: Mapping[int, Shown], asked: Asked, moment: Moment, *, shared: bool
@@ -248,7 +246,7 @@ async def _next_events(connection: AsyncConnection, positions: Sequence[int]) ->
         return {values[0]: reader.event_of(values[1:]) for values in await cursor.fetchall()}
 
 
-def after_of(kind: Kind | None, cursor: str | None) -> past.EntryKey | None:
+def after_of(kind: Kind | None, cursor: str | None) -> EntryKey | None:
     """The key of the entry that a page of a timeline follows. Raises CursorInvalid."""
     if cursor is None:
         return None
@@ -261,25 +259,15 @@ def _listing(kind: Kind | None) -> str:
 
 
 async def _timeline_page(
-    found: PastSession, kind: Kind | None, after: past.EntryKey | None, limit: int
+    found: PastSession, kind: Kind | None, after: EntryKey | None, limit: int
 ) -> Page[TimelineEntry]:
     """A page of the session's timeline at the moment."""
     rows, more = await past.page_of(found, kind, after, limit)
-    events = await events_at(found.tables, [row.position for row in rows])
-    entries = await made_of(
-        rows,
-        lambda row: answering.timeline_entry(row, events.get(row.position)),
-        lambda row: size_at(events, row.position),
-    )
+    entries = await entries_of(found.tables.connection, rows, answering.timeline_entry)
     more, rows = more or len(entries) < len(rows), rows[: len(entries)]
     return Page(entries, cursor_after(kind, rows) if more else None)
 
 
 def cursor_after(kind: Kind | None, rows: Sequence[TimelineRow]) -> str:
     """The cursor of the page that follows these rows."""
-    return encode_cursor(_listing(kind), list(past.entry_key(rows[-1])))
-
-
-async def events_at(tables: PastTables, positions: Collection[int]) -> dict[int, Shown]:
-    """The events at these positions, as a list shows them."""
-    return await shown_events.events_at(tables.connection, positions)
+    return encode_cursor(_listing(kind), list(entry_key(rows[-1])))

@@ -30,9 +30,7 @@ from streamledger.readmodel.moments.kept import Counted
 from streamledger.readmodel.moments.moment import Moment
 from streamledger.readmodel.moments.tables import Interval, PastTables
 from streamledger.readmodel.queries.presenters import Found
-
-EntryKey = tuple[int, str, str]
-"""(at_ms, kind, key): the order of a timeline"""
+from streamledger.readmodel.queries.sessions import EntryKey, entry_key
 
 
 class PastSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,11 +103,6 @@ def begin(known: Pushes, stops: Iterable[Fact]) -> None:
         row.fold = folding.begun_by(row.fold, notification, fact.position)
         bounds_of(row, row.fold, witness_of)
         known.put(row)
-
-
-def entry_key(row: TimelineRow) -> EntryKey:
-    """The order of a timeline."""
-    return row.at_ms, row.kind, row.key
 
 
 async def _reach(

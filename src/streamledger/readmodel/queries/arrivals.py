@@ -15,8 +15,9 @@ from streamledger.domain.forensics import Evidence
 from streamledger.domain.instants import instant_us, parse_instant_ms
 from streamledger.readmodel.projections.tallies import MINUTE_MS
 from streamledger.readmodel.queries.cursors import decode_cursor, encode_cursor
-from streamledger.readmodel.queries.deliveries import DeliveryFilter, DeliveryQueries
-from streamledger.readmodel.queries.fetching import fetch
+from streamledger.readmodel.queries.deliveries import DeliveryQueries
+from streamledger.readmodel.queries.fetching import fetch, given
+from streamledger.readmodel.queries.ledger_scan import DeliveryFilter
 from streamledger.readmodel.queries.shown_events import events_at
 
 SEARCHED_MAX: Final = 1000
@@ -48,6 +49,12 @@ _ASIDE_LOOKED_SQL: Final = (
     "SELECT received_at_us, id::text FROM quarantine WHERE {conditions}"
     " ORDER BY received_at_us DESC, id DESC OFFSET %(searched)s - 1 LIMIT 1"
 )
+_ASIDE: Final = {
+    "class_": "reason = %(class_)s",
+    "stream_id": "stream_id = %(stream_id)s",
+    "from_ms": "received_at_us >= %(from_ms)s::int8 * 1000",
+    "to_ms": "received_at_us < %(to_ms)s::int8 * 1000",
+}
 _MINUTES_SQL: Final = (
     "SELECT minute_ms, sum(deliveries)::int8 FROM minutes WHERE minute_ms >= %(from_ms)s::int8 GROUP BY 1"
 )
@@ -236,21 +243,9 @@ class ArrivalQueries:
         conditions: list[str],
         template: str = _ASIDE_SQL,
     ) -> list[tuple[Any, ...]]:
-        conditions = [*conditions, "true"]
-        facts = {
-            **facts,
-            **msgspec.structs.asdict(wanted),
-            "limit": limit,
-            "searched": SEARCHED_MAX,
-        }
-        if wanted.class_ is not None:
-            conditions.append("reason = %(class_)s")
-        if wanted.stream_id is not None:
-            conditions.append("stream_id = %(stream_id)s")
-        if wanted.from_ms is not None:
-            conditions.append("received_at_us >= %(from_ms)s::int8 * 1000")
-        if wanted.to_ms is not None:
-            conditions.append("received_at_us < %(to_ms)s::int8 * 1000")
+        asked = msgspec.structs.asdict(wanted)
+        facts = {**facts, **asked, "limit": limit, "searched": SEARCHED_MAX}
+        conditions = [*conditions, "true", *given(_ASIDE, asked)]
         sql = template.format(conditions=" AND ".join(conditions))
         async with self._pool.connection() as connection:
             return await fetch(connection, sql, facts, prepare=False)

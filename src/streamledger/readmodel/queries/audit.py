@@ -119,11 +119,8 @@ class AuditQueries:
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._pool = pool
-        self._clock_ms = clock_ms
-
-    def now_ms(self) -> int:
+        self.now_ms = clock_ms
         """Up to when a report goes that names no end."""
-        return self._clock_ms()
 
     async def report(self, scope: AuditScope, limit: int = LIMIT_DEFAULT) -> AuditReport:
         """Days and suspicious deliveries of whole UTC days. Raises ParameterInvalid."""

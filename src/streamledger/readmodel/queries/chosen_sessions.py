@@ -26,8 +26,8 @@ _LISTING: Final = "sessions-chosen"
 _LOOKED_SQL: Final = (
     "SELECT s.sort_ms, s.stream_id, s.sequence, s.app, s.ended, s.deliveries, s.recordings + s.screenshots,"
     " CASE WHEN s.ended THEN s.sure_until_ms ELSE %(now_ms)s::int8 END - s.sort_ms, {shared}, {fold}"
-    " FROM (SELECT * FROM sessions AS t WHERE {conditions}"
-    " ORDER BY t.sort_ms {order}, t.stream_id {order}, t.sequence {order} LIMIT %(searched)s) AS s"
+    " FROM (SELECT * FROM sessions AS s WHERE {conditions}"
+    " ORDER BY s.sort_ms {order}, s.stream_id {order}, s.sequence {order} LIMIT %(searched)s) AS s"
     " ORDER BY s.sort_ms {order}, s.stream_id {order}, s.sequence {order}"
 )
 _FOLD: Final = (
@@ -109,28 +109,18 @@ async def chosen_sessions(queries: Queries, choice: Choice, limit: int, cursor: 
 
 async def _looked(queries: Queries, choice: Choice, cursor: str | None) -> list[Looked]:
     wanted = choice.wanted
-    conditions = ["true"]
+    conditions = ["true", *wanted.conditions()]
     facts: dict[str, Any] = {
         "now_ms": queries.now_ms(),
         "searched": SEARCHED_MAX,
-        "stream_id": wanted.stream_id,
-        "from_ms": wanted.started_from_ms,
-        "to_ms": wanted.started_to_ms,
+        **msgspec.structs.asdict(wanted),
     }
-    if wanted.stream_id is not None:
-        conditions.append("t.stream_id = %(stream_id)s")
-    if wanted.started_from_ms is not None:
-        conditions.append("t.sort_ms >= %(from_ms)s")
-    if wanted.started_to_ms is not None:
-        conditions.append("t.sort_ms < %(to_ms)s")
-    if wanted.state is not None:
-        conditions.append("t.ended" if wanted.state == "ended" else "NOT t.ended")
     if cursor is not None:
         key = decode_cursor(_LISTING, cursor, (int, str, str))
         facts |= dict(zip(("after_ms", "after_stream", "after_sequence"), key, strict=True))
         than = "<" if wanted.descending else ">"
         conditions.append(
-            f"(t.sort_ms, t.stream_id, t.sequence) {than}"
+            f"(s.sort_ms, s.stream_id, s.sequence) {than}"
             " (%(after_ms)s::int8, %(after_stream)s::text, %(after_sequence)s::text)"
         )
     sql = _LOOKED_SQL.format(

@@ -26,8 +26,14 @@ from streamledger.readmodel.queries.delivery_rows import (
     known_of,
     rows_of,
 )
-from streamledger.readmodel.queries.fetching import fetch, one_generation
-from streamledger.readmodel.queries.ledger_scan import POSITION_MAX, SCANNED_MAX, Scanned, Wanted, scan
+from streamledger.readmodel.queries.fetching import fetch, given, one_generation
+from streamledger.readmodel.queries.ledger_scan import (
+    POSITION_MAX,
+    SCANNED_MAX,
+    DeliveryFilter,
+    Scanned,
+    scan,
+)
 from streamledger.readmodel.queries.marks import marked
 from streamledger.readmodel.queries.pacing import made_of, off_loop
 from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page
@@ -39,7 +45,16 @@ BESIDE_MAX: Final = 50
 """Deliveries of one notification that are shown side by side."""
 SET_ASIDE_SEARCHED_MAX: Final = 200
 """Quarantined deliveries of the same stream and type that are searched for the same notification."""
-_FIRST: Final = DeliveryClass.FIRST.value
+_REPEATED: Final = {
+    "class_": "r.judged_as = %(class_)s",
+    "stream_id": "r.stream_id = %(stream_id)s",
+    "sequence": "r.sequence = %(sequence)s",
+    "key": "r.callback_key = %(key)s",
+    "source_ip": "r.source_ip = %(source_ip)s",
+    "event_type": "r.event_type = %(event_type)s",
+    "from_ms": "r.received_ms >= %(from_ms)s::int8",
+    "to_ms": "r.received_ms < %(to_ms)s::int8",
+}
 
 POSITION_SQL: Final = "SELECT position FROM projections WHERE name = 'sessions'"
 OF_FIRST_SQL: Final = REPEATED_SQL.format(
@@ -77,61 +92,9 @@ CARRIED_SQL: Final = (
 )
 
 
-class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which deliveries to list; times are those of receipt, `to_ms` is not included."""
-
-    class_: DeliveryClass | None = None
-    stream_id: str | None = None
-    sequence: str | None = None
-    key: str | None = None
-    """Name of the callback key that verified them."""
-    source_ip: str | None = None
-    event_type: int | None = None
-    from_ms: int | None = None
-    to_ms: int | None = None
-
-    def fits(self, row: RepeatRow) -> bool:
-        """Whether a delivery is among them."""
-        return (
-            (self.class_ is None or row.judged_as == self.class_)
-            and (self.stream_id is None or row.stream_id == self.stream_id)
-            and (self.sequence is None or row.sequence == self.sequence)
-            and (self.key is None or row.callback_key == self.key)
-            and (self.source_ip is None or row.source_ip == self.source_ip)
-            and (self.event_type is None or row.event_type == self.event_type)
-            and (self.from_ms is None or row.received_ms >= self.from_ms)
-            and (self.to_ms is None or row.received_ms < self.to_ms)
-        )
-
-    def scanned_for(self) -> Wanted:
-        """The same as far as the ledger can be searched for it."""
-        return Wanted(
-            stream_id=self.stream_id,
-            key=self.key,
-            source_ip=self.source_ip,
-            event_type=self.event_type,
-            from_ms=self.from_ms,
-            to_ms=self.to_ms,
-        )
-
-
 def repeated_sql(wanted: DeliveryFilter) -> str:
     """The statement that lists deliveries of a class that all have rows, newest first."""
-    conditions = ["r.position < %(before)s", "r.judged_as = %(class_)s"]
-    if wanted.stream_id is not None:
-        conditions.append("r.stream_id = %(stream_id)s")
-    if wanted.sequence is not None:
-        conditions.append("r.sequence = %(sequence)s")
-    if wanted.key is not None:
-        conditions.append("r.callback_key = %(key)s")
-    if wanted.source_ip is not None:
-        conditions.append("r.source_ip = %(source_ip)s")
-    if wanted.event_type is not None:
-        conditions.append("r.event_type = %(event_type)s")
-    if wanted.from_ms is not None:
-        conditions.append("r.received_ms >= %(from_ms)s::int8")
-    if wanted.to_ms is not None:
-        conditions.append("r.received_ms < %(to_ms)s::int8")
+    conditions = ["r.position < %(before)s", *given(_REPEATED, msgspec.structs.asdict(wanted))]
     return REPEATED_SQL.format(conditions=" AND ".join(conditions)) + (
         " ORDER BY r.position DESC LIMIT %(limit)s"
     )
@@ -190,7 +153,7 @@ class DeliveryQueries:
         else:
             chunks = scan(
                 connection,
-                wanted.scanned_for(),
+                wanted,
                 before,
                 version,
                 first_chunk=limit + 1,

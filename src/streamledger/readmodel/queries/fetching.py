@@ -1,6 +1,6 @@
 """Rows of a query, fetched in binary; what PostgreSQL cannot hold as a parameter is the asker's mistake."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,6 +21,11 @@ async def one_generation(
     async with pool.connection() as connection, connection.transaction():
         await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())
         yield connection
+
+
+def given(conditions: Mapping[str, str], facts: Mapping[str, Any]) -> list[str]:
+    """Those of the conditions, by the parameter that each has, whose parameter is given."""
+    return [condition for name, condition in conditions.items() if facts[name] is not None]
 
 
 async def fetch(

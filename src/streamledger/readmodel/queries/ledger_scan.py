@@ -12,9 +12,11 @@ from psycopg import AsyncConnection
 
 from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import LedgerEvent, is_notification, originator_of
+from streamledger.domain.forensics import DeliveryClass
 from streamledger.domain.kinds import stored_name
 from streamledger.ledger import reader
-from streamledger.readmodel.queries.fetching import fetch
+from streamledger.readmodel.fold.rows import RepeatRow
+from streamledger.readmodel.queries.fetching import fetch, given
 from streamledger.readmodel.queries.shown_events import READ_BYTES_MAX, bounded_sql
 
 CHUNK_EVENTS: Final = 500
@@ -39,21 +41,31 @@ _RANGES_SQL: Final = (
     " ORDER BY last_position DESC LIMIT %(ranges)s"
 )
 
+_SENDERS: Final = {
+    "source_ip": "source_ip = %(source_ip)s",
+    "key": "callback_key = %(key)s",
+    "from_ms": "minute_ms >= %(from_ms)s::int8 / 60000 * 60000",
+    "to_ms": "minute_ms < %(to_ms)s::int8",
+}
+
 _packed: Final = msgspec.msgpack.Encoder().encode
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which deliveries to look for; times are of receipt, in milliseconds, `to_ms` excluded."""
+class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which deliveries to list; times are those of receipt, in milliseconds, `to_ms` is not included."""
 
+    class_: DeliveryClass | None = None
     stream_id: str | None = None
+    sequence: str | None = None
     key: str | None = None
+    """Name of the callback key that verified them."""
     source_ip: str | None = None
+    event_type: int | None = None
     from_ms: int | None = None
     to_ms: int | None = None
-    event_type: int | None = None
 
-    def fits(self, event: LedgerEvent) -> bool:
-        """Whether the event is among them, as far as its envelope says."""
+    def may_fit(self, event: LedgerEvent) -> bool:
+        """Whether an event can be among them, as far as its envelope says."""
         received_ms = event.delivery.received_at_us // 1000
         return (
             is_notification(event.name)
@@ -62,6 +74,19 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             and (self.source_ip is None or event.delivery.source_ip == self.source_ip)
             and (self.from_ms is None or received_ms >= self.from_ms)
             and (self.to_ms is None or received_ms < self.to_ms)
+        )
+
+    def fits(self, row: RepeatRow) -> bool:
+        """Whether a delivery is among them."""
+        return (
+            (self.class_ is None or row.judged_as == self.class_)
+            and (self.stream_id is None or row.stream_id == self.stream_id)
+            and (self.sequence is None or row.sequence == self.sequence)
+            and (self.key is None or row.callback_key == self.key)
+            and (self.source_ip is None or row.source_ip == self.source_ip)
+            and (self.event_type is None or row.event_type == self.event_type)
+            and (self.from_ms is None or row.received_ms >= self.from_ms)
+            and (self.to_ms is None or row.received_ms < self.to_ms)
         )
 
 
@@ -77,7 +102,7 @@ class Scanned(msgspec.Struct, frozen=True):
 
 async def scan(
     connection: AsyncConnection,
-    wanted: Wanted,
+    wanted: DeliveryFilter,
     before: int,
     version: int = POSITION_MAX,
     *,
@@ -97,7 +122,7 @@ async def scan(
         before = min(before, last + 1)
         while before > first and looked < searched_max:
             rows = await _chunk(connection, wanted, first, before, version, chunk)
-            events = [event for event in _decoded(rows) if wanted.fits(event)]
+            events = [event for event in _decoded(rows) if wanted.may_fit(event)]
             ended = len(rows) < chunk and sum(len(row[4]) for row in rows) < READ_BYTES_MAX
             if ended:
                 before, version = first, 0
@@ -113,7 +138,7 @@ async def scan(
 
 
 async def _chunk(
-    connection: AsyncConnection, wanted: Wanted, first: int, before: int, version: int, limit: int
+    connection: AsyncConnection, wanted: DeliveryFilter, first: int, before: int, version: int, limit: int
 ) -> list[reader.Row]:
     facts: dict[str, Any] = {"before": before, "first": first, "limit": limit}
     if wanted.stream_id is not None:
@@ -127,17 +152,9 @@ async def _chunk(
     return await fetch(connection, _RANGE_SQL, facts)
 
 
-async def _ranges(connection: AsyncConnection, wanted: Wanted, before: int) -> list[tuple[int, int]]:
+async def _ranges(connection: AsyncConnection, wanted: DeliveryFilter, before: int) -> list[tuple[int, int]]:
     """Where to look, the newest first: all of the ledger, or where a time or a sender has its positions."""
-    conditions = []
-    if wanted.source_ip is not None:
-        conditions.append("source_ip = %(source_ip)s")
-    if wanted.key is not None:
-        conditions.append("callback_key = %(key)s")
-    if wanted.from_ms is not None:
-        conditions.append("minute_ms >= %(from_ms)s::int8 / 60000 * 60000")
-    if wanted.to_ms is not None:
-        conditions.append("minute_ms < %(to_ms)s::int8")
+    conditions = given(_SENDERS, msgspec.structs.asdict(wanted))
     if not conditions:
         return [(0, POSITION_MAX)]
     facts = {**msgspec.structs.asdict(wanted), "before": before, "ranges": RANGES_MAX}

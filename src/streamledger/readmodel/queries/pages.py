@@ -16,7 +16,7 @@ from streamledger.readmodel.queries.cursors import decode_cursor, encode_cursor
 from streamledger.readmodel.queries.fetching import fetch
 from streamledger.readmodel.queries.kinds import MEDIA, PUSHES
 from streamledger.readmodel.queries.pacing import made_of
-from streamledger.readmodel.queries.sessions import Page
+from streamledger.readmodel.queries.sessions import Page, entry_key
 from streamledger.readmodel.queries.shown_events import events_at
 
 MINUTES_SHOWN: Final = 60
@@ -254,7 +254,7 @@ class PageQueries:
         }
         async with self._pool.connection() as connection:
             rows = await fetch(connection, PICTURE_SQL, facts)
-            found = sorted((timeline_row(row[:-2]) for row in rows), key=_order)
+            found = sorted((timeline_row(row[:-2]) for row in rows), key=entry_key)
             entries = (
                 await self._entries(connection, found)
                 if details
@@ -292,7 +292,3 @@ class PageQueries:
     async def _entries(self, connection: AsyncConnection, rows: Sequence[TimelineRow]) -> list[TimelineEntry]:
         events = await events_at(connection, [row.position for row in rows])
         return await made_of(rows, lambda row: answering.picture_entry(row, events.get(row.position)))
-
-
-def _order(row: TimelineRow) -> tuple[int, str, str]:
-    return row.at_ms, row.kind, row.key

@@ -17,10 +17,10 @@ from streamledger.ledger.quarantine import (
     QuarantineFilter,
     quarantined_of,
 )
-from streamledger.readmodel.queries.cursors import decode_cursor, encode_cursor
+from streamledger.readmodel.queries.cursors import decode_cursor
 from streamledger.readmodel.queries.fetching import fetch
 from streamledger.readmodel.queries.pacing import made_of, off_loop
-from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page, page_of
 from streamledger.tencent.envelope import read_envelope
 from streamledger.tencent.redaction import redact
 from streamledger.tencent.shown_body import ShownBody, headers_shown, shown_body
@@ -56,17 +56,14 @@ class QuarantineQueries:
                 " ORDER BY received_at_us DESC, id DESC LIMIT %(limit)s",
                 facts | {"limit": limit + 1},
             )
-        rows = [quarantined_of(row[:-1]) for row in found[:limit]]
-        sizes = [row[-1] for row in found[:limit]]
-        more = len(found) > limit
-        next_cursor = encode_cursor(LISTING, [rows[-1].received_at_us, rows[-1].id]) if more else None
+        rows = [(quarantined_of(row[:-1]), int(row[-1])) for row in found]
         items = await made_of(
-            zip(rows, sizes, strict=True),
+            rows[:limit],
             lambda each: QuarantinedDelivery(
                 **_facts(*each), fault=_fault(each[0]) if each[0].body else None
             ),
         )
-        return Page(items, next_cursor)
+        return page_of(LISTING, items, rows, lambda each: [each[0].received_at_us, each[0].id])
 
     async def delivery(self, quarantine_id: str, *, whole: bool) -> QuarantinedBody:
         """One delivery; `whole` shows the exact body, secrets included. Raises QuarantinedUnknown."""

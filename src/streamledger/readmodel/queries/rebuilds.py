@@ -14,9 +14,9 @@ from streamledger.ledger.reader import HEAD_SQL
 from streamledger.postgres.lease import IS_HELD_SQL
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.projections.view import Projection
-from streamledger.readmodel.queries.cursors import decode_cursor, encode_cursor
+from streamledger.readmodel.queries.cursors import decode_cursor
 from streamledger.readmodel.queries.fetching import fetch
-from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page, page_of
 from streamledger.readmodel.rebuild.comparison import read_kept
 from streamledger.readmodel.rebuild.record import (
     CHANNEL,
@@ -131,8 +131,7 @@ class RebuildQueries:
                 {"before": before, "limit": limit + 1},
             )
         items = [_answer(row) for row in rows[:limit]]
-        more = len(rows) > limit
-        return Page(items, encode_cursor("rebuilds", [int(items[-1].id)]) if more else None)
+        return page_of("rebuilds", items, rows, lambda row: [row[0]])
 
     async def parked(
         self, projection: str | None = None, limit: int = LIMIT_DEFAULT, cursor: str | None = None
@@ -161,8 +160,7 @@ class RebuildQueries:
             )
             for name, position, error, version, tries, parked_at_us in rows[:limit]
         ]
-        last = rows[limit - 1] if len(rows) > limit else None
-        return Page(items, encode_cursor("parked", [last[0], last[1]]) if last else None)
+        return page_of("parked", items, rows, lambda row: [*row[:2]])
 
 
 async def _refuse_a_second(connection: AsyncConnection) -> None:

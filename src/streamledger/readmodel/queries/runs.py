@@ -11,13 +11,11 @@ from streamledger.domain.answers import TimelineEntry
 from streamledger.domain.instants import instant_ms
 from streamledger.domain.notification import Kind
 from streamledger.readmodel.fold.columns import columns_of, timeline_row
-from streamledger.readmodel.fold.rows import TimelineRow
 from streamledger.readmodel.queries import presenters as answering
 from streamledger.readmodel.queries.cursors import decode_cursor, encode_cursor
+from streamledger.readmodel.queries.entries import entries_of
 from streamledger.readmodel.queries.fetching import fetch
-from streamledger.readmodel.queries.pacing import made_of
-from streamledger.readmodel.queries.sessions import Page, Queries
-from streamledger.readmodel.queries.shown_events import events_at, size_at
+from streamledger.readmodel.queries.sessions import EntryKey, Page, Queries, entry_key
 
 ROWS_A_PAGE: Final = 1000
 """Entries that one page of the table folds: what it reads of each is an index entry and six columns."""
@@ -99,7 +97,7 @@ def _media(media: Sequence[Seen]) -> list[Seen | list[Seen]]:
     return sorted([*files, *runs], key=lambda item: _order(item[0] if isinstance(item, list) else item))
 
 
-def _order(seen: Seen) -> tuple[int, str, str]:
+def _order(seen: Seen) -> EntryKey:
     return seen.at_ms, seen.kind, seen.key
 
 
@@ -154,17 +152,11 @@ async def folded_timeline(
         wanted += [shot for shots in chosen.values() for shot in shots]
         named = {"kinds": [each.kind for each in wanted], "keys": [each.key for each in wanted]}
         rows = [timeline_row(row) for row in await fetch(connection, _NAMED_SQL, facts | named)]
-        events = await events_at(connection, [row.position for row in rows])
-
-        def entry(row: TimelineRow) -> TimelineEntry:
-            return answering.timeline_entry(row, events.get(row.position))
-
-        made = await made_of(rows, entry, lambda row: size_at(events, row.position))
-    by_name = {(row.at_ms, row.kind, row.key): each for row, each in zip(rows, made, strict=False)}
+        made = await entries_of(connection, rows, answering.timeline_entry)
+    by_name = {entry_key(row): each for row, each in zip(rows, made, strict=False)}
 
     def entries(of: Sequence[Seen]) -> list[TimelineEntry]:
-        names = ((each.at_ms, each.kind, each.key) for each in of)
-        return [by_name[name] for name in names if name in by_name]
+        return [by_name[name] for name in map(_order, of) if name in by_name]
 
     listed: list[Item] = []
     for each in items:

@@ -18,12 +18,7 @@ from streamledger.domain.errors import (
     StreamUnknown,
 )
 from streamledger.domain.notification import Kind
-from streamledger.domain.suspicion import (
-    NEWER_PUSH_MS_MAX,
-    RECORDING_ENDED_MS_MAX,
-    UNHEARD_MS_MAX,
-    SuspectLimits,
-)
+from streamledger.domain.suspicion import SuspectLimits
 from streamledger.readmodel.feed.listening import Pulse, wait_at_most
 from streamledger.readmodel.fold.columns import columns_of, stream_row, timeline_row
 from streamledger.readmodel.fold.rows import StreamRow, TimelineRow
@@ -31,6 +26,7 @@ from streamledger.readmodel.queries import presenters as answering
 from streamledger.readmodel.queries import shown_events as shown
 from streamledger.readmodel.queries.absences import with_absences
 from streamledger.readmodel.queries.cursors import decode_cursor, encode_cursor
+from streamledger.readmodel.queries.entries import entries_of
 from streamledger.readmodel.queries.evidence import (
     EVIDENCE,
     MAY_BE_SUSPECT,
@@ -42,12 +38,15 @@ from streamledger.readmodel.queries.evidence import (
     sequences_of_several_streams,
     suspect_facts,
 )
-from streamledger.readmodel.queries.fetching import fetch, one_generation
+from streamledger.readmodel.queries.fetching import fetch, given, one_generation
 from streamledger.readmodel.queries.pacing import made_of
 from streamledger.readmodel.queries.presenters import Found
-from streamledger.readmodel.queries.shown_events import bounded_sql, events_at, is_full, shown_of, size_at
+from streamledger.readmodel.queries.shown_events import bounded_sql, events_at, is_full, shown_of
 
 Item = TypeVar("Item")
+Row = TypeVar("Row")
+EntryKey = tuple[int, str, str]
+"""(at_ms, kind, key): the order of a timeline"""
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 500
@@ -57,6 +56,11 @@ _LOOK_AGAIN_ANYWAY_S: Final = 0.1
 """With a listener, whose beat comes first unless its connection is lost."""
 STREAM_OPEN_SESSIONS_MAX: Final = 100
 EVENTS_SQL: Final = bounded_sql("notification_id > %(after)s")
+_FILTER: Final = {
+    "stream_id": "s.stream_id = %(stream_id)s",
+    "started_from_ms": "s.sort_ms >= %(started_from_ms)s",
+    "started_to_ms": "s.sort_ms < %(started_to_ms)s",
+}
 
 
 class Page(msgspec.Struct, Generic[Item], frozen=True):
@@ -64,6 +68,19 @@ class Page(msgspec.Struct, Generic[Item], frozen=True):
 
     items: list[Item]
     next_cursor: str | None = None
+
+
+def page_of(
+    listing: str, items: list[Item], rows: Sequence[Row], key_of: Callable[[Row], list[Any]]
+) -> Page[Item]:
+    """The page of these items, that were made of the first of the rows; whatever rows are left follow it."""
+    more = 0 < len(items) < len(rows)
+    return Page(items, encode_cursor(listing, key_of(rows[len(items) - 1])) if more else None)
+
+
+def entry_key(row: TimelineRow) -> EntryKey:
+    """The order of a timeline."""
+    return row.at_ms, row.kind, row.key
 
 
 class SessionFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +92,13 @@ class SessionFilter(msgspec.Struct, frozen=True, kw_only=True):
     started_to_ms: int | None = None
     descending: bool = True
 
+    def conditions(self) -> list[str]:
+        """SQL on `sessions AS s`, whose parameters are the fields; who is live or suspect is left open."""
+        found = given(_FILTER, msgspec.structs.asdict(self))
+        if self.state is not None:
+            found.append("s.ended" if self.state == "ended" else "NOT s.ended")
+        return found
+
 
 class Queries:
     """All reading queries of one ledger's read model; `clock_ms` gives now, for what is still running."""
@@ -82,54 +106,24 @@ class Queries:
     def __init__(
         self,
         pool: AsyncConnectionPool[AsyncConnection],
+        limits: SuspectLimits,
         *,
-        silence_ms_max: int,
-        newer_push_ms_max: int = NEWER_PUSH_MS_MAX,
-        recording_ended_ms_max: int = RECORDING_ENDED_MS_MAX,
-        unheard_ms_max: int = UNHEARD_MS_MAX,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         projected: Pulse | None = None,
     ) -> None:
-        self._pool = pool
-        self.limits = SuspectLimits(
-            silence_ms_max=silence_ms_max,
-            newer_push_ms_max=newer_push_ms_max,
-            recording_ended_ms_max=recording_ended_ms_max,
-            unheard_ms_max=unheard_ms_max,
-        )
+        self.pool = pool
+        self.limits = limits
+        self.now_ms = clock_ms
         self._projected = projected
-        self._clock_ms = clock_ms
-
-    @property
-    def pool(self) -> AsyncConnectionPool[AsyncConnection]:
-        """The connections, for the queries of other rooms of the read model."""
-        return self._pool
-
-    def now_ms(self) -> int:
-        """Now, by the clock of all queries."""
-        return self._clock_ms()
 
     async def sessions(
         self, wanted: SessionFilter, limit: int = LIMIT_DEFAULT, cursor: str | None = None
     ) -> Page[Session]:
         """Sessions in the order of their starts. Raises CursorInvalid."""
-        now_ms = self._clock_ms()
-        facts: dict[str, Any] = {
-            "limit": limit + 1,
-            "stream_id": wanted.stream_id,
-            "from_ms": wanted.started_from_ms,
-            "to_ms": wanted.started_to_ms,
-        }
+        now_ms = self.now_ms()
+        facts: dict[str, Any] = {"limit": limit + 1, **msgspec.structs.asdict(wanted)}
         listing = "sessions-desc" if wanted.descending else "sessions-asc"
-        conditions = ["true"]
-        if wanted.stream_id is not None:
-            conditions.append("s.stream_id = %(stream_id)s")
-        if wanted.started_from_ms is not None:
-            conditions.append("s.sort_ms >= %(from_ms)s")
-        if wanted.started_to_ms is not None:
-            conditions.append("s.sort_ms < %(to_ms)s")
-        if wanted.state is not None:
-            conditions.append("s.ended" if wanted.state == "ended" else "NOT s.ended")
+        conditions = ["true", *wanted.conditions()]
         if wanted.state == "live":  # lost stops of streams long silent need no evidence looked up
             conditions.append(STREAM_NOT_SILENT)
         if wanted.state == "suspect":
@@ -150,24 +144,21 @@ class Queries:
             f" ORDER BY s.sort_ms {direction}, s.stream_id {direction}, s.sequence {direction}"
             " LIMIT %(limit)s"
         )
-        async with self._pool.connection() as connection:
+        async with self.pool.connection() as connection:
             limits = await with_absences(connection, self.limits)
             rows = await fetch(connection, sql, facts | suspect_facts(limits, now_ms))
-            found = await made_of(rows[:limit], found_of)
-            items = await self.answers_of(connection, found, now_ms, limits)
-            more, found = len(rows) > len(items), found[: len(items)]
-        next_cursor = None
-        if more:
-            last = found[-1].row
-            next_cursor = encode_cursor(listing, [last.sort_ms, last.stream_id, last.sequence])
-        return Page(items, next_cursor)
+            found = await made_of(rows, found_of)
+            items = await self.answers_of(connection, found[:limit], now_ms, limits)
+        return page_of(
+            listing, items, found, lambda each: [each.row.sort_ms, each.row.stream_id, each.row.sequence]
+        )
 
     async def session(self, sequence: str, stream_id: str | None = None) -> Session:
         """One session. Raises SessionUnknown, or SessionAmbiguous when several streams have the sequence."""
-        async with self._pool.connection() as connection:
+        async with self.pool.connection() as connection:
             limits = await with_absences(connection, self.limits)
             found = await self._find(connection, sequence, stream_id, limits)
-            return (await self.answers_of(connection, [found], self._clock_ms(), limits))[0]
+            return (await self.answers_of(connection, [found], self.now_ms(), limits))[0]
 
     async def timeline(
         self,
@@ -196,15 +187,12 @@ class Queries:
             f"SELECT {columns_of('timeline')} FROM timeline WHERE {' AND '.join(conditions)}"  # noqa: S608  # constant names
             " ORDER BY at_ms, kind, key LIMIT %(limit)s"
         )
-        async with one_generation(self._pool, "sessions", "timeline") as connection:
+        async with one_generation(self.pool, "sessions", "timeline") as connection:
             session = (await self._find(connection, sequence, stream_id, self.limits)).row
             facts |= {"stream_id": session.stream_id, "sequence": sequence}
             rows = [timeline_row(values) for values in await fetch(connection, sql, facts)]
-            more, rows = len(rows) > limit, rows[:limit]
-            items = await self._entries(connection, rows)
-            more, rows = more or len(items) < len(rows), rows[: len(items)]
-        last = rows[-1] if more else None
-        return Page(items, encode_cursor(listing, [last.at_ms, last.kind, last.key]) if last else None)
+            items = await entries_of(connection, rows[:limit], answering.timeline_entry)
+        return page_of(listing, items, rows, lambda row: [*entry_key(row)])
 
     async def streams(
         self,
@@ -218,20 +206,20 @@ class Queries:
         if presence == "live":
             return await self._live_streams(after, limit)
         condition = "true" if names is None else "stream_id = ANY(%(names)s::text[])"
-        async with self._pool.connection() as connection:
+        async with self.pool.connection() as connection:
             rows = await self._stream_rows(
                 connection, condition, {"after": after, "limit": limit + 1, "names": names}
             )
-            more, rows = len(rows) > limit, rows[:limit]
-            items = await self._streams(connection, rows, await with_absences(connection, self.limits))
-        return Page(items, encode_cursor("streams", [rows[-1].stream_id]) if more else None)
+            limits = await with_absences(connection, self.limits)
+            items = await self._streams(connection, rows[:limit], limits)
+        return page_of("streams", items, rows, lambda row: [row.stream_id])
 
     async def _live_streams(self, after: str, limit: int) -> Page[Stream]:
         """Streams that are live. Those with nothing but lost stops, silent for long, are skipped in SQL."""
         items: list[Stream] = []
-        async with self._pool.connection() as connection:
+        async with self.pool.connection() as connection:
             limits = await with_absences(connection, self.limits)
-            facts = {"after": after, "limit": limit + 1, **suspect_facts(limits, self._clock_ms())}
+            facts = {"after": after, "limit": limit + 1, **suspect_facts(limits, self.now_ms())}
             while len(items) <= limit:
                 rows = await self._stream_rows(
                     connection, "open_sessions > 0 AND latest_ms >= %(silent_since_ms)s", facts
@@ -241,8 +229,7 @@ class Queries:
                 if len(rows) <= limit:
                     break
                 facts["after"] = rows[-1].stream_id
-        more, items = len(items) > limit, items[:limit]
-        return Page(items, encode_cursor("streams", [items[-1].stream_id]) if more else None)
+        return page_of("streams", items[:limit], items, lambda stream: [stream.stream_id])
 
     async def _stream_rows(
         self, connection: AsyncConnection, condition: str, facts: dict[str, Any]
@@ -256,7 +243,7 @@ class Queries:
     async def stream(self, stream_id: str) -> Stream:
         """One stream. Raises StreamUnknown."""
         sql = f"SELECT {columns_of('streams')} FROM streams WHERE stream_id = %(stream_id)s"  # noqa: S608  # constant names
-        async with self._pool.connection() as connection:
+        async with self.pool.connection() as connection:
             rows = [stream_row(values) for values in await fetch(connection, sql, {"stream_id": stream_id})]
             if not rows:
                 raise StreamUnknown(stream_id=stream_id)
@@ -266,7 +253,7 @@ class Queries:
         self, after: int = 0, limit: int = LIMIT_DEFAULT, *, whole: bool = False
     ) -> tuple[list[LedgerEntry], bool]:
         """Events after a position, in order, and whether more follow; `whole` with what cannot be read."""
-        async with self._pool.connection() as connection:
+        async with self.pool.connection() as connection:
             rows = await fetch(connection, EVENTS_SQL, {"after": after, "limit": limit + 1})
         events = shown_of(rows)
         entries = await made_of(events[:limit], partial(answering.ledger_entry, whole=whole), shown.size_of)
@@ -274,7 +261,7 @@ class Queries:
 
     async def projections(self) -> list[ProjectionStatus]:
         """How far the projections have come."""
-        async with self._pool.connection() as connection:
+        async with self.pool.connection() as connection:
             rows = await fetch(
                 connection,
                 "SELECT p.name, p.position, p.digest, p.digest_position, h.head,"
@@ -288,11 +275,11 @@ class Queries:
                 " ORDER BY p.name",
                 {},
             )
-        return [answering.projection_status(row, self._clock_ms()) for row in rows]
+        return [answering.projection_status(row, self.now_ms()) for row in rows]
 
     async def position(self) -> int:
         """The position that the sessions have taken in."""
-        async with self._pool.connection() as connection:
+        async with self.pool.connection() as connection:
             rows = await fetch(connection, "SELECT position FROM projections WHERE name = 'sessions'", {})
         return int(rows[0][0]) if rows else 0
 
@@ -321,7 +308,7 @@ class Queries:
         )
         if stream_id is not None:
             sql += " AND s.stream_id = %(stream_id)s"
-        facts = {"sequence": sequence, "stream_id": stream_id, **suspect_facts(limits, self._clock_ms())}
+        facts = {"sequence": sequence, "stream_id": stream_id, **suspect_facts(limits, self.now_ms())}
         rows = await fetch(connection, sql + " ORDER BY s.stream_id LIMIT 10", facts)
         if not rows:
             raise SessionUnknown.of(sequence, stream_id)
@@ -349,18 +336,10 @@ class Queries:
 
         return await made_of(found, answer, size_of_item=lambda item: len(msgspec.json.encode(item)))
 
-    async def _entries(self, connection: AsyncConnection, rows: Sequence[TimelineRow]) -> list[TimelineEntry]:
-        events = await events_at(connection, [row.position for row in rows])
-        return await made_of(
-            rows,
-            lambda row: answering.timeline_entry(row, events.get(row.position)),
-            lambda row: size_at(events, row.position),
-        )
-
     async def _streams(
         self, connection: AsyncConnection, rows: Sequence[StreamRow], limits: SuspectLimits
     ) -> list[Stream]:
-        now_ms = self._clock_ms()
+        now_ms = self.now_ms()
         sql = (
             f"SELECT {columns_of('sessions', 's')}, {EVIDENCE}"  # noqa: S608  # constant names
             " FROM unnest(%(streams)s::text[]) AS named(stream_id) CROSS JOIN LATERAL"

@@ -1,6 +1,6 @@
 """Events as answers need them: few bytes at a time, and what cannot be read as what it is."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -82,12 +82,6 @@ def is_full(events: Sequence[Shown], limit: int) -> bool:
 def size_of(event: Shown) -> int:
     """About as many bytes as the event has."""
     return event.size_bytes if isinstance(event, NotShown) else len(event.delivery.body)
-
-
-def size_at(events: Mapping[int, Shown], position: int) -> int:
-    """About as many bytes as were read for the entry at a position."""
-    event = events.get(position)
-    return 0 if event is None or isinstance(event, NotShown) else len(event.delivery.body)
 
 
 async def events_at(connection: AsyncConnection, positions: Collection[int]) -> dict[int, Shown]:

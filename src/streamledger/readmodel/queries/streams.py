@@ -15,12 +15,11 @@ from streamledger.readmodel.fold.columns import columns_of, timeline_row
 from streamledger.readmodel.queries import presenters as answering
 from streamledger.readmodel.queries.absences import with_absences
 from streamledger.readmodel.queries.cursors import decode_cursor, encode_cursor
+from streamledger.readmodel.queries.entries import entries_of
 from streamledger.readmodel.queries.evidence import EVIDENCE, SIGNS, found_of, suspect_facts
 from streamledger.readmodel.queries.fetching import fetch
 from streamledger.readmodel.queries.kinds import ATTRIBUTED, SEQUENCED, UNPLACED
-from streamledger.readmodel.queries.pacing import made_of
-from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page, Queries
-from streamledger.readmodel.queries.shown_events import events_at, size_at
+from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page, Queries, page_of
 
 CHUNK_SESSIONS: Final = 200
 BROADCAST_SESSIONS_MAX: Final = 5000
@@ -73,19 +72,8 @@ class StreamQueries:
             if stream_id is not None:
                 await _must_exist(connection, stream_id)
             rows = [timeline_row(values) for values in await fetch(connection, sql, facts)]
-            more, rows = len(rows) > limit, rows[:limit]
-            events = await events_at(connection, [row.position for row in rows])
-        items = await made_of(
-            rows,
-            lambda row: answering.stream_entry(row, events.get(row.position)),
-            lambda row: size_at(events, row.position),
-        )
-        more, rows = more or len(items) < len(rows), rows[: len(items)]
-        last = rows[-1] if more else None
-        return Page(
-            items,
-            encode_cursor(listing, [last.at_ms, last.stream_id, last.kind, last.key]) if last else None,
-        )
+            items = await entries_of(connection, rows[:limit], answering.stream_entry)
+        return page_of(listing, items, rows, lambda row: [row.at_ms, row.stream_id, row.kind, row.key])
 
     async def broadcasts(
         self, stream_id: str, window_ms: int, limit: int = LIMIT_DEFAULT, cursor: str | None = None

@@ -63,18 +63,14 @@ class SystemQueries:
         pool: AsyncConnectionPool[AsyncConnection],
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        self._pool = pool
-        self._clock_ms = clock_ms
-
-    @property
-    def pool(self) -> AsyncConnectionPool[AsyncConnection]:
+        self.pool = pool
         """The connections, which queries never take."""
-        return self._pool
+        self._clock_ms = clock_ms
 
     async def state(self) -> SystemState:
         """Counters, usage and projections. Raises StoreUnavailable."""
         try:
-            async with self._pool.connection() as connection, connection.transaction():
+            async with self.pool.connection() as connection, connection.transaction():
                 await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 counters = await fetch(connection, "SELECT outcome, count FROM intake_counters", {})
                 usage = await fetch(
@@ -129,7 +125,7 @@ class SystemQueries:
     async def active_tokens(self) -> list[tuple[str, str, bytes]]:
         """Name, scope and SHA-256 of every stored token in force. Raises StoreUnavailable."""
         try:
-            async with self._pool.connection() as connection:
+            async with self.pool.connection() as connection:
                 rows = await fetch(
                     connection,
                     "SELECT name, scope, secret_sha256 FROM api_tokens WHERE revoked_at_us IS NULL"
