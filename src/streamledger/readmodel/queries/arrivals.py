@@ -8,14 +8,13 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from streamledger.domain.beliefs import belief_shown
 from streamledger.domain.delivery_answers import DeliveryAnswer
 from streamledger.domain.events import LedgerEvent
 from streamledger.domain.forensics import Evidence
 from streamledger.domain.instants import instant_us, parse_instant_ms
 from streamledger.readmodel.projections.tallies import MINUTE_MS
 from streamledger.readmodel.queries.cursors import decode_cursor, encode_cursor
-from streamledger.readmodel.queries.deliveries import DeliveryQueries
+from streamledger.readmodel.queries.deliveries import DeliveryQueries, Received, received_by
 from streamledger.readmodel.queries.fetching import fetch, given
 from streamledger.readmodel.queries.ledger_scan import DeliveryFilter
 from streamledger.readmodel.queries.shown_events import events_at
@@ -165,7 +164,7 @@ class ArrivalQueries:
         is_reason = wanted.class_ in ANSWERED
         if wanted.verdict == "set_aside" or is_reason:
             return await self._set_aside(wanted, limit, cursor)
-        page = await DeliveryQueries(self._pool).deliveries(
+        page, received = await DeliveryQueries(self._pool).as_received(
             DeliveryFilter(
                 class_=wanted.class_,  # type: ignore[arg-type]  # a name of the closed list, as its caller checks
                 stream_id=wanted.stream_id,
@@ -179,9 +178,12 @@ class ArrivalQueries:
             cursor,
             SEARCHED_MAX,
         )
-        async with self._pool.connection() as connection:
-            events = await events_at(connection, [each.position for each in page.items])
-        believed = [_believed(each, events.get(each.position)) for each in page.items]
+        rare = [each.position for each in page.items if each.position not in received]
+        if rare:  # found by their rows alone
+            async with self._pool.connection() as connection:
+                events = await events_at(connection, rare)
+            received |= received_by(each for each in events.values() if isinstance(each, LedgerEvent))
+        believed = [_believed(each, received.get(each.position)) for each in page.items]
         more_aside = False
         if wanted.verdict is None and wanted.class_ is None:
             aside = await self._beside(wanted, believed, limit, cursor=cursor, ended=page.next_cursor is None)
@@ -263,9 +265,8 @@ def merged(believed: Sequence[Arrival], aside: Sequence[Arrival]) -> list[Arriva
     return items + left
 
 
-def _believed(answer: DeliveryAnswer, event: object) -> Arrival:
-    believed = belief_shown(event.delivery) if isinstance(event, LedgerEvent) else None
-    by = believed.by if believed else None
+def _believed(answer: DeliveryAnswer, received: Received | None) -> Arrival:
+    by = received.by if received else None
     return Arrival(
         received_at=answer.received_at,
         class_=answer.class_,
@@ -281,8 +282,8 @@ def _believed(answer: DeliveryAnswer, event: object) -> Arrival:
         try_=answer.try_,
         first_position=answer.first_position,
         by=by,
-        late=believed.late if believed else None,
-        bytes=len(event.delivery.body) if isinstance(event, LedgerEvent) else None,
+        late=received.late if received else None,
+        bytes=received.bytes if received else None,
         evidence=answer.evidence,
     )
 

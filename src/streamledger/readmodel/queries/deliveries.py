@@ -1,7 +1,7 @@
 """Queries about deliveries: lists, one beside the others of its notification, and a session's."""
 
 import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +11,7 @@ from psycopg_pool import AsyncConnectionPool
 from streamledger.domain.beliefs import belief_shown
 from streamledger.domain.delivery_answers import DeliveryAnswer, DeliveryDetail, SetAsideDelivery
 from streamledger.domain.errors import DeliveryUnknown, SessionAmbiguous, SessionUnknown
+from streamledger.domain.events import By, Late, LedgerEvent
 from streamledger.domain.forensics import DeliveryClass
 from streamledger.readmodel.fold.columns import repeat_row
 from streamledger.readmodel.fold.judging import key_of
@@ -92,6 +93,32 @@ CARRIED_SQL: Final = (
 )
 
 
+class Received(msgspec.Struct, frozen=True):
+    """What its event alone tells of a delivery, and a list shows."""
+
+    by: By
+    late: Late | None
+    bytes: int
+
+
+def received_by(events: Iterable[LedgerEvent]) -> dict[int, Received]:
+    """The same of these events, by position."""
+    return {
+        each.position: Received(
+            each.delivery.believed.by, each.delivery.believed.late, len(each.delivery.body)
+        )
+        for each in events
+    }
+
+
+class _Listed(msgspec.Struct):
+    rows: list[RepeatRow]
+    more: tuple[int, int] | None
+    """Where the next page begins."""
+    received: dict[int, Received] = {}
+    """By position, where the events had to be read to find them."""
+
+
 def repeated_sql(wanted: DeliveryFilter) -> str:
     """The statement that lists deliveries of a class that all have rows, newest first."""
     conditions = ["r.position < %(before)s", *given(_REPEATED, msgspec.structs.asdict(wanted))]
@@ -117,14 +144,22 @@ class DeliveryQueries:
 
         A page may hold fewer than `limit` though more follow: it looks through `searched_max`.
         """
+        page, _ = await self.as_received(wanted, limit, cursor, searched_max)
+        return page
+
+    async def as_received(
+        self, wanted: DeliveryFilter, limit: int, cursor: str | None, searched_max: int
+    ) -> tuple[Page[DeliveryAnswer], dict[int, Received]]:
+        """The same, with what the events say that had to be read for it, by position."""
         before, version = POSITION_MAX, POSITION_MAX
         if cursor is not None:
             before, version = decode_cursor("deliveries", cursor, (int, int))
         tables = ("delivery_marks", "sessions", "timeline", "repeats")
         async with one_generation(self._pool, *tables) as connection:
-            rows, more = await self._listed(connection, wanted, before, version, limit, searched_max)
-            items = await self._answers(connection, rows)
-        return Page(items, encode_cursor("deliveries", list(more)) if more else None)
+            found = await self._listed(connection, wanted, before, version, limit, searched_max)
+            items = await self._answers(connection, found.rows)
+        more = encode_cursor("deliveries", list(found.more)) if found.more else None
+        return Page(items, more), found.received
 
     async def _listed(
         self,
@@ -134,7 +169,7 @@ class DeliveryQueries:
         version: int,
         limit: int,
         searched_max: int,
-    ) -> tuple[list[RepeatRow], tuple[int, int] | None]:
+    ) -> _Listed:
         """Rows before a position, and where the next page begins."""
         found = await fetch(connection, POSITION_SQL, {})
         before = min(before, (found[0][0] if found else 0) + 1)  # what is not taken in has no class
@@ -142,14 +177,14 @@ class DeliveryQueries:
         if wanted.class_ not in (None, DeliveryClass.FIRST):
             # What is rare and what is not decides between the indexes of two conditions.
             values = await fetch(connection, repeated_sql(wanted), facts, prepare=False)
-            rows = [repeat_row(each) for each in values]
+            rows, received = [repeat_row(each) for each in values], {}
         elif wanted.sequence is not None:
             positions = [row[0] for row in await fetch(connection, CARRIED_SQL, facts)]
             events = await events_by_position(connection, positions)
-            rows = await rows_of(connection, events.values())
+            rows, received = await rows_of(connection, events.values()), received_by(events.values())
             rows = [row for row in sorted(rows, key=lambda row: -row.position) if wanted.fits(row)]
             if len(positions) > limit and len(rows) <= limit:
-                return rows, (positions[-1], POSITION_MAX)
+                return _Listed(rows, (positions[-1], POSITION_MAX), received)
         else:
             chunks = scan(
                 connection,
@@ -161,8 +196,8 @@ class DeliveryQueries:
             )
             return await self._scanned(connection, wanted, chunks, limit)
         if len(rows) <= limit:
-            return rows, None
-        return rows[:limit], (rows[limit - 1].position, POSITION_MAX)
+            return _Listed(rows, None, received)
+        return _Listed(rows[:limit], (rows[limit - 1].position, POSITION_MAX), received)
 
     async def _scanned(
         self,
@@ -170,20 +205,23 @@ class DeliveryQueries:
         wanted: DeliveryFilter,
         chunks: AsyncIterator[Scanned],
         limit: int,
-    ) -> tuple[list[RepeatRow], tuple[int, int] | None]:
+    ) -> _Listed:
         rows: list[RepeatRow] = []
+        received: dict[int, Received] = {}
         versions: dict[int, int] = {}
         reached: tuple[int, int] | None = None
         async for each in chunks:
             versions |= {event.position: event.originator_version for event in each.events}
+            received |= received_by(each.events)
             chunk = await rows_of(connection, each.events)
             rows += [row for row in sorted(chunk, key=lambda row: -row.position) if wanted.fits(row)]
             if len(rows) > limit:
                 last = rows[limit - 1].position
-                return rows[:limit], (last, versions[last] if wanted.stream_id is not None else POSITION_MAX)
+                version = versions[last] if wanted.stream_id is not None else POSITION_MAX
+                return _Listed(rows[:limit], (last, version), received)
             reached = (each.position, each.version)
         ended = reached is None or reached[0] <= 1 or (wanted.stream_id is not None and reached[1] == 0)
-        return rows, None if ended else reached
+        return _Listed(rows, None if ended else reached, received)
 
     async def delivery(self, position: int, *, whole: bool = False) -> DeliveryDetail:
         """One delivery, with its body and the others of its notification. Raises DeliveryUnknown.
