@@ -2,6 +2,7 @@
 
 import pytest
 
+from streamledger.domain.senders import Senders, Shown
 from streamledger.operations.rebuild import Order, rebuild
 from streamledger.postgres.connection import Database
 from streamledger.readmodel.projections.registry import PROJECTIONS
@@ -31,3 +32,35 @@ def test_who_is_known_is_told_by_history_and_not_by_the_live_rows(database: Data
         done = rebuild(database, Order(projections=PROJECTIONS, workers=workers), clock_us=lambda: 1)
         assert done.switched
         assert rows_of(connection) == rows
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_the_fold_of_senders_cannot_take_is_parked_and_the_others_are_told(
+    database: Database, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, poison = Senders.take, 3
+
+    def stumbling(self: Senders, shown: Shown) -> list[int]:
+        if shown.position == poison:
+            raise KeyError(shown.source_ip)
+        return take(self, shown)
+
+    monkeypatch.setattr(Senders, "take", stumbling)
+    shown = [
+        received(screenshot("other", BEGAN_S + second), BEGAN_S + second, source_ip=KNOWN)
+        for second in range(1, 6)
+    ]
+    with opened(database) as connection:
+        keep(connection, shown)
+        project(connection, database.schema)
+        rows = rows_of(connection)
+        parked = "SELECT projection, position, error FROM parked"
+        known = "SELECT known_from FROM addresses"
+        assert connection.execute(known).fetchall() == [(4,)]
+        assert connection.execute(parked).fetchall() == [("addresses", poison, f"KeyError: '{KNOWN}'")]
+        done = rebuild(database, Order(projections=PROJECTIONS, workers=workers), clock_us=lambda: 1)
+        assert done.switched
+        assert done.parked["addresses"] == 1
+        assert rows_of(connection) == rows
+        assert connection.execute(known).fetchall() == [(4,)]
+        assert connection.execute(parked).fetchall() == [("addresses", poison, f"KeyError: '{KNOWN}'")]

@@ -1,7 +1,7 @@
 """Poison events: one that a projection cannot take in is parked with its error, and the others go on."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 import psycopg
 
@@ -26,25 +26,43 @@ def described(error: Exception) -> str:
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")[:ERROR_CHARACTERS_MAX]
 
 
+class Placed(Protocol):
+    """What came at a position of the ledger."""
+
+    @property
+    def position(self) -> int:
+        """By which it is parked."""
+
+
+Item = TypeVar("Item", bound=Placed)
+
+
 def take_in_or_park(view: ProjectionView, events: Sequence[Event]) -> dict[int, str]:
-    """Let a view take events in; position to error of the poison ones.
+    """Let a view take events in; position to error of the poison ones."""
+    return take_or_park(view, view.take_in, events)
+
+
+def take_or_park(
+    view: ProjectionView, take: Callable[[Sequence[Item]], None], items: Sequence[Item]
+) -> dict[int, str]:
+    """The same of what a view takes in by another way of its own, such as what was read elsewhere.
 
     Halves what fails until the poison one stands alone. Runs inside the caller's transaction.
     """
-    if not events:
+    if not items:
         return {}
     try:
         with view.connection.transaction():
-            view.take_in(events)
+            take(items)
             return {}
     except STORE_FAULTS:  # trying again helps, parking would not
         raise
     except Exception as error:  # whatever one event does to the fold, the others go on
         view.forget()
-        if len(events) == 1:
-            return {events[0].position: described(error)}
-    half = len(events) // 2
-    return take_in_or_park(view, events[:half]) | take_in_or_park(view, events[half:])
+        if len(items) == 1:
+            return {items[0].position: described(error)}
+    half = len(items) // 2
+    return take_or_park(view, take, items[:half]) | take_or_park(view, take, items[half:])
 
 
 def park(

@@ -13,7 +13,7 @@ from streamledger.domain.events import is_notification
 from streamledger.domain.senders import Shown
 from streamledger.ledger import mapper, reader
 from streamledger.readmodel.projections.addresses import SendersView, shown_by
-from streamledger.readmodel.projections.parking import described
+from streamledger.readmodel.projections.parking import described, take_or_park
 
 WRITE_EVERY: Final = 40_000
 """Events between two writes; what came meanwhile is in memory, a pair of `t` and `sign` each."""
@@ -61,6 +61,8 @@ class SendersInOrder:
         self._early: dict[int, Told] = {}
         """By the position after which each begins."""
         self._next: list[Shown] = []
+        self.parked: dict[int, str] = {}
+        """Position to error of what could not be taken in."""
 
     def put(self, encoded: bytes) -> None:
         """One worker's piece of history."""
@@ -75,6 +77,6 @@ class SendersInOrder:
     def write(self) -> None:
         """Take in what has come so far."""
         with self._connection.transaction():
-            self._view.take_shown(self._next)
+            self.parked |= take_or_park(self._view, self._view.take_shown, self._next)
         self._next.clear()
         self._written = self._reached

@@ -168,6 +168,7 @@ def work_through(
                 senders.put(done.told)
             yield done
         senders.write()
+        yield Done(events=0, parked={SendersView.name: senders.parked})
     yield from pool.work(units, dict.fromkeys(others, 0), until)
 
 
