@@ -129,6 +129,22 @@ def forged(place: Place) -> Drill:
     return Drill(before, scrape(place.service))
 
 
+def a_limit_that_is_reached(place: Place) -> Drill:
+    """Again and again: a stranger's heads are larger than any."""
+
+    def reached(scraped: Scrape) -> float:
+        return value_of(scraped, "streamledger_limit_reached_total", limit="head_bytes_max")
+
+    before = scrape(place.service)
+    host, port = place.service.url.removeprefix("http://").split(":")
+    with ExitStack() as stack:
+        for _ in range(3):
+            connection = stack.enter_context(socket.create_connection((host, int(port)), 30))
+            connection.sendall(b"GET / HTTP/1.1\r\nx: " + b"a" * 16 * 1024)
+            assert status_of(connection) == b"431"
+    return Drill(before, place.told(lambda now: reached(now) >= reached(before) + 3))
+
+
 def the_projector_stands_still(place: Place) -> Drill:
     """The event was received two minutes ago, by a node that wrote to the ledger then."""
     before = place.told(caught_up)
@@ -287,6 +303,7 @@ def drilled(place: Place, *, has_room: bool) -> Made:
     quiet, found, left_out = nothing_is_wrong(place), {}, {}
     found["StreamledgerExpired"] = signed_for_another_time(place)
     found["StreamledgerForged"] = forged(place)
+    found["StreamledgerLimitReached"] = a_limit_that_is_reached(place)
     found["StreamledgerLagging"] = the_projector_stands_still(place)
     found["StreamledgerParked"] = an_event_that_cannot_be_read(place)
     found["StreamledgerQuarantineFilling"] = a_quarantine_nearly_full(place)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from streamledger.operations.limits import LIMITS
 from streamledger.operations.timings import Timings
 from streamledger.readmodel.queries.system import ProjectionLag, SystemState, Usage
 from streamledger.settings import CONFIG_VARIABLE, FIELDS
@@ -54,6 +55,14 @@ def test_rules_and_board_name_metrics_that_there_are(file: str) -> None:
 def test_the_board_is_json_with_a_query_in_every_panel() -> None:
     panels = json.loads((DEPLOY / "grafana.json").read_text())["panels"]
     assert all(target["expr"] for panel in panels for target in panel["targets"])
+
+
+def test_the_limits_that_raise_no_alert_are_limits_and_those_of_every_day_are_among_them() -> None:
+    left_out = re.search(r'limit!~"([a-z_|]+)"', ALERTS)
+    assert left_out is not None
+    names = set(left_out[1].split("|"))
+    assert names <= LIMITS.keys()
+    assert {limit.name for limit in LIMITS.values() if limit.ordinary} <= names
 
 
 def test_every_alert_has_its_paragraph_in_the_runbook_and_its_drill() -> None:
