@@ -12,6 +12,8 @@ from tests.oracle.true_history import BEGIN_S, HORIZON_S, RECEIVED_S, History, T
 SLACK_S = 5
 DAY_S = 86_400
 REFUSED = (18, 19)
+LATE_S_MAX = 15 * 60
+"""So far ahead of its receipt a time may lie; all is received within an hour of RECEIVED_S."""
 EARLIEST_S, LATEST_S = -500, HORIZON_S + 500
 """Beyond these nothing of a history happens; they stand for twelve hours before and for ever after."""
 
@@ -63,13 +65,13 @@ def session(push: TruePush) -> Expected:
     ended_s = max(push.reported_stops, default=None)
     odd = set()
     starts = len(push.reported_starts) + len(push.impossible)
-    if push.reported_stops and not starts:
+    if push.has_stop and not starts:
         odd.add("start_missing")
-    if not push.reported_stops and not starts:
+    if not push.has_stop and not starts:
         odd.add("push_errors_only")
     if starts > 1:
         odd.add("start_conflict")
-    if push.impossible:
+    if push.impossible or push.untimed_stops:
         odd.add("unreadable_field")
     if ended_s is not None and any(start_s - ended_s > SLACK_S for start_s in push.reported_starts):
         odd.add("start_after_stop")
@@ -92,14 +94,26 @@ def began(push: TruePush) -> tuple[int | None, str | None]:
     return None, None
 
 
+def over(push: TruePush) -> int | None:
+    """When a push with a stop was over: by its time, else by its duration, if that is over at its receipt."""
+    if push.reported_stops or not push.untimed_stops:
+        return max(push.reported_stops, default=None)
+    started_s, _ = began(push)
+    if started_s is None:
+        return None
+    over_s = started_s + (push.untimed_stops[0] or 0)
+    return started_s if over_s > RECEIVED_S + LATE_S_MAX else over_s
+
+
 def duration(push: TruePush, media_s: list[Medium], now_s: int, reasons: set[str] | None) -> Lasted:
     """How long a push lasted, in milliseconds, and how that is known, given what `suspect` says of it."""
     started_s, _ = began(push)
-    if push.reported_stops and push.duration_s is not None:
-        return push.duration_s * 1000, "reported"
+    told_s = push.untimed_stops[0] if push.untimed_stops else push.duration_s
+    if push.has_stop and told_s is not None:
+        return told_s * 1000, "reported"
     if push.reported_stops and push.reported_starts:
         return max(0, max(push.reported_stops) - min(push.reported_starts)) * 1000, "measured"
-    if push.reported_stops or started_s is None:
+    if push.has_stop or started_s is None:
         return None, None
     if reasons:
         return max(0, (latest_sign(push, media_s) or 0) - started_s) * 1000, "last_sign"
@@ -130,16 +144,19 @@ def stretch(push: TruePush, pushes: list[TruePush], limits: Limits) -> tuple[set
     """The seconds in which a push may have run, and those in which it is held to have run."""
     started_s, _ = began(push)
     first_error_s = min(push.errors_s, default=None)
-    if push.reported_stops:
-        ended_s = max(push.reported_stops)
+    if push.has_stop:
+        ended_s = over(push)
+        if ended_s is None:
+            return set(), set()
         if started_s is None:
             known_s = ended_s if first_error_s is None else min(ended_s, first_error_s)
             back_s = ended_s - limits.lookback_s
             # Where the clocks disagree the other lies between its two times, so it is over at the later one.
             over_s = [
-                max(*other.reported_stops, began(other)[0] or 0)
+                max(other_s, began(other)[0] or 0)
                 for other in neighbours(push, pushes)
-                if other.reported_stops
+                for other_s in [over(other)]
+                if other_s is not None
             ]
             back_s = max([back_s, *(each_s for each_s in over_s if each_s <= known_s and each_s < ended_s)])
             return set(range(min(known_s, back_s), ended_s + 1)), set(range(known_s, ended_s + 1))
@@ -172,14 +189,14 @@ def _later_open(push: TruePush, pushes: list[TruePush]) -> list[tuple[TruePush, 
         (other, began_s)
         for other in pushes
         for began_s in [began(other)[0]]
-        if other is not push and not other.reported_stops and place_of(other) == place_of(push)
+        if other is not push and not other.has_stop and place_of(other) == place_of(push)
         if began_s is not None and began_s > from_s
     ]
 
 
 def witnessed(push: TruePush, pushes: list[TruePush], may: set[int], limits: Limits) -> set[int]:
     """The seconds in which a push may have run for media that have its stream_param."""
-    if push.reported_stops or push_param(push) is None or not may:
+    if push.has_stop or push_param(push) is None or not may:
         return may
     same = sorted(
         began_s for other, began_s in _later_open(push, pushes) if push_param(other) == push_param(push)
@@ -226,8 +243,7 @@ def host(app: str | None) -> str | None:
 
 def place_of(push: TruePush) -> tuple[str | None, bool]:
     """The place of a push as far as it is known: its domain, and whether anything named its path."""
-    named = bool(push.reported_starts or push.reported_stops or push.impossible)
-    return host(domain_of(push)), named
+    return host(domain_of(push)), push.names_place
 
 
 def same_place(app: str | None, push: TruePush) -> bool:
@@ -238,7 +254,7 @@ def same_place(app: str | None, push: TruePush) -> bool:
 
 def push_param(push: TruePush) -> str | None:
     """The stream_param of a session: that of its start, else of its stop."""
-    return push.param if push.reported_starts or push.reported_stops or push.impossible else None
+    return push.param if push.names_place else None
 
 
 def recording_ended(media_s: list[Medium], param_known: bool) -> int | None:
@@ -304,9 +320,11 @@ def patience(push: TruePush, history: History, media_s: list[Medium]) -> int:
 def on_air(push: TruePush, media_s: list[Medium], now_s: int, reasons: set[str] | None) -> tuple[int, int]:
     """From when until when a push counts for its broadcast, given what `suspect` says of it."""
     from_s, _ = began(push)
-    ended_s = max(push.reported_stops, default=None)
+    ended_s = over(push)
     if from_s is None:
         from_s = min([*push.errors_s, *([] if ended_s is None else [ended_s])], default=-BEGIN_S)
+    if push.has_stop:
+        return from_s, max(from_s, from_s if ended_s is None else ended_s)
     if ended_s is None:
         sign_s = latest_sign(push, media_s)
         ended_s = (from_s if sign_s is None else sign_s) if reasons else now_s
@@ -318,7 +336,7 @@ def suspect(push: TruePush, history: History, media_s: list[Medium], now_s: int)
 
     `media_s` are the media attributed to it. Limits are those of `LIMITS_S`.
     """
-    if push.reported_stops:
+    if push.has_stop:
         return None
     sign_s = latest_sign(push, media_s)
     if sign_s is None:
@@ -354,7 +372,7 @@ def suspect(push: TruePush, history: History, media_s: list[Medium], now_s: int)
 
 def recorded(push: TruePush, media_s: list[Medium], may: set[int]) -> tuple[int, int]:
     """The seconds of a push that its files hold, each once, and the sum of the files."""
-    ran = may if push.reported_stops else set(range(min(may, default=0), LATEST_S))
+    ran = may if push.has_stop else set(range(min(may, default=0), LATEST_S))
     files = [each for each in media_s if each.kind == "recording"]
     held = {second for each in files for second in range(each.at_s, each.until_s)}
     last = max(ran, default=0)
@@ -363,38 +381,7 @@ def recorded(push: TruePush, media_s: list[Medium], may: set[int]) -> tuple[int,
 
 def domain_of(push: TruePush) -> str | None:
     """The push domain of a session: that of its start, else of its stop."""
-    return push.app if push.reported_starts or push.reported_stops or push.impossible else None
+    return push.app if push.names_place else None
 
 
 LIMITS_S = {"silence": 120, "newer_push": 20, "recording_ended": 30, "unheard": 300}
-
-
-def broadcast_groups(parts: list[tuple[str, int, int]], window_s: int) -> list[set[str]]:
-    """Sessions that hang together, by pairs: one began while the other ran, or in the window after it."""
-    groups = [{sequence} for sequence, _, _ in parts]
-
-    def linked(one: tuple[str, int, int], other: tuple[str, int, int]) -> bool:
-        first, second = sorted((one, other), key=lambda part: (part[1], part[0]))
-        return second[1] <= first[2] + window_s
-
-    for number, one in enumerate(parts):
-        for other in parts[:number]:
-            if linked(one, other):
-                touching = [group for group in groups if one[0] in group or other[0] in group]
-                groups = [group for group in groups if group not in touching] + [set().union(*touching)]
-    return groups
-
-
-def on_air_s(parts: list[tuple[str, int, int]]) -> int:
-    """Seconds in which any of them ran."""
-    return len({second for _, from_s, until_s in parts for second in range(from_s, until_s)})
-
-
-def comebacks(parts: list[tuple[str, int, int]]) -> int:
-    """How often a part began when none of those before it ran any more."""
-    ordered = sorted(parts, key=lambda part: (part[1], part[0]))
-    return sum(
-        all(earlier[2] <= part[1] for earlier in ordered[:number])
-        for number, part in enumerate(ordered)
-        if number
-    )

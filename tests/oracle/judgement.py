@@ -178,7 +178,7 @@ def _last_open(item: TrueItem, pushes: list[TruePush], firsts: dict[str, int]) -
     fitting = [
         (firsts[push.sequence], push.sequence)
         for push in pushes
-        if not push.reported_stops and push.sequence in firsts and same_place(item.app, push)
+        if not push.has_stop and push.sequence in firsts and same_place(item.app, push)
     ]
     before = [each for each in fitting if each[0] <= item.at_s + SLACK_S]
     return [Judged(max(before)[1], "probable", ())] if before else []

@@ -21,16 +21,22 @@ TROUBLES: dict[str, Callable[[History], bool]] = {
     ),
     "a start is missing": lambda h: any(p.reported_stops and not p.reported_starts for p in h.pushes),
     "a stop is missing": lambda h: any(
-        p.end_s is not None and p.reported_starts and not p.reported_stops for p in h.pushes
+        p.end_s is not None and p.reported_starts and not p.has_stop for p in h.pushes
     ),
     "several stops are missing": lambda h: (
-        sum(not p.reported_stops and bool(p.reported_starts) for p in h.pushes) >= 3
+        sum(not p.has_stop and bool(p.reported_starts) for p in h.pushes) >= 3
+    ),
+    "the time of a stop cannot be read": lambda h: any(p.untimed_stops for p in h.pushes),
+    "and its duration cannot be": lambda h: any(
+        p.reported_starts and duration_s is not None and duration_s > HORIZON_S
+        for p in h.pushes
+        for duration_s in p.untimed_stops
     ),
     "a stop alone, without a duration": lambda h: any(
         p.reported_stops and not p.reported_starts and p.duration_s is None for p in h.pushes
     ),
     "push errors alone": lambda h: any(
-        p.errors_s and not p.reported_starts and not p.reported_stops for p in h.pushes
+        p.errors_s and not p.reported_starts and not p.has_stop for p in h.pushes
     ),
     "nothing of a push is reported": lambda h: len(h.known()) < len(h.pushes),
     "starts conflict": lambda h: any(len(p.reported_starts) > 1 for p in h.pushes),
@@ -84,10 +90,7 @@ TROUBLES: dict[str, Callable[[History], bool]] = {
         p.impossible and not p.reported_starts for p in h.pushes
     ),
     "a type that is not modelled names a push": lambda h: any(p.others for p in h.pushes),
-    "and nothing else does": lambda h: any(
-        p.others and not (p.reported_starts or p.reported_stops or p.errors_s or p.impossible)
-        for p in h.pushes
-    ),
+    "and nothing else does": lambda h: any(p.others and not (p.names_place or p.errors_s) for p in h.pushes),
     "a stream_param that no push has": lambda h: any(i.param == "txTime=strange" for i in h.items),
     "a file that was closed late": lambda h: any(i.key.startswith("late") for i in h.items),
     "a file of a task of its own": lambda h: any(i.key.startswith("task") for i in h.items),

@@ -6,7 +6,6 @@ All times are whole seconds after BEGIN_S, so that the oracle can count seconds 
 import itertools
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
 
 BEGIN_S = 1_713_731_000
 STREAM = "stream"
@@ -41,8 +40,20 @@ class TruePush:
     """event_time of starts and stops that cannot be, as sent; None is something that is no number."""
     forged_stops: tuple[int, ...] = ()
     """Times of stops that were signed long before them, beside reported ones."""
+    untimed_stops: tuple[int | None, ...] = ()
+    """push_duration of stops whose time cannot be read, where no other stop is reported."""
     others: int = 0
     """How many notifications of types that are not modelled name it."""
+
+    @property
+    def has_stop(self) -> bool:
+        """Whether a stop is reported, with a time or without one."""
+        return bool(self.reported_stops or self.untimed_stops)
+
+    @property
+    def names_place(self) -> bool:
+        """Whether anything is reported that names its push domain and stream_param."""
+        return bool(self.reported_starts or self.impossible or self.has_stop)
 
 
 @dataclass(frozen=True)
@@ -88,11 +99,7 @@ class History:
 
     def known(self) -> list[TruePush]:
         """The pushes of which any notification is delivered."""
-        return [
-            push
-            for push in self.pushes
-            if push.reported_starts or push.reported_stops or push.errors_s or push.impossible or push.others
-        ]
+        return [push for push in self.pushes if push.names_place or push.errors_s or push.others]
 
 
 def draw(random: Random, pushes: int, media: int) -> History:
@@ -152,7 +159,19 @@ def draw(random: Random, pushes: int, media: int) -> History:
         each.key for each in history.items if each.kind == "recording" and random.random() < 0.1
     }
     history.relays = random.randint(0, 1)
+    history.pushes = [_untimed(Random(repr(push)), push) for push in history.pushes]
     return history
+
+
+def _untimed(random: Random, push: TruePush) -> TruePush:
+    """The same; a stop that was lost may have come without a time that can be read, and tell of decades.
+
+    It has a chance of its own, so that those who draw draw as before.
+    """
+    if push.end_s is None or push.reported_stops or random.random() < 0.7:
+        return push
+    length_s = push.end_s - push.start_s
+    return replace(push, untimed_stops=(random.choice([length_s, length_s, None, 30 * 365 * 86_400]),))
 
 
 def _push(
@@ -334,72 +353,3 @@ def _resumed(random: Random, mains: list[TruePush], number: int) -> TrueItem:
         origins=tuple(push.sequence for push in over),
         param=over[-1].param if random.random() < 0.5 else None,
     )
-
-
-def bodies(history: History) -> list[dict[str, Any]]:
-    """Every distinct notification of a history, less t and sign."""
-    found: list[dict[str, Any]] = []
-    for push in history.pushes:
-        shared = {"stream_id": STREAM, "sequence": push.sequence, "stream_param": push.param}
-        for number, at_s in enumerate(push.reported_starts):
-            start = {"event_type": 1, "event_time": BEGIN_S + at_s, "node": f"192.0.2.{number}"}
-            found.append({**start, **shared, "app": push.app, "appname": "live", "errcode": 0})
-        for number, sent in enumerate(push.impossible):
-            time = {"event_time": "soon" if sent is None else sent, "node": f"198.51.100.{number}"}
-            found.append({"event_type": 1, **time, **shared, "app": push.app, "appname": "live"})
-        for at_s in push.reported_stops:
-            stop = {"event_type": 0, "event_time": BEGIN_S + at_s, "errcode": push.errcode}
-            if push.duration_s is not None:
-                stop["push_duration"] = str(push.duration_s * 1000)
-            stop_app = push.app.upper() if push.app else None
-            found.append({**stop, **shared, "app": stop_app, "appname": "live"})
-        for at_s in push.forged_stops:
-            stop = {"event_type": 0, "event_time": BEGIN_S + at_s, "errcode": 2, "node": FORGED}
-            found.append({**stop, **shared, "app": push.app, "appname": "live"})
-        for number in range(push.others):
-            found.append({"event_type": 999, "number": number, **shared})
-        for at_s in push.errors_s:
-            error = {"event_type": 321, "data_time": (BEGIN_S + at_s) * 1000, "report_interval": 5000}
-            abnormal = [{"type": 6, "count": 2}, {"type": 7, "count": 1}]
-            found.append({**error, **shared, "domain": push.app, "path": "live", "abnormal_event": abnormal})
-    found += [_body(item) for item in history.items]
-    found += [{**_body(item), "file_size": 2000} for item in history.items if item.key in history.altered]
-    found += [{"event_type": 314, "stream_id": STREAM, "task_id": str(n)} for n in range(history.relays)]
-    return [{name: value for name, value in body.items() if value is not None} for body in found]
-
-
-def _body(item: TrueItem) -> dict[str, Any]:
-    return {name: value for name, value in _fields(item).items() if value is not None}
-
-
-def _fields(item: TrueItem) -> dict[str, Any]:
-    body: dict[str, Any] = {"stream_id": STREAM, "stream_param": item.param, "app": item.app}
-    if item.kind == "screenshot":
-        return {
-            "event_type": 200,
-            "pic_url": item.name or item.key,
-            "create_time": BEGIN_S + item.at_s,
-            **body,
-        }
-    body["task_id"] = item.task
-    if item.kind == "recording":
-        times = {"start_time": BEGIN_S + item.began_s, "end_time": BEGIN_S + item.until_s}
-        seconds: Any = item.until_s - item.at_s
-        lasting = {
-            "given": seconds,
-            "float": float(seconds),
-            "zero": 0,
-            "absent": None,
-            "longer": seconds + 500,
-        }[item.lasting]
-        return {
-            "event_type": 100,
-            "file_id": item.key,
-            **times,
-            "duration": lasting,
-            "file_size": 1000,
-            **body,
-        }
-    del body["app"]
-    status = {"event_type": 332, "record_event": item.note, "event_time": BEGIN_S + item.at_s}
-    return {**status, "seq": item.key, "domain": item.app, **body}

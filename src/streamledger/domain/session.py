@@ -9,10 +9,11 @@ from typing import Final
 
 import msgspec
 
-from streamledger.domain.notification import EARLIEST_MS, Kind, Notification, Push, PushError, bounded
+from streamledger.domain.notification import AHEAD_MS_MAX, EARLIEST_MS, Kind, Notification, Push, bounded
 from streamledger.domain.place import host_of
+from streamledger.domain.push_errors import Health, tallied
 
-FOLD_VERSION: Final = 9
+FOLD_VERSION: Final = 10
 """Raised whenever the same history would give other rows: a rebuild is then due."""
 
 CLAIMS_MAX: Final = 8
@@ -59,20 +60,6 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether every delivery of it was signed long before what it tells: another's word goes before it."""
     received_ms: int | None = None
     """The earliest receipt, where no time of it can be read: all that is known of when."""
-
-
-class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Push errors (event type 321) of a session, in sum; a commutative tally of distinct notifications."""
-
-    reports: int = 0
-    counts: dict[str, int] = {}
-    """Abnormal events by type, as text."""
-    worst: tuple[int, int, int] | None = None
-    """The report with the most abnormal events: how many, -(its time), its interval; the greatest counts."""
-    first_ms: int | None = None
-    last_ms: int | None = None
-    unreadable: tuple[str, ...] = ()
-    """Names of fields that were sent and could not be read, in order."""
 
 
 class SessionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -204,7 +191,7 @@ def take(
         stops = tuple(sorted(stops, key=stop_order)[:CLAIMS_MAX])
         return state if stops == state.stops else msgspec.structs.replace(state, stops=stops)
     if notification.kind is Kind.PUSH_ERROR:
-        return msgspec.structs.replace(state, health=_tally(state.health, notification))
+        return msgspec.structs.replace(state, health=tallied(state.health, notification))
     return msgspec.structs.replace(state, others=state.others + 1)
 
 
@@ -253,42 +240,23 @@ def _joined(one: Claim, other: Claim) -> Claim:
     )
 
 
-def _tally(health: Health, notification: Notification) -> Health:
-    detail = notification.detail
-    counts = dict(health.counts)
-    at_ms = notification.at_ms
-    events = 0
-    interval_ms = 0
-    if isinstance(detail, PushError):
-        for abnormal in detail.abnormal_events:
-            name = str(abnormal.type)
-            counts[name] = counts.get(name, 0) + abnormal.count
-            events += abnormal.count
-        interval_ms = detail.report_interval_ms or 0
-    worst = health.worst
-    if events and at_ms is not None:
-        worst = max(worst or (0, 0, 0), (events, -at_ms, interval_ms))
-    times = [time for time in (health.first_ms, health.last_ms, at_ms) if time is not None]
-    return Health(
-        reports=health.reports + 1,
-        counts=dict(sorted(counts.items())),
-        worst=worst,
-        first_ms=min(times, default=None),
-        last_ms=max(times, default=None),
-        unreadable=tuple(sorted({*health.unreadable, *notification.unreadable})),
-    )
-
-
 def started_ms(state: SessionState) -> tuple[int | None, str | None]:
     """When the push began and how that is known: "reported", "inferred" (stop - push_duration) or None."""
     if state.starts and state.starts[0].at_ms is not None:
         return state.starts[0].at_ms, "reported"
     for stop in (*state.stops[:1], *state.ahead[:1]):
-        if stop.at_ms is not None and stop.push.push_duration_ms is not None:
-            inferred_ms = stop.at_ms - stop.push.push_duration_ms
-            if inferred_ms >= EARLIEST_MS:
-                return inferred_ms, "inferred"
+        inferred_ms = begun_before_ms(stop.at_ms, stop.push)
+        if inferred_ms is not None:
+            return inferred_ms, "inferred"
     return None, None
+
+
+def begun_before_ms(stopped_ms: int | None, push: Push) -> int | None:
+    """When a push began by what its stop says; None where that is nothing, or cannot be."""
+    if stopped_ms is None or push.push_duration_ms is None:
+        return None
+    inferred_ms = stopped_ms - push.push_duration_ms
+    return inferred_ms if inferred_ms >= EARLIEST_MS else None
 
 
 def ended_ms(state: SessionState) -> int | None:
@@ -297,11 +265,18 @@ def ended_ms(state: SessionState) -> int | None:
 
 
 def over_ms(state: SessionState) -> int | None:
-    """The same; of a stop whose time cannot be read, its duration after the start may still tell it."""
+    """The same; of a stop whose time cannot be read, its duration after the start may still tell it.
+
+    An end that lies so far ahead of the stop's receipt cannot be: its duration counts as not told.
+    """
     end_ms, began_ms = ended_ms(state), started_ms(state)[0]
     if end_ms is not None or began_ms is None or not state.stops:
         return end_ms
-    return began_ms + (state.stops[0].push.push_duration_ms or 0)
+    stop = state.stops[0]
+    inferred_ms = began_ms + (stop.push.push_duration_ms or 0)
+    if stop.received_ms is not None and inferred_ms > stop.received_ms + AHEAD_MS_MAX:
+        return began_ms
+    return inferred_ms
 
 
 def measured_ms(state: SessionState) -> int | None:

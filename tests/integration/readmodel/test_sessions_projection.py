@@ -256,3 +256,21 @@ def test_rows_and_checkpoint_come_together_or_not_at_all(connection: psycopg.Con
     assert projection.checkpoints(connection, both) == {"sessions": 0, "breaks": 0}
     project(connection)
     assert list(sessions(connection)) == [MAIN]
+
+
+@pytest.mark.parametrize("lasted_ms", [30 * 365 * 86_400 * 1000, 2**63 - 1])
+def test_a_stop_whose_duration_cannot_be_takes_no_time_that_others_run_in(
+    connection: psycopg.Connection[Any], lasted_ms: int
+) -> None:
+    given(
+        connection,
+        started(MAIN, 0),
+        stopped(MAIN, 0, event_time="soon", push_duration=lasted_ms),
+        started(NEXT, 100),
+        picture(150),
+    )
+    assert connection.execute("SELECT position, error FROM parked").fetchall() == []
+    rows = sessions(connection)
+    assert (rows[MAIN].ended, rows[MAIN].span_until_ms) == (True, NOON_S * 1000)
+    (shot,) = [row for row in timeline(connection) if row.kind == "screenshot"]
+    assert (shot.sequence, shot.confidence) == (NEXT, None)  # nothing else comes near

@@ -57,6 +57,32 @@ def test_a_stop_alone_gives_an_inferred_start_to_the_millisecond() -> None:
     assert codes(STOP) == ["start_missing"]
 
 
+UNTIMED = STOP | {"event_time": "soon"}
+
+
+@pytest.mark.parametrize(
+    ("lasted", "over_s"),
+    [
+        ("60200", 60.2),
+        (None, 0),
+        (str(20 * 60 * 1000), 20 * 60),
+        (str(21 * 60 * 1000), 0),
+        (str(30 * 365 * 86_400 * 1000), 0),
+        (2**63 - 1, 0),
+    ],
+)
+def test_a_push_is_over_by_its_duration_unless_its_stop_came_too_early_for_that(
+    lasted: str | int | None, over_s: float
+) -> None:
+    state = folded(START)
+    stop = UNTIMED | {"push_duration": lasted}
+    for position, minute in enumerate((90, 5), start=1):  # of two copies the earlier tells
+        received_ms = T_MS + minute * MINUTE_MS
+        state = fold.take(state, notification_of(stop), position, received_ms=received_ms)
+    assert fold.ended_ms(state) is None
+    assert fold.over_ms(state) == T_MS + over_s * 1000
+
+
 def test_of_conflicting_starts_the_earliest_counts_in_any_order() -> None:
     bodies = [START, START | {"event_time": T_S - 2}, START | {"node": "192.0.2.1"}, STOP]
     states = [folded(*order) for order in itertools.permutations(bodies)]

@@ -6,6 +6,7 @@ from streamledger.domain.attribution import SLACK_MS
 from streamledger.domain.events import Delivery
 from streamledger.domain.instants import instant_ms, parse_instant_ms
 from streamledger.domain.notification import Kind, Push
+from streamledger.domain.session import begun_before_ms
 from streamledger.domain.suspicion import Interval
 from streamledger.readmodel.fold.facts import Fact
 from streamledger.readmodel.fold.rows import SessionRow
@@ -72,8 +73,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
         at_ms, detail = fact.notification.at_ms, fact.notification.detail
         if fact.notification.kind is not Kind.PUSH_STOPPED or fact.position > self.position or at_ms is None:
             return False
-        lasted_ms = detail.push_duration_ms if isinstance(detail, Push) else None
-        return lasted_ms is not None and at_ms - lasted_ms <= self.as_of_ms < at_ms
+        began_ms = begun_before_ms(at_ms, detail) if isinstance(detail, Push) else None
+        return began_ms is not None and began_ms <= self.as_of_ms < at_ms
 
     def is_settled(self, row: SessionRow) -> bool:
         """Whether a session's start and end, as they are known now, were so at this moment."""
