@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.acceptance.load import Load, stored_sequences
+from tests.acceptance.load import BELIEVED, Client, Record, stored_sequences
 from tests.acceptance.serving import data_directory, end, run, serving, start
 
 ROUNDS = 10
@@ -17,8 +17,7 @@ def postmaster_of(data_dir: Path) -> int:
 
 
 def test_every_acknowledged_delivery_survives_kill_9_exactly_once() -> None:
-    acknowledged: set[str] = set()
-    sent: set[str] = set()
+    record = Record()
     ready_after_s = []
     with data_directory() as data_dir:
         for number in range(ROUNDS):
@@ -26,23 +25,23 @@ def test_every_acknowledged_delivery_survives_kill_9_exactly_once() -> None:
             service = start(data_dir)
             ready_after_s.append(round(time.monotonic() - began, 2))
             try:
-                with Load(service, clients=8, first=1 + number * 10**6) as load:
-                    load.wait_for(100)
+                first = 1 + number * 10**6
+                with Client(service.url, record, kinds=BELIEVED, pause_s=0, first=first):
+                    record.wait_for(100)
                     # In either order: the program first, or its database first.
                     victims = [(os.killpg, service.process.pid), (os.kill, postmaster_of(data_dir))]
                     for kill, victim in victims[:: 1 if number % 2 else -1]:
                         kill(victim, signal.SIGKILL)
                 assert service.process.wait(20) == -signal.SIGKILL
-                assert load.faults == []
-                acknowledged |= load.acknowledged
-                sent |= load.sent
+                assert record.statuses().keys() <= {200, 503, None}
             finally:
                 end(service)
+        acknowledged = record.sequences("believed", 200)
         with serving(data_dir) as service:
             stored = stored_sequences(service)
             assert len(stored) == len(set(stored))
             assert acknowledged <= set(stored)
-            assert set(stored) <= sent
+            assert set(stored) <= record.sequences("believed")
             service.get("/v1/sessions", min_position=service.read("/v1/projections")["items"][0]["head"])
             sessions = {
                 each["sequence"] for page in service.pages("/v1/sessions", limit=500) for each in page

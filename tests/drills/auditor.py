@@ -9,7 +9,7 @@ from streamledger.ledger import reader
 from streamledger.operations.diagnose import diagnose
 from streamledger.postgres.connection import Database, connect
 from streamledger.tencent.envelope import read_envelope
-from tests.drills.client import EXPECTED, Record
+from tests.acceptance.load import EXPECTED, Record
 from tests.drills.drill import wait_until
 
 

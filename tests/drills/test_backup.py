@@ -6,10 +6,10 @@ from pathlib import Path
 from streamledger.ledger import reader
 from streamledger.postgres.connection import Database, connect
 from streamledger.postgres.embedded import running_dsn
+from tests.acceptance.load import Client, Record
 from tests.acceptance.serving import data_directory, run, serving
 from tests.conftest import clone
 from tests.deliveries import any_event, push_started, store
-from tests.drills.client import Client, Record
 from tests.drills.drill import settled
 
 

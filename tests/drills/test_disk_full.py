@@ -13,9 +13,9 @@ import pytest
 from streamledger.postgres.connection import Database
 from streamledger.postgres.embedded import running_dsn
 from streamledger.postgres.healing import LOOK_S
+from tests.acceptance.load import Client, Record
 from tests.acceptance.serving import serving
 from tests.drills.auditor import audit
-from tests.drills.client import Client, Record
 from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, settled, unready
 
 DISK_MIB = 320

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from streamledger.postgres.connection import Database
+from tests.acceptance.load import Client, Record
 from tests.acceptance.serving import data_directory, serving
 from tests.drills.auditor import audit
-from tests.drills.client import Client, Record
 from tests.drills.cluster import primary_and_standby
 from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, settled
 

@@ -4,9 +4,9 @@ import random
 import time
 
 from streamledger.postgres.connection import Database, connect
+from tests.acceptance.load import Client, Record
 from tests.acceptance.serving import data_directory, serving
 from tests.drills.auditor import audit
-from tests.drills.client import Client, Record
 from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, LONG, LOST_NODE_S_MAX, settled
 from tests.drills.proxy import Proxy, proxied
 

@@ -10,9 +10,9 @@ import pytest
 
 from streamledger.postgres.connection import Database
 from streamledger.postgres.embedded import running_dsn
+from tests.acceptance.load import Client, Record
 from tests.acceptance.serving import data_directory, end, serving, start
 from tests.drills.auditor import audit
-from tests.drills.client import Client, Record
 from tests.drills.drill import ORPHAN_S_MAX, ROUNDS, settled
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from streamledger.postgres.connection import Database
 from streamledger.postgres.embedded import running_dsn
+from tests.acceptance.load import Client, Record
 from tests.acceptance.serving import data_directory, serving
 from tests.drills.auditor import audit
-from tests.drills.client import Client, Record
 from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, ROUNDS, settled
 
 

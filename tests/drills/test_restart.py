@@ -10,11 +10,11 @@ import pytest
 
 from streamledger.postgres.connection import Database
 from streamledger.postgres.embedded import running_dsn
+from tests.acceptance.load import NOW_S, Client, Record
 from tests.acceptance.serving import data_directory, end, serving, signed_now, start
 from tests.deliveries import KEY, push_started
 from tests.drills.activation import Unit
 from tests.drills.auditor import audit
-from tests.drills.client import NOW_S, Client, Record
 from tests.drills.drill import ROUNDS, settled, wait_until
 
 CLIENTS = 48

@@ -11,9 +11,9 @@ from pathlib import Path
 from streamledger.postgres.connection import Database
 from streamledger.postgres.embedded import running_dsn
 from streamledger.postgres.processes import processes_on
+from tests.acceptance.load import Client, Record
 from tests.acceptance.serving import data_directory, serving
 from tests.drills.auditor import audit
-from tests.drills.client import Client, Record
 from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, LONG, settled, unready
 
 END_S_MAX = 30

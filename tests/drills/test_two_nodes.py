@@ -7,9 +7,9 @@ import time
 import pytest
 
 from streamledger.postgres.connection import Database, connect
+from tests.acceptance.load import Client, Record
 from tests.acceptance.serving import Service, data_directory, serving
 from tests.drills.auditor import audit
-from tests.drills.client import Client, Record
 from tests.drills.drill import ANSWER_S_MAX, LOST_NODE_S_MAX, settled
 
 

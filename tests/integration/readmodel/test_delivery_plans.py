@@ -1,6 +1,5 @@
 """Every list about deliveries reads an index in the order it needs, however many deliveries there are."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +27,7 @@ from streamledger.readmodel.queries.deliveries import (
 )
 from streamledger.readmodel.queries.ledger_scan import _RANGES_SQL
 from tests.conftest import clone
+from tests.integration.readmodel.plans import Node, nodes
 
 ROWS = 60_000
 FACTS: dict[str, Any] = {
@@ -92,18 +92,11 @@ def filled(postgres_server: EmbeddedServer, template_database: str) -> Iterator[
         yield connection
 
 
-def nodes(connection: psycopg.Connection[Any], sql: str) -> list[dict[str, Any]]:
+def planned(connection: psycopg.Connection[Any], sql: str) -> list[Node]:
     """The nodes of a statement's plan."""
     row = connection.execute("EXPLAIN (FORMAT JSON) " + sql, FACTS).fetchone()
     assert row is not None
-    plans = row[0] if isinstance(row[0], list) else json.loads(row[0])
-    found: list[dict[str, Any]] = []
-    open_nodes = [plans[0]["Plan"]]
-    while open_nodes:
-        node = open_nodes.pop()
-        found.append(node)
-        open_nodes += node.get("Plans", [])
-    return found
+    return list(nodes(row[0][0]["Plan"]))
 
 
 LISTS = (
@@ -122,14 +115,14 @@ LISTS = (
 
 def test_every_list_is_read_from_its_index_without_a_sort(filled: psycopg.Connection[Any]) -> None:
     for sql, index in LISTS:
-        plan = nodes(filled, sql)
+        plan = planned(filled, sql)
         assert [node["Node Type"] for node in plan] == ["Limit", "Index Scan"], sql
         assert plan[1]["Index Name"] == index, sql
 
 
 @pytest.mark.parametrize("sql", [SESSION_SQL, CARRIED_SQL])
 def test_a_sessions_deliveries_are_read_from_indexes(filled: psycopg.Connection[Any], sql: str) -> None:
-    plan = nodes(filled, sql)
+    plan = planned(filled, sql)
     indexes = {node["Index Name"] for node in plan if "Index Name" in node}
     assert indexes >= {"notifications_pkey", "repeats_first_idx"}
     assert any(name.startswith("timeline_") for name in indexes)
@@ -152,6 +145,6 @@ AUDIT = (
 
 def test_the_audit_reads_indexes(filled: psycopg.Connection[Any]) -> None:
     for sql, table in AUDIT:
-        plan = nodes(filled, sql)
+        plan = planned(filled, sql)
         assert [node for node in plan if node.get("Index Name", "").startswith(f"{table}_")], sql
         assert not [node for node in plan if node["Node Type"] == "Seq Scan"], sql

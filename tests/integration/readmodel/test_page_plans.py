@@ -22,7 +22,7 @@ from streamledger.readmodel.queries.pages import (
     PICTURE_SCREENSHOTS_MAX,
     PICTURE_SQL,
 )
-from tests.conftest import clone
+from tests.integration.readmodel.plans import carried_out, filled_with, rows_of
 
 SCREENSHOTS = 20_000
 ROWS_READ_MAX = 600
@@ -50,33 +50,13 @@ FACTS = {
 
 @pytest.fixture(scope="module")
 def filled(postgres_server: Any, template_database: str) -> Iterator[Database]:
-    with clone(postgres_server.dsn, template_database) as database:
-        with connect(database, application_name="test") as connection:
-            connection.execute(FILL)  # type: ignore[call-overload] # several statements of constant text
-            connection.execute("VACUUM ANALYZE")
+    with filled_with(FILL, postgres_server.dsn, template_database) as database:
         yield database
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
-
-
-def explained(connection: Any, sql: str, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    row = connection.execute("EXPLAIN (ANALYZE, TIMING off, FORMAT json) " + sql, facts).fetchone()
-    return nodes(row[0][0]["Plan"])
-
-
-def rows_of(node: dict[str, Any], *, filtered: bool) -> int:
-    """How many rows a node gave, and if wanted, how many it read besides and gave up."""
-    removed = node.get("Rows Removed by Filter", 0) if filtered else 0
-    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
 
 
 def test_the_page_of_a_long_session_reads_few_of_its_rows(filled: Database) -> None:
     with connect(filled, application_name="test") as connection:
-        for node in explained(connection, PICTURE_SQL, FACTS):
+        for node in carried_out(connection, PICTURE_SQL, FACTS):
             assert (node["Node Type"], node.get("Relation Name")) != ("Seq Scan", "timeline"), node
             assert rows_of(node, filtered=True) <= ROWS_READ_MAX, node
 
@@ -129,7 +109,7 @@ def test_the_past_of_a_long_session_reads_rows_only_of_what_was_known(filled: Da
     with connect(filled, application_name="test") as connection:
         connection.execute("SET enable_seqscan = off")
         connection.execute("SET plan_cache_mode = force_custom_plan")
-        for node in explained(connection, *told[0]):
+        for node in carried_out(connection, *told[0]):
             only_index = node["Node Type"] == FROM_THE_INDEX
             assert rows_of(node, filtered=not only_index) <= ROWS_READ_MAX, node
             assert node.get("Heap Fetches", 0) == 0, node

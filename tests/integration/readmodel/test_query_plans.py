@@ -35,6 +35,7 @@ from streamledger.readmodel.queries.sessions import Queries, SessionFilter
 from streamledger.readmodel.queries.streams import StreamQueries
 from tests.conftest import clone
 from tests.deliveries import push_started
+from tests.integration.readmodel.plans import Node, nodes
 
 BIG_TABLES = {"sessions", "timeline", "streams", "ledger_events"}
 SORTED_ROWS_MAX = 2000
@@ -49,7 +50,6 @@ MORE_SLACK = Asked(slack_ms=60_000)
 
 Question = Callable[[Queries, PastQueries], Awaitable[object]]
 Statement = tuple[str, Any]
-Node = dict[str, Any]
 
 
 def listed(limit: int = 50, cursor: bool = False, **wanted: Any) -> Question:
@@ -173,12 +173,6 @@ def plans(database: Database, sql: str, parameters: Any) -> list[Node]:
     assert custom is not None
     assert kept is not None
     return [custom[0][0]["Plan"], kept[0][0]["Plan"]]
-
-
-def nodes(plan: Node) -> Iterator[Node]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
 
 
 def faults(plan: Node) -> list[str]:

@@ -18,6 +18,7 @@ from streamledger.readmodel.queries.session_counts import SessionCounts
 from streamledger.readmodel.queries.sessions import Queries, SessionFilter
 from streamledger.readmodel.queries.streams import StreamQueries
 from tests.conftest import clone
+from tests.integration.readmodel.plans import nodes
 
 ROWS = 60_000
 NOW_MS = 10_000_000_000_000 + ROWS * 1000
@@ -85,12 +86,6 @@ def filled(postgres_server: Any, template_database: str) -> Iterator[Database]:
         with connect(database, application_name="test") as connection:
             connection.execute(FILL)  # type: ignore[call-overload] # several statements of constant text
         yield database
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
 
 
 @pytest.mark.parametrize("listing", LISTS)
