@@ -1,4 +1,4 @@
-"""Group commit: one writer thread per process stores whatever waits, in one transaction after another.
+"""Group commit: each process has one writer, which stores whatever waits in one transaction after another.
 
 Requests that wait at the same moment share a transaction, so one fsync acknowledges many. One bad
 delivery never fails its neighbours: a batch the database refuses is halved until the bad one is alone.
@@ -7,26 +7,30 @@ delivery never fails its neighbours: a batch the database refuses is halved unti
 import asyncio
 import logging
 import math
-import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import psycopg
 
 from streamledger.domain.errors import StoreUnavailable, StreamledgerError
-from streamledger.domain.events import NewEvent
+from streamledger.domain.events import DeliveryEvent
 from streamledger.ledger.application import Batch, Ledger, Stored
 from streamledger.ledger.attempt import Attempt
 from streamledger.ledger.quarantining import NewQuarantined, QuarantineCaps
 from streamledger.ledger.reachability import UNAVAILABLE, Doubts, Gone, Reachability
 from streamledger.ledger.session import Session
 from streamledger.postgres.errors import first_line
+from streamledger.postgres.parking import Parking
 
 logger = logging.getLogger(__name__)
+
+BATCH_BYTES_MAX: Final = 1024 * 1024
+"""Of bodies in one transaction, but for one that is larger: while they are encoded nothing else goes on."""
 
 REFUSED_PER_BATCH_MAX: Final = 100
 """Refused deliveries that may ride in one transaction, so that a flood of them delays no genuine one."""
@@ -87,13 +91,15 @@ class AppenderLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Waiting(NamedTuple):
     """A delivery, whom to tell, and since when it waits by the appender's clock."""
 
-    item: NewEvent | NewQuarantined
+    item: DeliveryEvent | NewQuarantined
     future: "asyncio.Future[Any]"
     since: float
+    size: int
+    """Of the body, in bytes."""
 
 
 class Appender:
-    """Accepts deliveries on the event loop, stores them on its own thread, answers when they are on disk."""
+    """Accepts deliveries, stores them, answers when they are on disk; all of it on the event loop."""
 
     def __init__(
         self,
@@ -103,9 +109,10 @@ class Appender:
         clock: Callable[[], float] = time.monotonic,
         observe_commit: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """`observe_commit` is told, on the writer's thread, how many seconds each commit took."""
+        """`observe_commit` is told how many seconds each commit took."""
         self._observe_commit = observe_commit
-        self._session = Session(connect)
+        self._parking = Parking(self._run)
+        self._session = Session(partial(self._parking.connected, connect))
         self._ledger = ledger
         self._limits = limits
         self._clock = clock
@@ -113,7 +120,6 @@ class Appender:
         self._events: deque[Waiting] = deque()
         self._refused: deque[Waiting] = deque()
         self._counts: dict[str, int] = {}
-        self._wake = threading.Condition()
         self._closing = False
         self._stored_at = -math.inf
         self._asked_at: float | None = None
@@ -123,17 +129,16 @@ class Appender:
         self._doubts = Doubts()
         self._writer = uuid.uuid4()
         self._watching = self._loop.call_later(WATCH_S, self._watch)
-        self._thread = threading.Thread(target=self._run, name="appender", daemon=True)
-        self._thread.start()
+        self._parking.start()
 
-    def append(self, event: NewEvent) -> "asyncio.Future[int]":
+    def append(self, event: DeliveryEvent) -> "asyncio.Future[int]":
         """The position, once the event is on disk. Raises QueueFull at once when too many wait, and
         StoreUnavailable while the store is known to be gone.
 
         The future raises StoreUnavailable when the database cannot be reached, DeliveryUnstorable
         when it refuses this delivery alone; it has its answer within `store_wait_s_max`, and a watch more.
         """
-        return self._enqueue(self._events, event)
+        return self._enqueue(self._events, event, len(event.delivery.body))
 
     def quarantine(self, row: NewQuarantined) -> "asyncio.Future[bool]":
         """Whether the delivery was kept (the caps have room), once that is on disk.
@@ -146,12 +151,11 @@ class Appender:
             counted: asyncio.Future[bool] = self._loop.create_future()
             counted.set_result(False)
             return counted
-        return self._enqueue(self._refused, row)
+        return self._enqueue(self._refused, row, len(row.body))
 
     def count(self, outcome: str) -> None:
         """Count a refusal that leaves nothing but a number; it rides in the next transaction."""
-        with self._wake:
-            self._counts[outcome] = self._counts.get(outcome, 0) + 1
+        self._counts[outcome] = self._counts.get(outcome, 0) + 1
 
     @property
     def queue_length(self) -> int:
@@ -173,25 +177,26 @@ class Appender:
 
         Returns how long ago it was asked for first, if there was none since.
         """
-        with self._wake:
-            if self._asked_at is None:
-                self._asked_at = self._clock()
-                self._wake.notify()
-            return self._clock() - self._asked_at
+        if self._asked_at is None:
+            self._asked_at = self._clock()
+            if not self._reachability.is_gone:  # else it is looked for anyway
+                self._parking.wake()
+        return self._clock() - self._asked_at
 
     async def close(self) -> None:
         """Store what waits, then stop. New deliveries are refused from now on.
 
         A store that does not answer is not waited for longer than a delivery waits.
         """
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
-        await asyncio.to_thread(self._thread.join, self._limits.store_wait_s_max + CLOSE_S_MAX)
+        self._closing = True
+        self._parking.wake()
+        await self._parking.end(self._limits.store_wait_s_max + CLOSE_S_MAX)
         self._watching.cancel()
         self._answer_overdue(-math.inf)
 
-    def _enqueue(self, queue: deque[Waiting], item: NewEvent | NewQuarantined) -> "asyncio.Future[Any]":
+    def _enqueue(
+        self, queue: deque[Waiting], item: DeliveryEvent | NewQuarantined, size: int
+    ) -> "asyncio.Future[Any]":
         if self._reachability.is_gone:
             self._reachability.refused += 1
             self.count(UNAVAILABLE)
@@ -200,14 +205,13 @@ class Appender:
             self.count("refused:queue_full")
             raise QueueFull(length=len(queue))
         future: asyncio.Future[Any] = self._loop.create_future()
-        queue.append(Waiting(item, future, self._clock()))
+        queue.append(Waiting(item, future, self._clock(), size))
         if len(queue) == 1:  # the writer drains the queue whole, so only the first has to wake it
-            with self._wake:
-                self._wake.notify()
+            self._parking.wake()
         return future
 
     def _watch(self) -> None:
-        """Answer those who have waited too long. On the event loop: the writer may hang."""
+        """Answer those who have waited too long: the writer may hang."""
         self._answer_overdue(self._limits.store_wait_s_max)
         self._watching = self._loop.call_later(WATCH_S, self._watch)
 
@@ -220,42 +224,56 @@ class Appender:
                     each.future.set_exception(StoreGivenUp(waited_s=self._limits.store_wait_s_max))
 
     def _run(self) -> None:
-        while self._await_work():
-            if self._reachability.is_gone:
-                self._probe()
-                continue
-            with self._wake:
-                counts, self._counts = self._counts, {}
-            events = self._take(self._events, self._limits.batch_size_max)
-            refused = self._take(self._refused, REFUSED_PER_BATCH_MAX)
-            if events or refused or counts or self._asked_at is not None:
-                self._in_hand = events + refused
-                self._store(events, refused, counts)
-                self._in_hand = []
-        self._session.close()
+        try:
+            while self._await_work():
+                try:
+                    if self._reachability.is_gone:
+                        self._probe()
+                    else:
+                        self._store_next()
+                except Exception as error:
+                    logger.exception("the writer stumbled, and goes on")
+                    self._session.close()
+                    failed = StoreUnavailable(cause=first_line(error))
+                    _answer([(each.future, failed) for each in self._in_hand])
+                    self._parking.sleep(RETRY_S)
+        finally:
+            self._session.close()
+
+    def _store_next(self) -> None:
+        counts, self._counts = self._counts, {}
+        events = self._take(self._events, self._limits.batch_size_max, BATCH_BYTES_MAX)
+        refused = self._take(self._refused, REFUSED_PER_BATCH_MAX, BATCH_BYTES_MAX)
+        if events or refused or counts or self._asked_at is not None:
+            self._in_hand = events + refused
+            self._store(events, refused, counts)
+            self._in_hand = []
 
     def _await_work(self) -> bool:
         """Wait for something to store, or to look for a store that is gone; False at the end."""
-        with self._wake:
-            if self._reachability.is_gone:
-                self._wake.wait_for(lambda: self._closing, PROBE_S)
-                return not self._closing
-            while not (self._events or self._refused or self._closing or self._asked_at is not None):
-                if not self._wake.wait(IDLE_FLUSH_S) and self._counts:
-                    break
-            return bool(self._events or self._refused or self._counts or not self._closing)
+        if self._reachability.is_gone:
+            if not self._closing:
+                self._parking.rest(PROBE_S)
+            return not self._closing
+        while not (self._events or self._refused or self._closing or self._asked_at is not None):
+            if not self._parking.rest(IDLE_FLUSH_S) and self._counts:
+                break
+        return bool(self._events or self._refused or self._counts or not self._closing)
 
-    def _take(self, queue: deque[Waiting], size: int) -> list[Waiting]:
+    def _take(self, queue: deque[Waiting], number: int, bytes_max: float = math.inf) -> list[Waiting]:
         """The next that wait, without those who were answered meanwhile that they waited too long."""
-        taken = [queue.popleft() for _ in range(min(size, len(queue)))]
+        taken: list[Waiting] = []
+        taken_bytes = 0
+        while queue and len(taken) < number and taken_bytes < bytes_max:
+            taken.append(queue.popleft())
+            taken_bytes += taken[-1].size
         left = [each for each in taken if not each.future.done() or each.future.cancelled()]
         self._count_unavailable(len(taken) - len(left))
         return left
 
     def _probe(self) -> None:
         """One try to write to a store that is gone: the refusals so far, and those of commits in doubt."""
-        with self._wake:
-            counts, self._counts = self._counts, {}
+        counts, self._counts = self._counts, {}
         batch, attempt = Batch(counts=counts), Attempt(self._writer)
         try:
             connection = self._session.connection()
@@ -299,11 +317,10 @@ class Appender:
             (each.future, isinstance(each.item, NewQuarantined) and each.item.delivery_id in stored.kept)
             for each in refused
         ]
-        self._answer(results)
+        _answer(results)
 
     def _note_commit(self) -> None:
-        with self._wake:
-            self._stored_at, self._asked_at = self._clock(), None
+        self._stored_at, self._asked_at = self._clock(), None
 
     def _commit(self, batch: Batch, attempt: Attempt) -> Stored:
         """Store a batch exactly once, over lost connections and lost acknowledgements.
@@ -327,7 +344,7 @@ class Appender:
                     raise
                 logger.debug("the store did not answer, trying again: %s", first_line(error))
                 # A restarting database needs a moment; the queue goes on filling meanwhile.
-                time.sleep(RETRY_S)
+                self._parking.sleep(RETRY_S)
 
     def _isolate(
         self, events: list[Waiting], refused: list[Waiting], counts: dict[str, int], error: Exception
@@ -336,9 +353,7 @@ class Appender:
         if len(events) + len(refused) <= 1:
             if counts:
                 self._store([], [], counts)
-            self._answer(
-                [(each.future, DeliveryUnstorable(cause=first_line(error))) for each in events + refused]
-            )
+            _answer([(each.future, DeliveryUnstorable(cause=first_line(error))) for each in events + refused])
             return
         half = len(events) // 2
         half_refused = len(refused) // 2
@@ -357,29 +372,23 @@ class Appender:
         self._count_unavailable(len(queued))
         self._reachability.refused += len(waiting) + len(queued)
         error = StoreUnavailable(cause=cause)
-        self._answer([(each.future, error) for each in waiting + queued])
+        _answer([(each.future, error) for each in waiting + queued])
 
     def _leave_open(self, batch: Batch, attempt: Attempt) -> None:
         """A batch that was not acknowledged: counted as refused, or kept in mind until it is known."""
         if attempt.sent:
             self._doubts.add(batch, attempt)
             return
-        with self._wake:
-            for outcome, count in batch.counts.items():
-                self._counts[outcome] = self._counts.get(outcome, 0) + count
+        for outcome, count in batch.counts.items():
+            self._counts[outcome] = self._counts.get(outcome, 0) + count
         self._count_unavailable(len(batch.events) + len(batch.quarantined))
 
     def _count_unavailable(self, number: int) -> None:
         if number:
-            with self._wake:
-                self._counts[UNAVAILABLE] = self._counts.get(UNAVAILABLE, 0) + number
-
-    def _answer(self, results: list[tuple["asyncio.Future[Any]", Any]]) -> None:
-        if results:
-            self._loop.call_soon_threadsafe(_resolve, results)
+            self._counts[UNAVAILABLE] = self._counts.get(UNAVAILABLE, 0) + number
 
 
-def _resolve(results: list[tuple["asyncio.Future[Any]", Any]]) -> None:
+def _answer(results: list[tuple["asyncio.Future[Any]", Any]]) -> None:
     for future, result in results:
         if future.done():  # the client hung up; what was stored stays stored
             continue

@@ -41,7 +41,7 @@ class Histogram:
 
 
 class Row:
-    """What one web worker counts: answers on its event loop, commits on the appender's thread."""
+    """What one web worker counts: answers and commits, on its event loop."""
 
     __slots__ = ("acknowledged", "commit", "refused", "unavailable")
 

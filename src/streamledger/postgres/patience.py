@@ -1,7 +1,7 @@
 """How long a connection waits, at both of its ends, before the other end counts as lost (ADR 0019)."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -92,12 +92,17 @@ class _Deadline:
 class HastyConnection(psycopg.Connection, _Deadline):
     """A connection that closes itself when the server does not answer within `answer_s_max`."""
 
+    drive: Callable[[Any, int], Any] | None = None
+    """What waits for the socket in psycopg's place: its owner has something else to do meanwhile."""
+
     def wait(self, gen: Any, *arguments: Any, **named: Any) -> Any:
         """As psycopg's, which calls it for every exchange with the server."""
-        if self.answer_s_max is None or named.get("timeout") is not None:
-            return super().wait(gen, *arguments, **named)
+        if self.answer_s_max is not None and named.get("timeout") is None:
+            gen = self._in_time(gen)
         try:
-            return super().wait(self._in_time(gen), *arguments, **named)
+            if self.drive is not None:
+                return self.drive(gen, self.pgconn.socket)
+            return super().wait(gen, *arguments, **named)
         except AnswerOverdue:
             self.pgconn.finish()
             raise

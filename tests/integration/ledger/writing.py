@@ -63,7 +63,7 @@ def lock_held(database: Database) -> Iterator[None]:
 async def until(condition: Callable[[], bool], wait_s: float = 20) -> None:
     """Waits for a condition; fails when it does not come true."""
     async with asyncio.timeout(wait_s):
-        while not condition():  # noqa: ASYNC110  # what is awaited happens on another thread
+        while not condition():  # noqa: ASYNC110  # nobody tells of it
             await asyncio.sleep(0.005)
 
 
