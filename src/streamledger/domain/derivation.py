@@ -1,6 +1,6 @@
 """From a session's state to the answer about it: pure, with now and the evidence as arguments."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -21,7 +21,6 @@ from streamledger.domain.session import OPEN_END_MS, Claim, SessionState
 from streamledger.domain.suspicion import (
     NO_SIGNS,
     Against,
-    Interval,
     Signs,
     SuspectLimits,
     suspicions,
@@ -36,8 +35,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     signs: Signs = NO_SIGNS
     newer_push_ms: int | None = None
     """Start of the next push of the same stream and place; None or OPEN_END_MS without one."""
-    absences: Sequence[Interval] = ()
-    """Times in which nobody was there to hear it."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,7 +157,7 @@ def presence_of(state: SessionState, evidence: Evidence) -> tuple[str, list[str]
     """ended, live or suspect, and for suspect the reasons. A session is never closed without a stop."""
     if state.stops:
         return "ended", []
-    reasons = suspicions(evidence.now_ms, against(state, evidence), evidence.limits, evidence.absences)
+    reasons = suspicions(evidence.now_ms, against(state, evidence), evidence.limits)
     return ("suspect" if reasons else "live"), reasons
 
 

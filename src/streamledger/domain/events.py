@@ -10,14 +10,13 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from streamledger.domain.kinds import ROW_BY_EVENT_TYPE, ROW_BY_KIND
+from streamledger.domain.kinds import NOTIFICATION_RECEIVED, ROW_BY_EVENT_TYPE, ROW_BY_KIND
 from streamledger.domain.notification import Kind
 
 PUSH_STARTED: Final = ROW_BY_KIND[Kind.PUSH_STARTED].stored_name
 PUSH_STOPPED: Final = ROW_BY_KIND[Kind.PUSH_STOPPED].stored_name
 RECORDING_CREATED: Final = ROW_BY_KIND[Kind.RECORDING].stored_name
 SCREENSHOT_CREATED: Final = ROW_BY_KIND[Kind.SCREENSHOT].stored_name
-NOTIFICATION_RECEIVED: Final = ROW_BY_KIND[Kind.OTHER].stored_name
 
 ADMIN_ACTED: Final = "admin-acted.v1"
 """What an administrator did. Its body is JSON of our own, no notification: projections pass it by."""

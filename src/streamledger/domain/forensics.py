@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from streamledger.domain.schedule_fit import Fit, Grid, Schedule, Tries, later_try, nearest, sent_from
+from streamledger.domain.kinds import RetrySchedule
+from streamledger.domain.schedule_fit import Fit, Grid, Tries, later_try, nearest, sent_from
 
 FORENSICS_VERSION: Final = 5
 """Raised whenever the same history would be judged otherwise: a rebuild of the deliveries is then due."""
@@ -191,7 +192,7 @@ def first_by(late_s: float | None, signed_after_s: int | None, *, was_released: 
     )
 
 
-def judge(known: Known, sighting: Sighting, schedules: Sequence[Schedule], validity_s: int) -> Judged:
+def judge(known: Known, sighting: Sighting, schedules: Sequence[RetrySchedule], validity_s: int) -> Judged:
     """A repeated delivery; the first of these that applies: released, conflict, twin, retry, replay.
 
     `schedules` are those of its event type, oldest era first; `validity_s` is how long before `t` it

@@ -168,12 +168,6 @@ def kind_of(event_type: int) -> Kind:
     return Kind.OTHER if row is None else row.kind
 
 
-def stored_name(event_type: int) -> str:
-    """Under which the events of an event type are kept; several may share one name."""
-    row = ROW_BY_EVENT_TYPE.get(event_type)
-    return NOTIFICATION_RECEIVED if row is None else row.stored_name
-
-
 def schedules_of(event_type: int) -> tuple[RetrySchedule, ...]:
     """Every documented schedule of an event type, oldest era first; empty when none is stated."""
     found = EVENT_TYPE_BY_NUMBER.get(event_type)

@@ -1,9 +1,11 @@
 """The sender's schedules: whether a moment fits one of them, counted from its latest try that is known."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
+
+from streamledger.domain.kinds import RetrySchedule
 
 GRID_SLACK_MS: Final = 3000
 """How far a try may lie outside its window: scheduling, network, clocks. At most a third of the interval."""
@@ -14,26 +16,6 @@ With the slack, a step of today's schedule reaches to 100 s, and the one after i
 
 CLOCKS_APART_MS_MAX: Final = 5_000
 """What seems to be signed longer than this after its receipt was signed for longer than is known."""
-
-
-class Schedule(Protocol):
-    """A retry schedule (domain.kinds holds the documented ones)."""
-
-    @property
-    def era(self) -> str:
-        """Its name in the evidence."""
-
-    @property
-    def interval_s(self) -> int:
-        """From the end of one try to the next."""
-
-    @property
-    def retries(self) -> int:
-        """Tries after the first."""
-
-    @property
-    def reply_timeout_s(self) -> int:
-        """How long a try may last before it counts as failed: each try may move the next by as much."""
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +72,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def nearest(
-    tries: Tries, received_ms: int, schedules: Sequence[Schedule], *, may_have_waited: bool
+    tries: Tries, received_ms: int, schedules: Sequence[RetrySchedule], *, may_have_waited: bool
 ) -> Fit | None:
     """The schedule that this moment fits, or misses least; None without schedules.
 
@@ -151,7 +133,7 @@ def later_try(
 
 
 def _nearest(
-    tries: Try, received_ms: int, schedules: Sequence[Schedule], *, may_have_waited: bool
+    tries: Try, received_ms: int, schedules: Sequence[RetrySchedule], *, may_have_waited: bool
 ) -> Fit | None:
     best: tuple[tuple[bool, int, int], Grid] | None = None
     turns: list[int] = []
@@ -170,7 +152,9 @@ def _nearest(
     return Fit(grid=best[1], counted_from=tries if turns else None, turn_ms=min(turns, default=None))
 
 
-def _on(schedule: Schedule, tries: Try, since_ms: int, *, may_have_waited: bool) -> tuple[int, int, Grid]:
+def _on(
+    schedule: RetrySchedule, tries: Try, since_ms: int, *, may_have_waited: bool
+) -> tuple[int, int, Grid]:
     """By how much a moment misses a schedule, 0 when it fits; how late it is there; and its place.
 
     Tries between that never arrived may have been slow or quick, so the number of steps is a range: as

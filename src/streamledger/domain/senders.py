@@ -5,7 +5,6 @@ The protocol documents no addresses. One that was the first to show three distin
 told them by whoever signs: a captured pair of `t` and `sign` cannot make that.
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -152,9 +151,3 @@ class Senders:
         if len(self.pairs) % 256 == 0:
             gone_s = self.latest_s - PAIR_KEPT_S
             self.pairs = {key: pair for key, pair in self.pairs.items() if key[0] >= gone_s}
-
-
-def taken_in(shown: Iterable[Shown], senders: Senders | None = None) -> tuple[Senders, list[int]]:
-    """What is known of senders after these deliveries, and the positions that have to be marked."""
-    senders = senders or Senders()
-    return senders, [position for each in shown for position in senders.take(each)]

@@ -204,28 +204,24 @@ class Against(msgspec.Struct, frozen=True, kw_only=True):
     recording_ended_ms: int | None = None
 
 
-def moments(
-    against: Against, limits: SuspectLimits, absences: Sequence[Interval] = ()
-) -> dict[Suspicion, int]:
+def moments(against: Against, limits: SuspectLimits) -> dict[Suspicion, int]:
     """From when each rule speaks against the session: after that moment, until it gives a sign."""
     found: dict[Suspicion, int] = {}
     sign_ms = against.latest_sign_ms
     if sign_ms is None:
         return {"unheard": -1}
     if against.heard:
-        found["silence"] = after_ms(sign_ms, max(limits.silence_ms_max, against.rhythm_ms), absences)
+        found["silence"] = after_ms(sign_ms, max(limits.silence_ms_max, against.rhythm_ms), limits.absences)
     if against.newer_push_ms is not None and sign_ms <= against.newer_push_ms:
-        found["newer_push"] = after_ms(against.newer_push_ms, limits.newer_push_ms_max, absences)
+        found["newer_push"] = after_ms(against.newer_push_ms, limits.newer_push_ms_max, limits.absences)
     ended_ms = against.recording_ended_ms
     if ended_ms is not None and sign_ms <= ended_ms:
-        found["recording_ended"] = after_ms(ended_ms, limits.recording_ended_ms_max, absences)
+        found["recording_ended"] = after_ms(ended_ms, limits.recording_ended_ms_max, limits.absences)
     if not against.heard:
-        found["unheard"] = after_ms(sign_ms, limits.unheard_ms_max, absences)
+        found["unheard"] = after_ms(sign_ms, limits.unheard_ms_max, limits.absences)
     return found
 
 
-def suspicions(
-    now_ms: int, against: Against, limits: SuspectLimits, absences: Sequence[Interval] = ()
-) -> list[str]:
+def suspicions(now_ms: int, against: Against, limits: SuspectLimits) -> list[str]:
     """The codes of the rules that speak against a session now."""
-    return [code for code, from_ms in moments(against, limits, absences).items() if now_ms > from_ms]
+    return [code for code, from_ms in moments(against, limits).items() if now_ms > from_ms]

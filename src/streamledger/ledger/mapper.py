@@ -15,7 +15,6 @@ from eventsourcing.persistence import Mapper, StoredEvent
 from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import (
     ADMIN_ACTED,
-    NOTIFICATION_RECEIVED,
     PUSH_STARTED,
     PUSH_STOPPED,
     RECORDING_CREATED,
@@ -31,7 +30,7 @@ from streamledger.domain.events import (
     ScreenshotCreated,
     event_name,
 )
-from streamledger.domain.kinds import STORED_NAMES
+from streamledger.domain.kinds import NOTIFICATION_RECEIVED, STORED_NAMES
 
 _CLASS_BY_NAME: Final[dict[str, type[DeliveryEvent]]] = {
     PUSH_STARTED: PushStarted,

@@ -1,6 +1,8 @@
 """Who is known to send: addresses by what they first showed, keys side by side, pairs shown twice."""
 
-from streamledger.domain.senders import PAIR_KEPT_S, Shown, taken_in
+from collections.abc import Iterable
+
+from streamledger.domain.senders import PAIR_KEPT_S, Senders, Shown
 
 T_S = 1_764_000_600
 POOL, SECOND, STRANGER = "192.0.2.7", "192.0.2.8", "198.51.100.9"
@@ -9,6 +11,12 @@ POOL, SECOND, STRANGER = "192.0.2.7", "192.0.2.8", "198.51.100.9"
 def shown(position: int, source_ip: str, after_s: int, key: str = "main") -> Shown:
     """A delivery whose pair was signed so long after the first one's."""
     return Shown(position, source_ip, key, T_S + after_s, f"{key}-{after_s}")
+
+
+def taken_in(shown: Iterable[Shown]) -> tuple[Senders, list[int]]:
+    """What is known of senders after these deliveries, and the positions that have to be marked."""
+    senders = Senders()
+    return senders, [position for each in shown for position in senders.take(each)]
 
 
 def test_an_address_is_known_from_the_third_t_that_it_was_the_first_to_show() -> None:

@@ -10,7 +10,7 @@ from streamledger.domain.anomalies import AnomalyCode, anomalies_of
 from streamledger.domain.derivation import Evidence, duration_of, health_of, presence_of
 from streamledger.domain.notification import believable
 from streamledger.domain.session import SessionState
-from streamledger.domain.suspicion import Signs, SuspectLimits, Suspicion
+from streamledger.domain.suspicion import Interval, Signs, SuspectLimits, Suspicion
 from streamledger.settings import FIELDS
 from streamledger.tencent.abnormal import abnormal_name
 from streamledger.tencent.reader import notification_of
@@ -172,11 +172,13 @@ def test_an_unknown_type_that_names_a_push_is_no_push_error() -> None:
     assert (state.health.reports, state.others) == (0, 1)
 
 
-def against(now_ms: int, *bodies: dict[str, Any], **evidence: Any) -> tuple[str, list[str]]:
+def against(
+    now_ms: int, *bodies: dict[str, Any], absences: tuple[Interval, ...] = (), **evidence: Any
+) -> tuple[str, list[str]]:
     state = folded(*(bodies or (START,)))
     signs = {name: evidence.pop(name) for name in Signs.__struct_fields__ if name in evidence}
     told = Signs(heard="latest_ms" in signs, **signs)
-    limits = SuspectLimits(silence_ms_max=10 * MINUTE_MS)
+    limits = SuspectLimits(silence_ms_max=10 * MINUTE_MS, absences=absences)
     return presence_of(state, Evidence(now_ms=now_ms, limits=limits, signs=told, **evidence))
 
 
@@ -194,8 +196,8 @@ def test_the_silence_that_counts_keeps_to_the_rhythm_of_the_push() -> None:
 
 
 def test_time_in_which_nobody_was_there_to_hear_is_no_silence() -> None:
-    away = [(T_MS + MINUTE_MS, T_MS + 4 * MINUTE_MS), (T_MS + 12 * MINUTE_MS, T_MS + 14 * MINUTE_MS)]
-    heard = {"latest_ms": T_MS, "absences": away}
+    away = ((T_MS + MINUTE_MS, T_MS + 4 * MINUTE_MS), (T_MS + 12 * MINUTE_MS, T_MS + 14 * MINUTE_MS))
+    heard: dict[str, Any] = {"latest_ms": T_MS, "absences": away}
     assert against(T_MS + 15 * MINUTE_MS, **heard) == ("live", [])
     assert against(T_MS + 15 * MINUTE_MS + 1, **heard) == ("suspect", ["silence"])
 

@@ -11,9 +11,8 @@ import msgspec
 from psycopg import AsyncConnection
 
 from streamledger.domain.errors import StreamledgerError
-from streamledger.domain.events import LedgerEvent, is_notification, originator_of
+from streamledger.domain.events import LedgerEvent, event_name, is_notification, originator_of
 from streamledger.domain.forensics import DeliveryClass
-from streamledger.domain.kinds import stored_name
 from streamledger.ledger import reader
 from streamledger.readmodel.fold.rows import RepeatRow
 from streamledger.readmodel.queries.fetching import fetch, given
@@ -69,7 +68,7 @@ class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
         received_ms = event.delivery.received_at_us // 1000
         return (
             is_notification(event.name)
-            and (self.event_type is None or event.name == stored_name(self.event_type))
+            and (self.event_type is None or event.name == event_name(self.event_type))
             and (self.key is None or event.delivery.key == self.key)
             and (self.source_ip is None or event.delivery.source_ip == self.source_ip)
             and (self.from_ms is None or received_ms >= self.from_ms)

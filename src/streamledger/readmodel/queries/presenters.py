@@ -104,7 +104,6 @@ def evidence_of(found: Found, now_ms: int, limits: SuspectLimits) -> Evidence:
         limits=limits,
         signs=found.signs,
         newer_push_ms=found.row.rival_ms,
-        absences=limits.absences,
     )
 
 
