@@ -33,7 +33,7 @@ def told() -> set[str]:
         last_received_us={"ledger": 1},
     )
     look = Look(
-        state,
+        state=state,
         sessions={"live": 1},
         timings=Timings(1),
         queue_length=0,

@@ -1,5 +1,6 @@
 """`streamledger backup` and `streamledger restore`: the whole store in one file, and back."""
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,9 +29,14 @@ def backup_command(config: Path | None, file: Path, as_json: bool, **store: obje
     """
     settings = store_settings(config, **store)
     with bootstrap.open_store(settings) as database:
-        says = _Says("backing up")
-        done = back_up(database, file, embedded=settings.database_url is None, on_progress=says)
-        says.end()
+        line = ProgressLine(SAY_EVERY_S)
+        done = back_up(
+            database,
+            file,
+            embedded=settings.database_url is None,
+            on_progress=partial(_say, line, "backing up"),
+        )
+        line.end()
     if as_json:
         click.echo(msgspec.json.encode(done))
     else:
@@ -51,10 +57,15 @@ def restore_command(config: Path | None, file: Path, as_json: bool, **store: obj
     against history. Exits with 1 when a check fails.
     """
     settings = store_settings(config, **store)
-    says = _Says("restoring")
+    line = ProgressLine(SAY_EVERY_S)
     with bootstrap.open_empty_store(settings) as place:
-        done = restore(place.owner, file, embedded=settings.database_url is None, on_progress=says)
-        says.end()
+        done = restore(
+            place.owner,
+            file,
+            embedded=settings.database_url is None,
+            on_progress=partial(_say, line, "restoring"),
+        )
+        line.end()
         database = place.prepared()
         with connect(database, application_name="streamledger restore") as connection:
             findings: list[Finding] = diagnose(connection, bootstrap.now_us())
@@ -72,11 +83,5 @@ def restore_command(config: Path | None, file: Path, as_json: bool, **store: obj
         raise SystemExit(1)
 
 
-class _Says(ProgressLine):
-    def __init__(self, doing: str) -> None:
-        super().__init__(SAY_EVERY_S)
-        self._doing = doing
-
-    def __call__(self, moved: Moved) -> None:
-        if self.is_due:
-            self.say(f"{self._doing}: table {moved.tables} {moved.table}, file {moved.bytes // 1024} KiB")
+def _say(line: ProgressLine, doing: str, moved: Moved) -> None:
+    line.say(f"{doing}: table {moved.tables} {moved.table}, file {moved.bytes // 1024} KiB")

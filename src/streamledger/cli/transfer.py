@@ -1,6 +1,5 @@
 """`streamledger export` and `streamledger import`: the ledger as lines of JSON, out and in."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -35,15 +34,6 @@ def _instant_us(name: str, text: str | None) -> int | None:
         raise ParameterInvalid(
             name=name, expected="RFC 3339 with an offset, or whole Unix seconds", got=repr(text)
         ) from error
-
-
-class _Says(ProgressLine):
-    def __init__(self) -> None:
-        super().__init__(SAY_EVERY_S)
-
-    def __call__(self, count: int, words: str) -> None:
-        if self.is_due:
-            self.say(f"{count} {words}, {count / (time.monotonic() - self.began_s):,.0f}/s")
 
 
 @click.command(name="export")
@@ -120,7 +110,7 @@ def _export_table(
 
 
 def _export(connection: psycopg.Connection[Any], wanted: Wanted, output: Path, *, resume: bool) -> None:
-    says = _Says()
+    line = ProgressLine(SAY_EVERY_S)
     found = LineFile(output, resume=resume)
     if found.last_line:
         wanted = resumed(wanted, str(output), found.first_line, found.last_line)
@@ -131,9 +121,9 @@ def _export(connection: psycopg.Connection[Any], wanted: Wanted, output: Path, *
             connection,
             wanted,
             file.write,
-            lambda done: says(done.events, f"events, at position {done.position}"),
+            lambda done: line.count(done.events, f"events, at position {done.position}"),
         )
-    says.end()
+    line.end()
     click.echo(f"{done.events} events, up to position {done.position}", err=True)
 
 
@@ -172,12 +162,12 @@ def import_command(
         now_us=bootstrap.now_us(),
         with_acts=with_acts,
     )
-    says = _Says()
+    line = ProgressLine(SAY_EVERY_S)
     found: dict[str, Imported] = {}
     with bootstrap.open_connection(settings, "import", make=True, patience=WRITING) as (database, connection):
         ledger = bootstrap.open_ledger(database)
         for file in files:
-            on_progress: Callable[[Imported], None] = lambda done: says(done.lines, "lines")  # noqa: E731  # one use
+            on_progress: Callable[[Imported], None] = lambda done: line.count(done.lines, "lines")  # noqa: E731  # one use
             damages: list[FileDamaged] = []
             done = import_events(
                 connection,
@@ -192,7 +182,7 @@ def import_command(
             done.invalid += len(damages)
             done.faults += map(str, damages)
             found[str(file)] = done
-    says.end()
+    line.end()
     if as_json:
         click.echo(msgspec.json.encode(found))
     else:

@@ -1,6 +1,7 @@
 """`/metrics` for Prometheus: intake, quarantine, queue, projections and store (ADR 0023, 0041)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from litestar import Response, get
@@ -14,7 +15,7 @@ from prometheus_client.registry import Collector
 from streamledger.ledger.quarantine import REASONS
 from streamledger.operations.limits import LIMITS, WRONG_TOKEN
 from streamledger.operations.timings import BOUNDS_S, SHARED, Distribution, Timings
-from streamledger.readmodel.queries.system import SystemQueries, SystemState
+from streamledger.readmodel.queries.system import ProjectionLag, SystemQueries, SystemState
 from streamledger.supervision import TaskStatus
 from streamledger.version import __version__
 from streamledger.web.auth import may_read
@@ -27,6 +28,20 @@ OUTCOMES: Final = (
     *(f"refused:{reason}" for reason in ("store_unavailable", "queue_full", "path_token", "address")),
 )
 """Told from the first look on: the increase of a series that was not there before is none to Prometheus."""
+PROJECTION_GAUGES: Final[tuple[tuple[str, str, Callable[[ProjectionLag], float]], ...]] = (
+    ("position", "Position that a projection has taken in.", lambda each: each.position),
+    (
+        "lag_positions",
+        "How far a projection is behind the ledger, in events.",
+        lambda each: max(0, each.head - each.position),
+    ),
+    (
+        "lag_seconds",
+        "Since when the first event that it has not taken in waits; 0 when caught up.",
+        lambda each: each.lag_s,
+    ),
+    ("parked", "Events that a projection could not take in.", lambda each: each.parked),
+)
 
 
 @get(
@@ -40,7 +55,7 @@ async def metrics(system: NamedDependency[SystemQueries], state: State) -> Respo
     """What is committed, the same from every worker; queue, connections and tasks are the answering one's."""
     options = state.options
     look = Look(
-        await system.state(),
+        state=await system.state(),
         sessions=await state.session_counts.by_state(),
         timings=SHARED,
         queue_length=state.receiver.queue_length,
@@ -54,29 +69,18 @@ async def metrics(system: NamedDependency[SystemQueries], state: State) -> Respo
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4.partition("; charset")[0])
 
 
+@dataclass(kw_only=True, eq=False)  # the registry keeps it by its identity
 class Look(Collector):
     """One look at the store, as families of samples."""
 
-    def __init__(
-        self,
-        state: SystemState,
-        *,
-        sessions: Mapping[str, int],
-        timings: Timings,
-        queue_length: int,
-        restarts: int,
-        disk_free_bytes: int | None,
-        connections: Mapping[str, int],
-        tasks: Sequence[TaskStatus],
-    ) -> None:
-        self._state = state
-        self._sessions = sessions
-        self._timings = timings
-        self._queue_length = queue_length
-        self._restarts = restarts
-        self._disk_free_bytes = disk_free_bytes
-        self._connections = connections
-        self._tasks = tasks
+    state: SystemState
+    sessions: Mapping[str, int]
+    timings: Timings
+    queue_length: int
+    restarts: int
+    disk_free_bytes: int | None
+    connections: Mapping[str, int]
+    tasks: Sequence[TaskStatus]
 
     def collect(self) -> Iterator[Metric]:
         """Every family; one without samples is there too, with its help."""
@@ -89,7 +93,7 @@ class Look(Collector):
         yield from self._store()
 
     def _intake(self) -> Iterator[Metric]:
-        counters = self._state.counters
+        counters = self.state.counters
         yield _counter("received", "Deliveries received.", counters.get("received", 0))
         became = CounterMetricFamily(
             f"{PREFIX}deliveries",
@@ -104,14 +108,12 @@ class Look(Collector):
         yield _counter("released", "Deliveries released.", counters.get("released", 0))
         yield _counter("acted", "Acts of administrators.", counters.get("acted", 0))
         yield _counter("imported", "Events imported.", counters.get("imported", 0))
-        last = GaugeMetricFamily(
-            f"{PREFIX}last_delivery_timestamp_seconds",
+        yield _gauges(
+            "last_delivery_timestamp_seconds",
             "Receipt of the latest delivery, by where it is kept.",
-            labels=("kept",),
+            "kept",
+            {kept: received_at_us / 1e6 for kept, received_at_us in self.state.last_received_us.items()},
         )
-        for kept, received_at_us in self._state.last_received_us.items():
-            last.add_metric((kept,), received_at_us / 1e6)
-        yield last
 
     def _durations(self) -> Iterator[Metric]:
         answers = HistogramMetricFamily(
@@ -119,116 +121,86 @@ class Look(Collector):
             "From a callback's beginning in its worker to its answer, of all workers since they began.",
             labels=("answer",),
         )
-        for answer, found in self._timings.answers().items():
+        for answer, found in self.timings.answers().items():
             answers.add_metric((answer,), *_buckets(found))
         yield answers
         yield HistogramMetricFamily(
             f"{PREFIX}commit_seconds",
             "How long the intake's transactions took until they were on disk, of all workers.",
-            *_buckets(self._timings.commits()),
+            *_buckets(self.timings.commits()),
         )
 
     def _quarantine(self) -> Iterator[Metric]:
-        purged = CounterMetricFamily(
-            f"{PREFIX}purged", "Quarantined deliveries that aged out.", labels=("reason",)
-        )
-        for name, count in self._state.counters.items():
-            if name.startswith("purged:"):
-                purged.add_metric((name.partition(":")[2],), count)
-        yield purged
-        rows = GaugeMetricFamily(
-            f"{PREFIX}quarantine_rows", "Deliveries in the quarantine.", labels=("budget",)
-        )
-        size = GaugeMetricFamily(f"{PREFIX}quarantine_bytes", "Bytes of their bodies.", labels=("budget",))
-        for each in self._state.usage:
-            rows.add_metric((each.budget,), each.rows)
-            size.add_metric((each.budget,), each.bytes)
-        yield rows
-        yield size
+        counters, usage = self.state.counters, self.state.usage
+        purged = {
+            name.removeprefix("purged:"): count
+            for name, count in counters.items()
+            if name.startswith("purged:")
+        }
+        yield _counters("purged", "Quarantined deliveries that aged out.", "reason", purged)
+        rows = {each.budget: each.rows for each in usage}
+        yield _gauges("quarantine_rows", "Deliveries in the quarantine.", "budget", rows)
+        size = {each.budget: each.bytes for each in usage}
+        yield _gauges("quarantine_bytes", "Bytes of their bodies.", "budget", size)
 
     def _projections(self) -> Iterator[Metric]:
-        yield _gauge("ledger_position", "Position of the last event.", self._state.head)
-        families = [
-            GaugeMetricFamily(f"{PREFIX}projection_{name}", text, labels=("projection",))
-            for name, text in (
-                ("position", "Position that a projection has taken in."),
-                ("lag_positions", "How far a projection is behind the ledger, in events."),
-                (
-                    "lag_seconds",
-                    "Since when the first event that it has not taken in waits; 0 when caught up.",
-                ),
-                ("parked", "Events that a projection could not take in."),
-            )
-        ]
-        for each in self._state.projections:
-            values = (each.position, max(0, each.head - each.position), each.lag_s, each.parked)
-            for family, value in zip(families, values, strict=True):
-                family.add_metric((each.name,), value)
-        yield from families
-        sessions = GaugeMetricFamily(
-            f"{PREFIX}sessions",
+        yield _gauge("ledger_position", "Position of the last event.", self.state.head)
+        for name, text, value_of in PROJECTION_GAUGES:
+            values = {each.name: value_of(each) for each in self.state.projections}
+            yield _gauges(f"projection_{name}", text, "projection", values)
+        yield _gauges(
+            "sessions",
             "Sessions by state; many ended ones are estimated, many open ones not all judged (watching.md).",
-            labels=("state",),
+            "state",
+            self.sessions,
         )
-        for name, number in self._sessions.items():
-            sessions.add_metric((name,), number)
-        yield sessions
 
     def _limits(self) -> Iterator[Metric]:
-        counters = self._state.counters
-        reached = CounterMetricFamily(
-            f"{PREFIX}limit_reached",
+        counters = self.state.counters
+        yield _counters(
+            "limit_reached",
             "How often a limit was reached, by the name of its setting (docs/security.md).",
-            labels=("limit",),
+            "limit",
+            {limit.name: counters.get(limit.counter, 0) for limit in LIMITS.values()},
         )
-        for limit in LIMITS.values():
-            reached.add_metric((limit.name,), counters.get(limit.counter, 0))
-        yield reached
         yield _counter("wrong_tokens", "Wrong bearer tokens and sign-ins.", counters.get(WRONG_TOKEN, 0))
 
     def _worker(self) -> Iterator[Metric]:
         yield _gauge(
             "queue_length",
             "Deliveries that wait for the store in the worker that answers.",
-            self._queue_length,
+            self.queue_length,
         )
-        connections = GaugeMetricFamily(
-            f"{PREFIX}connections",
+        yield _gauges(
+            "connections",
             "Connections of the worker that answers, by what they are at.",
-            labels=("phase",),
+            "phase",
+            self.connections,
         )
-        for phase, number in self._connections.items():
-            connections.add_metric((phase,), number)
-        yield connections
-        running = GaugeMetricFamily(
-            f"{PREFIX}task_running",
+        yield _gauges(
+            "task_running",
             "Whether a background task of the answering worker runs; 0 while it waits after a failure.",
-            labels=("task",),
+            "task",
+            {each.name: int(each.state == "running") for each in self.tasks},
         )
-        failures = CounterMetricFamily(
-            f"{PREFIX}task_failures", "Failures of the answering worker's background tasks.", labels=("task",)
+        yield _counters(
+            "task_failures",
+            "Failures of the answering worker's background tasks.",
+            "task",
+            {each.name: each.failures for each in self.tasks},
         )
-        for each in self._tasks:
-            running.add_metric((each.name,), int(each.state == "running"))
-            failures.add_metric((each.name,), each.failures)
-        yield running
-        yield failures
 
     def _store(self) -> Iterator[Metric]:
         yield _counter(
             "embedded_restarts",
             "How often the embedded PostgreSQL was started again since the program began.",
-            self._restarts,
+            self.restarts,
         )
-        if self._disk_free_bytes is not None:
+        if self.disk_free_bytes is not None:
             yield _gauge(
-                "disk_free_bytes", "Free space of the disk of the embedded store.", self._disk_free_bytes
+                "disk_free_bytes", "Free space of the disk of the embedded store.", self.disk_free_bytes
             )
-        build = GaugeMetricFamily(
-            f"{PREFIX}build_info", "1, with the version that runs.", labels=("version",)
-        )
-        build.add_metric((__version__,), 1)
-        yield build
+        yield _gauges("build_info", "1, with the version that runs.", "version", {__version__: 1})
 
 
 def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
@@ -237,6 +209,20 @@ def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"{PREFIX}{name}", text, value=value)
+
+
+def _counters(name: str, text: str, label: str, values: Mapping[str, float]) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"{PREFIX}{name}", text, labels=(label,))
+    for of, value in values.items():
+        family.add_metric((of,), value)
+    return family
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"{PREFIX}{name}", text, labels=(label,))
+    for of, value in values.items():
+        family.add_metric((of,), value)
+    return family
 
 
 def _buckets(found: Distribution) -> tuple[list[tuple[str, float]], float]:
