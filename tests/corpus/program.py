@@ -24,7 +24,7 @@ from streamledger.postgres.connection import Database, connect, open_pool_async
 from streamledger.postgres.embedded import start_embedded
 from streamledger.postgres.schema import migrate
 from streamledger.readmodel.moments.explaining import explain
-from streamledger.readmodel.moments.moment import Asked, parse_known_at
+from streamledger.readmodel.moments.moment import Asked
 from streamledger.readmodel.moments.queries import PastQueries
 from streamledger.readmodel.projections import checkpoints
 from streamledger.readmodel.projections.reading import events_and_errors
@@ -202,13 +202,7 @@ async def _pages(question: Question, page: Callable[[int, str | None], Awaitable
 
 def _moment(question: Question) -> Asked | None:
     as_of, known_at, slack_s = (question.get(name) for name in ("as_of", "known_at", "slack_s"))
-    if as_of is None and known_at is None and slack_s is None:
-        return None
-    return Asked(
-        as_of_ms=None if as_of is None else parse_instant_ms(as_of),
-        known_at=None if known_at is None else parse_known_at(known_at),
-        slack_ms=None if slack_s is None else slack_s * 1000,
-    )
+    return Asked.of(None if as_of is None else parse_instant_ms(as_of), known_at, slack_s)
 
 
 async def _session(asker: Asker, question: Question) -> Any:

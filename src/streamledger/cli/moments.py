@@ -9,7 +9,7 @@ from streamledger.cli.times import WHEN
 from streamledger.domain.attribution import SLACK_MS, SLACK_S_MAX
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import instant_ms
-from streamledger.readmodel.moments.moment import Asked, parse_known_at
+from streamledger.readmodel.moments.moment import Asked
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -50,15 +50,12 @@ KNOWN: Final = _Known()
 
 def asked(as_of: int | None, known_at: str | None, slack_s: int | None = None) -> Asked | None:
     """The moment that the options name; None when none is given. Raises ParameterInvalid."""
-    if as_of is None and known_at is None and slack_s is None:
-        return None
     try:
-        known = None if known_at is None else parse_known_at(known_at)
+        return Asked.of(as_of, known_at, slack_s)
     except (ValueError, OverflowError) as error:
         raise ParameterInvalid(
             name="--known-at", expected="a position, or a time", got=repr(str(known_at)[:64])
         ) from error
-    return Asked(as_of_ms=as_of, known_at=known, slack_ms=None if slack_s is None else slack_s * 1000)
 
 
 def moment_parameters(as_of: int | None, known_at: str | None, slack_s: int | None) -> dict[str, object]:

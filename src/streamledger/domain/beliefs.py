@@ -41,28 +41,18 @@ class HeadersShown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 def belief_shown(delivery: Delivery) -> BeliefShown:
     """How a delivery was believed, with names."""
-    believed = delivery.believed
-    release = believed.release
-    return BeliefShown(
-        by=believed.by,
-        key=believed.key,
-        late=believed.late,
-        release=ReleaseShown(**msgspec.structs.asdict(release)) if release is not None else None,
-        import_position=believed.import_position,
-        key_said=believed.key_said,
-    )
+    believed = msgspec.structs.asdict(delivery.believed)
+    if delivery.release is not None:
+        believed["release"] = ReleaseShown(**msgspec.structs.asdict(delivery.release))
+    return BeliefShown(**believed)
 
 
 def belief_of(shown: BeliefShown) -> Belief:
     """The belief that is shown so."""
-    return Belief(
-        shown.by,
-        shown.key,
-        shown.late,
-        Release(**msgspec.structs.asdict(shown.release)) if shown.release is not None else None,
-        shown.import_position,
-        shown.key_said,
-    )
+    believed = msgspec.structs.asdict(shown)
+    if shown.release is not None:
+        believed["release"] = Release(**msgspec.structs.asdict(shown.release))
+    return Belief(**believed)
 
 
 def headers_named(headers: RequestHeaders) -> HeadersShown:

@@ -21,10 +21,6 @@ NAME_CHARACTERS_MAX: Final = 100
 ANONYMOUS: Final = "anonymous"
 """By which name those act who need no token; no token has it."""
 
-ACTIVE_SQL: Final = (
-    "SELECT name, scope, secret_sha256 FROM api_tokens WHERE revoked_at_us IS NULL ORDER BY name"
-)
-
 
 class TokenNameTaken(StreamledgerError):
     """a token named {name} exists or existed; no name is used again, so that the ledger's acts stay clear"""
@@ -111,4 +107,5 @@ def list_tokens(connection: psycopg.Connection[Any]) -> Sequence[StoredToken]:
 
 def has_active_token(connection: psycopg.Connection[Any]) -> bool:
     """Whether any stored token is in force."""
-    return bool(connection.execute(ACTIVE_SQL + " LIMIT 1").fetchall())
+    rows = connection.execute("SELECT 1 FROM api_tokens WHERE revoked_at_us IS NULL LIMIT 1")
+    return bool(rows.fetchall())

@@ -9,7 +9,7 @@ from litestar.params import QueryParameter
 from streamledger.domain.attribution import SLACK_MS, SLACK_S_MAX
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.readmodel.moments.explaining import Explanation, explain
-from streamledger.readmodel.moments.moment import Asked, parse_known_at
+from streamledger.readmodel.moments.moment import Asked
 from streamledger.readmodel.moments.queries import PastQueries
 from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT
 from streamledger.web import parameters as given
@@ -42,25 +42,17 @@ SlackS = Annotated[
 
 def asked(as_of: str | None, known_at: str | None, slack_s: int | None = None) -> Asked | None:
     """The moment asked for; None when no parameter is given. Raises ParameterInvalid."""
-    if as_of is None and known_at is None and slack_s is None:
-        return None
-    known = None
-    if known_at is not None:
-        try:
-            # An unescaped "+" of an offset arrives as a space.
-            known = parse_known_at(known_at.replace(" ", "+"))
-        except (ValueError, OverflowError) as error:
-            raise ParameterInvalid(
-                name="known_at",
-                expected="a position, or RFC 3339 with an offset",
-                got=repr(known_at[:64]),
-                expects="moment",
-            ) from error
-    return Asked(
-        as_of_ms=given.instant("as_of", as_of),
-        known_at=known,
-        slack_ms=None if slack_s is None else slack_s * 1000,
-    )
+    as_of_ms = given.instant("as_of", as_of)
+    try:
+        # An unescaped "+" of an offset arrives as a space.
+        return Asked.of(as_of_ms, known_at and known_at.replace(" ", "+"), slack_s)
+    except (ValueError, OverflowError) as error:
+        raise ParameterInvalid(
+            name="known_at",
+            expected="a position, or RFC 3339 with an offset",
+            got=repr(str(known_at)[:64]),
+            expects="moment",
+        ) from error
 
 
 async def asked_for(as_of: AsOf = None, known_at: KnownAtText = None, slack_s: SlackS = None) -> Asked | None:

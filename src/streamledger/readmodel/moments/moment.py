@@ -37,6 +37,17 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     slack_ms: int | None = None
     """What if attribution granted another slack? None: that of the rules."""
 
+    @classmethod
+    def of(cls, as_of_ms: int | None, known_at: str | None, slack_s: int | None) -> "Asked | None":
+        """The moment asked for; None when nothing is given. Raises ValueError or OverflowError."""
+        if as_of_ms is None and known_at is None and slack_s is None:
+            return None
+        return cls(
+            as_of_ms=as_of_ms,
+            known_at=None if known_at is None else parse_known_at(known_at),
+            slack_ms=None if slack_s is None else slack_s * 1000,
+        )
+
     def __str__(self) -> str:
         parts = []
         if self.as_of_ms is not None:

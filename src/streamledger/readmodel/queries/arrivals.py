@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from heapq import merge
 from typing import Any, Final
 
 import msgspec
@@ -91,19 +92,11 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence = Evidence()
 
 
-class ArrivalFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which arrivals are wanted; times of receipt in milliseconds, `to_ms` not included."""
+class ArrivalFilter(DeliveryFilter, frozen=True, kw_only=True):
+    """Which arrivals are wanted; `class_` may be a reason of those set aside."""
 
     verdict: str | None = None
     """believed, set_aside, or None for both"""
-    class_: str | None = None
-    """A class of believed ones, or a reason of those set aside."""
-    stream_id: str | None = None
-    sequence: str | None = None
-    event_type: int | None = None
-    source_ip: str | None = None
-    from_ms: int | None = None
-    to_ms: int | None = None
 
 
 class Arrivals(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,20 +157,7 @@ class ArrivalQueries:
         is_reason = wanted.class_ in ANSWERED
         if wanted.verdict == "set_aside" or is_reason:
             return await self._set_aside(wanted, limit, cursor)
-        page, received = await DeliveryQueries(self._pool).as_received(
-            DeliveryFilter(
-                class_=wanted.class_,  # type: ignore[arg-type]  # a name of the closed list, as its caller checks
-                stream_id=wanted.stream_id,
-                sequence=wanted.sequence,
-                event_type=wanted.event_type,
-                source_ip=wanted.source_ip,
-                from_ms=wanted.from_ms,
-                to_ms=wanted.to_ms,
-            ),
-            limit,
-            cursor,
-            SEARCHED_MAX,
-        )
+        page, received = await DeliveryQueries(self._pool).as_received(wanted, limit, cursor, SEARCHED_MAX)
         rare = [each.position for each in page.items if each.position not in received]
         if rare:  # found by their rows alone
             async with self._pool.connection() as connection:
@@ -255,14 +235,7 @@ class ArrivalQueries:
 
 def merged(believed: Sequence[Arrival], aside: Sequence[Arrival]) -> list[Arrival]:
     """Both lists in one: each keeps its order, and of the two next ones the later comes first."""
-    items: list[Arrival] = []
-    left = list(aside)
-    for each in believed:
-        received_ms = parse_instant_ms(each.received_at)
-        while left and parse_instant_ms(left[0].received_at) >= received_ms:
-            items.append(left.pop(0))
-        items.append(each)
-    return items + left
+    return list(merge(aside, believed, key=lambda each: parse_instant_ms(each.received_at), reverse=True))
 
 
 def _believed(answer: DeliveryAnswer, received: Received | None) -> Arrival:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import starmap
 from typing import Any, Final
 
 import msgspec
@@ -180,7 +181,7 @@ async def _suspicious(connection: AsyncConnection, scope: AuditScope, limit: int
             ]
         else:
             ids = await fetch(connection, aside_sql(in_stream), {**facts, "reason": class_})
-            found += [(row.received_at_us // 1000, class_, row) for row in map(answering.quarantined, ids)]
+            found += [(row.received_at_us // 1000, class_, row) for row in starmap(Quarantined, ids)]
     found = sorted(found, key=lambda each: -each[0])[:limit]
     set_aside = [row for _, _, row in found if isinstance(row, Quarantined)]
     keys = await answering.keys_of(set_aside)

@@ -330,7 +330,7 @@ class DeliveryQueries:
             " ORDER BY received_at_us DESC, id DESC LIMIT %(limit)s",
             {"stream_id": row.stream_id, "event_type": row.event_type, "limit": SET_ASIDE_SEARCHED_MAX},
         )
-        rows = [answering.quarantined(values) for values in found]
+        rows = [answering.Quarantined(*values) for values in found]
         keys = await answering.keys_of(rows)
         same = [each for each in rows if keys.get(each.id) == key]
         return await made_of(same, lambda each: answering.set_aside(each, known))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -163,8 +163,3 @@ def _judge(row: Quarantined, known: NotificationRow | None) -> tuple[str | None,
 
 def _as_it_began(known: NotificationRow) -> NotificationRow:
     return msgspec.structs.replace(known, try_ms=known.first_ms, tries=0, tries_min=0)
-
-
-def quarantined(values: Sequence[Any]) -> Quarantined:
-    """A row of QUARANTINE_COLUMNS."""
-    return Quarantined(*values)

@@ -12,7 +12,6 @@ from psycopg import AsyncConnection
 
 from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import LedgerEvent, event_name, is_notification, originator_of
-from streamledger.domain.forensics import DeliveryClass
 from streamledger.ledger import reader
 from streamledger.readmodel.fold.rows import RepeatRow
 from streamledger.readmodel.queries.fetching import fetch, given
@@ -53,7 +52,8 @@ _packed: Final = msgspec.msgpack.Encoder().encode
 class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which deliveries to list; times are those of receipt, in milliseconds, `to_ms` is not included."""
 
-    class_: DeliveryClass | None = None
+    class_: str | None = None
+    """One of `DeliveryClass`."""
     stream_id: str | None = None
     sequence: str | None = None
     key: str | None = None
