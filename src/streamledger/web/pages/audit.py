@@ -16,6 +16,7 @@ from streamledger.readmodel.queries.audit import (
 from streamledger.readmodel.queries.sessions import Queries
 from streamledger.web import parameters as given
 from streamledger.web.pages.changes import changes_path
+from streamledger.web.pages.forms import Text
 from streamledger.web.pages.links import delivery_path
 from streamledger.web.pages.page import AnyRequest, render
 from streamledger.web.pages.plots import days_of
@@ -23,7 +24,6 @@ from streamledger.web.pages.plots import days_of
 LISTED_MAX: Final = 100
 
 Class = Annotated[str, QueryParameter(name="class", max_length=40)]
-Text = Annotated[str | None, QueryParameter(max_length=256)]
 Position = Annotated[int, PathParameter(ge=0, le=given.POSITION_MAX)]
 
 

@@ -20,12 +20,12 @@ from streamledger.readmodel.queries.sessions import Queries
 from streamledger.web import parameters as given
 from streamledger.web.pages import decoding, downloads
 from streamledger.web.pages.changes import changes_path
+from streamledger.web.pages.forms import Text, ZoneName, fields_of
 from streamledger.web.pages.links import link
 from streamledger.web.pages.page import AnyRequest, may_see_secrets, render
 from streamledger.web.pages.plots import minutes_of
 from streamledger.web.pages.quarantine import bytes_shown
-from streamledger.web.zones import NAME_CHARACTERS_MAX, field_of, ms_of_form
-from streamledger.web.zones import zone as zone_of_visitor
+from streamledger.web.zones import ms_of_form
 
 LISTED_A_PAGE: Final = 50
 VERDICTS: Final = ("believed", "set_aside")
@@ -33,12 +33,10 @@ CLASSES: Final = (*(each.value for each in DeliveryClass), *ANSWERED)
 """What a delivery can be: the classes of those believed, the reasons of those set aside."""
 
 Position = Annotated[int, PathParameter(ge=0, le=given.POSITION_MAX)]
-Text = Annotated[str | None, QueryParameter(max_length=256)]
 Name = Annotated[str, QueryParameter(max_length=40)]
 ClassName = Annotated[str, QueryParameter(name="class", max_length=40)]
 From = Annotated[str | None, QueryParameter(name="from", max_length=64)]
 To = Annotated[str | None, QueryParameter(name="to", max_length=64)]
-ZoneName = Annotated[str | None, QueryParameter(max_length=NAME_CHARACTERS_MAX)]
 Type = Annotated[str, QueryParameter(name="type", pattern=r"^\d{0,9}$")]
 
 
@@ -76,31 +74,25 @@ async def deliveries_page(
     if form:
         return downloads.answer(request, form, "deliveries", page.items)
     hour = await arrivals.last_hour(pages.clock_ms())
-    asked = {
-        "verdict": verdict,
-        "class": class_,
-        "stream_id": stream_id or "",
-        "sequence": sequence or "",
-        "type": event_type,
-        "source_ip": source_ip or "",
-        "from": field_of(wanted.from_ms),
-        "to": field_of(wanted.to_ms),
-    }
-    filtered = any(asked.values())
-    if asked["from"] or asked["to"]:
-        asked["zone"] = zone_of_visitor().name
-
-    def address(**more: object) -> str:
-        return link("/deliveries", **{**asked, **more})
-
+    asked = fields_of(
+        {
+            "verdict": verdict,
+            "class": class_,
+            "stream_id": stream_id,
+            "sequence": sequence,
+            "type": event_type,
+            "source_ip": source_ip,
+        },
+        {"from": wanted.from_ms, "to": wanted.to_ms},
+    )
     return await render(
         request,
         "deliveries.html",
         feed=changes_path(position, stream_id or None) if cursor is None else None,
         page_of=page,
         asked=asked,
-        filtered=filtered,
-        address=address,
+        filtered=any(asked.values()),
+        address=partial(link, "/deliveries", **asked),
         kind_of=kind_of,
         classes=[each.value for each in DeliveryClass],
         reasons=list(ANSWERED),

@@ -19,10 +19,10 @@ from streamledger.readmodel.queries.quarantine import QuarantineQueries
 from streamledger.tencent.envelope import event_type_of
 from streamledger.web import parameters as given
 from streamledger.web.pages import decoding, downloads
+from streamledger.web.pages.forms import Text, ZoneName, fields_of
 from streamledger.web.pages.links import link
 from streamledger.web.pages.page import AnyRequest, caller_of, may_see_secrets, render
-from streamledger.web.zones import NAME_CHARACTERS_MAX, field_of, ms_of_form
-from streamledger.web.zones import zone as zone_of_visitor
+from streamledger.web.zones import ms_of_form
 
 LISTED_A_PAGE: Final = 50
 BYTES_SHOWN_MAX: Final = 4096
@@ -33,8 +33,6 @@ Reason = Annotated[
     Literal["expired", "too_far_ahead", "bad_signature", "unsigned", "malformed", ""], QueryParameter()
 ]
 Decided = Annotated[Literal["waiting", "released", ""], QueryParameter()]
-Text = Annotated[str | None, QueryParameter(max_length=256)]
-ZoneName = Annotated[str | None, QueryParameter(max_length=NAME_CHARACTERS_MAX)]
 Done = Annotated[int | None, QueryParameter(ge=0, le=given.POSITION_MAX)]
 
 
@@ -65,23 +63,17 @@ async def quarantine_page(
     page = await quarantine.deliveries(wanted, LISTED_A_PAGE, cursor)
     if form:
         return downloads.answer(request, form, "quarantine", page.items)
-    asked = {
-        "reason": reason,
-        "decided": decided,
-        "stream_id": stream_id or "",
-        "received_from": field_of(from_ms),
-        "received_to": field_of(to_ms),
-    }
-    filtered = any(asked.values())
-    if asked["received_from"] or asked["received_to"]:
-        asked["zone"] = zone_of_visitor().name
+    asked = fields_of(
+        {"reason": reason, "decided": decided, "stream_id": stream_id},
+        {"received_from": from_ms, "received_to": to_ms},
+    )
     return await render(
         request,
         "quarantine.html",
         feed=None,
         found=page.items,
         asked=asked,
-        filtered=filtered,
+        filtered=any(asked.values()),
         reasons=REASONS,
         address=partial(link, "/quarantine", **asked),
         cursor=cursor,

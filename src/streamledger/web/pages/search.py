@@ -1,22 +1,20 @@
 """`/search`: from what was typed to what has that name, or begins with it; and what was searched."""
 
-from typing import Annotated, Final
+from typing import Final
 
 from litestar import Response, get
 from litestar.di import NamedDependency
-from litestar.params import QueryParameter
 from litestar.response import Redirect
 
 from streamledger.readmodel.queries.find import DOMAIN_SESSIONS_MAX, FILE_STREAMS_MAX, HITS_MAX, FindQueries
 from streamledger.readmodel.queries.pages import STREAMS_SEARCHED_MAX, PageQueries
 from streamledger.readmodel.queries.sessions import Queries
+from streamledger.web.pages.forms import Text
 from streamledger.web.pages.links import delivery_path, link, session_path, stream_path
 from streamledger.web.pages.page import HEADERS, AnyRequest, render
 
 WHOLE_SEQUENCE_DIGITS: Final = 10
 """So long a text that is a sequence is meant as one: a shorter one may be a position as well."""
-
-Text = Annotated[str | None, QueryParameter(max_length=256)]
 
 
 @get("/search", include_in_schema=False)

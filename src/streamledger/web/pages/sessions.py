@@ -1,6 +1,5 @@
 """`/sessions` and `/sessions/{sequence}`: the sessions that a visitor asks for, and one of them."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Final, Literal
 
@@ -17,16 +16,14 @@ from streamledger.web import parameters as given
 from streamledger.web.moments import KnownAtText
 from streamledger.web.pages import downloads
 from streamledger.web.pages.changes import changes_path
+from streamledger.web.pages.forms import Text, ZoneName, fields_of
 from streamledger.web.pages.links import link
 from streamledger.web.pages.page import AnyRequest, render
 from streamledger.web.pages.session import Wish, session_response
-from streamledger.web.zones import NAME_CHARACTERS_MAX, field_of, ms_of_form
-from streamledger.web.zones import zone as zone_of_visitor
+from streamledger.web.zones import ms_of_form
 
 SESSIONS_A_PAGE: Final = 50
 
-Text = Annotated[str | None, QueryParameter(max_length=256)]
-ZoneName = Annotated[str | None, QueryParameter(max_length=NAME_CHARACTERS_MAX)]
 Step = Annotated[int | None, QueryParameter(ge=0, le=10_000)]
 WhyText = Annotated[str | None, QueryParameter(max_length=40)]
 Chosen = Annotated[str, QueryParameter(max_length=40)]
@@ -78,18 +75,10 @@ async def sessions_page(
     page = await chosen_sessions(queries, choice, SESSIONS_A_PAGE, cursor)
     if form:
         return downloads.answer(request, form, "sessions", page.items)
-    asked = {
-        "state": state_wanted,
-        "stream_id": stream_id or "",
-        "domain": domain or "",
-        "end": end,
-        "anomaly": anomaly,
-        "started_from": field_of(wanted.started_from_ms),
-        "started_to": field_of(wanted.started_to_ms),
-    }
-    filtered = any(asked.values())
-    if asked["started_from"] or asked["started_to"]:
-        asked["zone"] = zone_of_visitor().name
+    asked = fields_of(
+        {"state": state_wanted, "stream_id": stream_id, "domain": domain, "end": end, "anomaly": anomaly},
+        {"started_from": wanted.started_from_ms, "started_to": wanted.started_to_ms},
+    )
     sorted_by = {"sort": "" if sort == "started" else sort, "order": "" if order == "desc" else order}
     return await render(
         request,
@@ -99,8 +88,8 @@ async def sessions_page(
         next_cursor=page.next_cursor,
         searched=page.searched,
         asked=asked,
-        filtered=filtered,
-        address=partial(_address, asked | sorted_by),
+        filtered=any(asked.values()),
+        address=partial(link, "/sessions", **asked, **sorted_by),
         sort=sort,
         order=order,
         cursor=cursor,
@@ -125,8 +114,3 @@ async def session_page(
     """One session: its timeline as a picture, its facts, its events as a table."""
     wish = Wish(cursor=cursor, known_at=known_at, step=step, why=why, kind=kind)
     return await session_response(request, queries, pages, sequence, stream_id, wish)
-
-
-def _address(asked: Mapping[str, str], **more: object) -> str:
-    """The same list, with something else asked for."""
-    return link("/sessions", **{**asked, **more})

@@ -14,6 +14,7 @@ from streamledger.readmodel.queries.streams import StreamQueries
 from streamledger.web import parameters as given
 from streamledger.web.pages.band import band_of
 from streamledger.web.pages.changes import changes_path
+from streamledger.web.pages.forms import Text
 from streamledger.web.pages.page import AnyRequest, render
 from streamledger.web.slashed_names import named
 
@@ -23,7 +24,6 @@ BROADCASTS_SHOWN: Final = 20
 
 Presence = Annotated[Literal["live", ""], QueryParameter()]
 Window = Annotated[int, QueryParameter(ge=0, le=WINDOW_S_MAX)]
-Contains = Annotated[str | None, QueryParameter(max_length=256)]
 
 
 @get("/streams", include_in_schema=False)
@@ -31,7 +31,7 @@ async def streams_page(
     request: AnyRequest,
     queries: NamedDependency[Queries],
     pages: NamedDependency[PageQueries],
-    q: Contains = None,
+    q: Text = None,
     presence: Presence = "",
     stream_id: given.StreamId = None,
     cursor: given.Cursor = None,
