@@ -97,7 +97,6 @@ async def live_page(
         **first_steps(request),
         plots=plots_of(overview.minutes, MINUTES_SHOWN),
         deliveries=sum(map(sum, overview.minutes.values())),
-        recent=recent,
         erring=[(each, instant_ms(each.latest_ms)) for each in recent.erring],
         ended=[(each, instant_ms(each.at_ms)) for each in recent.ended],
         recent_min=RECENT_MS // 60_000,

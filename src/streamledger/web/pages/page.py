@@ -126,8 +126,6 @@ def _environment() -> jinja2.Environment:
         formats.ago,
         formats.day_and_time,
         formats.time_of_day,
-        formats.web_address,
-        formats.image_address,
         host_of,
         links.delivery_path,
         links.link,
