@@ -23,7 +23,7 @@ from streamledger.cli.times import WHEN, local, zone
 from streamledger.domain.quarantine_answers import QuarantinedBody, QuarantinedDelivery
 from streamledger.ledger.acts import Actor
 from streamledger.ledger.quarantine import REASONS, QuarantineFilter
-from streamledger.operations.release import REASON_CHARACTERS_MAX, ReleaseReport
+from streamledger.operations.release import REASON_CHARACTERS_MAX, ReleaseReport, ReleaseWish
 from streamledger.readmodel.queries.quarantine import QuarantineQueries
 from streamledger.readmodel.queries.sessions import LIMIT_MAX, Page
 
@@ -184,14 +184,9 @@ def release(
         if quarantine_id is not None:
             report = releases.one(quarantine_id, actor, dry_run=dry_run)
         else:
-            report = releases.by_filter(
-                QuarantineFilter.between(since, until, reason=reason, stream_id=stream_id),
-                actor,
-                verify_with=verify_with,
-                first_only=first_only,
-                limit=limit,
-                dry_run=dry_run,
-            )
+            wanted = QuarantineFilter.between(since, until, reason=reason, stream_id=stream_id)
+            wish = ReleaseWish(wanted=wanted, first_only=first_only, limit=limit, dry_run=dry_run)
+            report = releases.by_filter(wish, actor, verify_with=verify_with)
     if as_json:
         say_json(report)
         return

@@ -220,21 +220,13 @@ class Releases:
         with self._connected(actor, quarantine_id) as connection:
             return release_one(connection, self._ledger, quarantine_id, actor, dry_run=dry_run)
 
-    def by_filter(
-        self,
-        wanted: QuarantineFilter,
-        actor: Actor,
-        *,
-        verify_with: str | None = None,
-        first_only: bool = False,
-        limit: int | None = None,
-        dry_run: bool = False,
-    ) -> ReleaseReport:
-        """As `release_by_filter`; `verify_with` names a key of the ring.
+    def by_filter(self, wish: ReleaseWish, actor: Actor, *, verify_with: str | None = None) -> ReleaseReport:
+        """As `release_by_filter`, by the rules of the settings; `verify_with` names a key of the ring.
 
         Raises KeyUnknown, StoreUnavailable, and ParameterInvalid for a filter that names nothing: what
         believes every forgery at once must be said.
         """
+        wanted = wish.wanted
         if verify_with is None and wanted == QuarantineFilter(released=wanted.released):
             raise ParameterInvalid(
                 name="filter", expected="a reason, a time, a stream or a key to verify with", got="nothing"
@@ -242,14 +234,8 @@ class Releases:
         key = None
         if verify_with is not None and (key := self._ring.named(verify_with)) is None:
             raise KeyUnknown(name=repr(verify_with))
-        wish = ReleaseWish(
-            wanted=wanted,
-            verify_with=key,
-            first_only=first_only,
-            limit=limit,
-            dry_run=dry_run,
-            grace_s=self._grace_s,
-            ahead_s_max=self._ahead_s_max,
+        wish = msgspec.structs.replace(
+            wish, verify_with=key, grace_s=self._grace_s, ahead_s_max=self._ahead_s_max
         )
         with self._connected(actor, wanted.stream_id) as connection:
             return release_by_filter(connection, self._ledger, wish, actor)

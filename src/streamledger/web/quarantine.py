@@ -11,7 +11,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from streamledger.domain.quarantine_answers import QuarantinedBody, QuarantinedDelivery
 from streamledger.ledger.quarantine import QuarantineFilter
-from streamledger.operations.release import REASON_CHARACTERS_MAX, ReleaseReport, Releases
+from streamledger.operations.release import REASON_CHARACTERS_MAX, ReleaseReport, Releases, ReleaseWish
 from streamledger.readmodel.queries.quarantine import QuarantineQueries
 from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page
 from streamledger.web import parameters as given
@@ -116,15 +116,14 @@ class QuarantineController(Controller):
     ) -> ReleaseReport:
         """Oldest first, `limit` at most; the same call again goes on with the rest."""
         chosen = data.filter
-        return await asyncio.to_thread(
-            releases.by_filter,
-            _filter(chosen.from_, chosen.to, reason=chosen.reason, stream_id=chosen.stream_id),
-            actor_of(request, request.state.caller, data.reason.strip()),
-            verify_with=data.verify_with,
+        wish = ReleaseWish(
+            wanted=_filter(chosen.from_, chosen.to, reason=chosen.reason, stream_id=chosen.stream_id),
             first_only=data.first_only,
             limit=data.limit,
             dry_run=data.dry_run,
         )
+        actor = actor_of(request, request.state.caller, data.reason.strip())
+        return await asyncio.to_thread(releases.by_filter, wish, actor, verify_with=data.verify_with)
 
 
 def _filter(received_from: str | None, received_to: str | None, **chosen: Any) -> QuarantineFilter:

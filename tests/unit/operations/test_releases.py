@@ -9,7 +9,7 @@ from streamledger.domain.errors import ParameterInvalid, StoreUnavailable
 from streamledger.ledger.acts import Actor
 from streamledger.ledger.quarantine import QuarantineFilter
 from streamledger.operations.key_ring import KeyRing
-from streamledger.operations.release import Releases
+from streamledger.operations.release import Releases, ReleaseWish
 from tests.deliveries import LEDGER
 
 ID = "01a20bc0-5bc5-72a1-8b81-25cf27daed35"
@@ -29,10 +29,10 @@ def test_a_store_that_is_away_is_said_to_be_away(releases: Releases) -> None:
     with pytest.raises(StoreUnavailable, match=r"shutting down$"):
         releases.one(ID, ACTOR)
     with pytest.raises(StoreUnavailable):
-        releases.by_filter(QuarantineFilter(reason="expired"), ACTOR)
+        releases.by_filter(ReleaseWish(wanted=QuarantineFilter(reason="expired")), ACTOR)
 
 
 def test_a_filter_that_names_nothing_is_refused_before_the_store_is_asked(releases: Releases) -> None:
     for wanted in (QuarantineFilter(), QuarantineFilter(released=False)):
         with pytest.raises(ParameterInvalid, match="filter"):
-            releases.by_filter(wanted, ACTOR)
+            releases.by_filter(ReleaseWish(wanted=wanted), ACTOR)

@@ -12,7 +12,7 @@ from litestar.response import Redirect
 
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.ledger.quarantine import REASONS, QuarantineFilter
-from streamledger.operations.release import REASON_CHARACTERS_MAX, Releases
+from streamledger.operations.release import REASON_CHARACTERS_MAX, Releases, ReleaseWish
 from streamledger.web import parameters as given
 from streamledger.web.auth import actor_of
 from streamledger.web.pages.links import link
@@ -41,18 +41,15 @@ async def release_many_from_page(
     form = await request.form()
     wanted = _filter(form)
     verify_with = _text(form, "verify_with") or None
-    first_only = bool(_text(form, "first_only"))
     confirmed = bool(_text(form, "confirmed"))
-    actor = actor_of(request, caller_of(request), _reason(form) if confirmed else _TRIED)
-    report = await asyncio.to_thread(
-        releases.by_filter,
-        wanted,
-        actor,
-        verify_with=verify_with,
-        first_only=first_only,
+    wish = ReleaseWish(
+        wanted=wanted,
+        first_only=bool(_text(form, "first_only")),
         limit=RELEASED_AT_ONCE_MAX,
         dry_run=not confirmed,
     )
+    actor = actor_of(request, caller_of(request), _reason(form) if confirmed else _TRIED)
+    report = await asyncio.to_thread(releases.by_filter, wish, actor, verify_with=verify_with)
     if confirmed:
         asked = {"decided": "released", "reason": wanted.reason, "stream_id": wanted.stream_id}
         return Redirect(link("/quarantine", **asked, done=report.released), status_code=303, headers=HEADERS)
@@ -64,7 +61,7 @@ async def release_many_from_page(
         report=report,
         wanted=wanted,
         verify_with=verify_with,
-        first_only=first_only,
+        first_only=wish.first_only,
         most=RELEASED_AT_ONCE_MAX,
         reason_max=REASON_CHARACTERS_MAX,
     )
