@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamledger.domain.attribution import PLAIN, SLACK_MS, Confidence, Item, decide
+from streamledger.domain.attributed import SLACK_MS, Confidence, Item
+from streamledger.domain.attribution import PLAIN, decide
 from streamledger.domain.events import Delivery
 from streamledger.domain.session import OPEN_END_MS, Span
 from streamledger.readmodel.fold.facts import PlainMedia, bare, began_before

@@ -6,7 +6,8 @@ from typing import Any, Final, TypeVar
 import click
 
 from streamledger.cli.times import WHEN
-from streamledger.domain.attribution import SLACK_MS, SLACK_S_MAX
+from streamledger.domain.attributed import SLACK_MS
+from streamledger.domain.attribution import SLACK_S_MAX
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import instant_ms
 from streamledger.readmodel.moments.moment import Asked

@@ -5,7 +5,7 @@ from typing import Final
 
 from streamledger.domain import session as fold
 from streamledger.domain.answers import Anomaly
-from streamledger.domain.attribution import SLACK_MS
+from streamledger.domain.attributed import SLACK_MS
 from streamledger.domain.place import agree
 from streamledger.domain.session import SessionState
 

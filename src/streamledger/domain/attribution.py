@@ -10,34 +10,18 @@ from typing import Final
 import msgspec
 
 from streamledger.domain.attributed import (
-    ALTERNATIVES_MAX,
-    REASONS,
     SLACK_MS,
     Attribution,
     Confidence,
     Item,
-    core_of,
     differ,
     sure_of,
     witness_of,
 )
-from streamledger.domain.by_time import LAST_OPEN_MAX, by_time
+from streamledger.domain.by_time import by_time
 from streamledger.domain.session import Span
 from streamledger.domain.succession import same_place
 from streamledger.domain.witness import heard, may_be_at
-
-__all__ = [
-    "ALTERNATIVES_MAX",
-    "LAST_OPEN_MAX",
-    "REASONS",
-    "SLACK_MS",
-    "Attribution",
-    "Confidence",
-    "Item",
-    "core_of",
-    "decide",
-    "with_witnesses",
-]
 
 SLACK_S_MAX: Final = 3600
 """The most slack that a what-if question may grant; the rules themselves grant SLACK_MS."""
@@ -46,7 +30,7 @@ SLACK_S_MAX: Final = 3600
 def decide(item: Item, spans: Sequence[Span], slack_ms: int = SLACK_MS) -> tuple[Attribution, ...]:
     """The sessions the item belongs to, in order of time; empty when it fits none.
 
-    `spans` are those of its stream, made with regard to each other (`succession.spans_of`). It may hold
+    `spans` are those of its stream, made with regard to each other (`succession.settle`). It may hold
     spans that do not come near the item: they have no influence while any other does. What time says is
     then held against the witnesses: nothing is certain against them.
     """

@@ -8,7 +8,8 @@ import msgspec
 
 from streamledger.domain import session as fold
 from streamledger.domain.answers import Session
-from streamledger.domain.attribution import SLACK_MS, Attribution, Item, decide, with_witnesses
+from streamledger.domain.attributed import SLACK_MS, Attribution, Item
+from streamledger.domain.attribution import decide, with_witnesses
 from streamledger.domain.instants import instant_ms
 from streamledger.domain.notification import Kind, Notification, Push
 from streamledger.domain.session import OPEN_END_MS, Claim, SessionState, Span

@@ -6,7 +6,8 @@ from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from streamledger.domain.attribution import SLACK_MS, SLACK_S_MAX
+from streamledger.domain.attributed import SLACK_MS
+from streamledger.domain.attribution import SLACK_S_MAX
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.readmodel.moments.explaining import Explanation, explain
 from streamledger.readmodel.moments.moment import Asked

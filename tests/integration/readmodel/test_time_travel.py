@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from streamledger.domain.answers import Session, TimelineEntry
-from streamledger.domain.attribution import SLACK_MS
+from streamledger.domain.attributed import SLACK_MS
 from streamledger.domain.errors import (
     SessionAmbiguous,
     SessionUnknown,

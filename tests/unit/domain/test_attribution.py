@@ -6,12 +6,7 @@ import pytest
 
 from streamledger.domain import attribution
 from streamledger.domain import session as fold
-from streamledger.domain.attribution import (
-    ALTERNATIVES_MAX,
-    REASONS,
-    Attribution,
-    Item,
-)
+from streamledger.domain.attributed import ALTERNATIVES_MAX, REASONS, Attribution, Item
 from streamledger.domain.notification import Kind, Notification, Push, PushError
 from streamledger.domain.session import (
     OPEN_BESIDE_NEWER_MS,

@@ -5,7 +5,7 @@ import msgspec
 from streamledger.domain import explanation
 from streamledger.domain import session as fold
 from streamledger.domain.answers import RecordingTotals, ScreenshotTotals, Session
-from streamledger.domain.attribution import Item
+from streamledger.domain.attributed import Item
 from streamledger.domain.derivation import Evidence, Totals, derive
 from streamledger.domain.explanation import (
     FIELD_RULES,

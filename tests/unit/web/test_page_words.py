@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from streamledger.domain.anomalies import DETAILS, AnomalyCode
-from streamledger.domain.attribution import REASONS
+from streamledger.domain.attributed import REASONS
 from streamledger.domain.explanation import FIELD_RULES
 from streamledger.domain.forensic_words import WORDS
 from streamledger.domain.forensics import DeliveryClass

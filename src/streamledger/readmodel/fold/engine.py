@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from streamledger.domain import session as folding
-from streamledger.domain.attribution import SLACK_MS, Item, decide
+from streamledger.domain.attributed import SLACK_MS, Item
+from streamledger.domain.attribution import decide
 from streamledger.domain.kinds import ATTRIBUTED_KINDS
 from streamledger.domain.notification import Kind
 from streamledger.domain.session import OPEN_END_MS, SessionState, Span

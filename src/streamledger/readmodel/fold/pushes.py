@@ -5,13 +5,14 @@ from typing import Final
 
 import msgspec
 
-from streamledger.domain import attribution, succession
+from streamledger.domain import succession
+from streamledger.domain.attributed import SLACK_MS
 from streamledger.domain.session import OPEN_END_MS, Span, bounds_of
 from streamledger.domain.succession import Changed
 from streamledger.readmodel.fold.rows import SessionRow
 from streamledger.readmodel.fold.witness import witness_of
 
-MARGIN_MS: Final = 2 * attribution.SLACK_MS
+MARGIN_MS: Final = 2 * SLACK_MS
 """How far around a changed end of a span media are judged again; more than any rule of attribution looks."""
 
 WHOLE: Final = -(2**63)
@@ -41,11 +42,11 @@ def _placed(span: Span) -> Placed:
     sure_until_ms = span.until_ms if span.sure_until_ms is None else min(span.until_ms, span.sure_until_ms)
     return Placed(
         span,
-        span.from_ms - attribution.SLACK_MS,
-        min(span.until_ms, OPEN_END_MS - attribution.SLACK_MS) + attribution.SLACK_MS,
+        span.from_ms - SLACK_MS,
+        min(span.until_ms, OPEN_END_MS - SLACK_MS) + SLACK_MS,
         sure_from_ms if span.from_certain else OPEN_END_MS,
         sure_until_ms,
-        min(span.witness_until_ms, OPEN_END_MS - attribution.SLACK_MS) + attribution.SLACK_MS,
+        min(span.witness_until_ms, OPEN_END_MS - SLACK_MS) + SLACK_MS,
     )
 
 

@@ -9,9 +9,9 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from streamledger.domain import attribution
-from streamledger.domain.attributed import differ, writing_of
-from streamledger.domain.attribution import PLAIN, Attribution, Confidence, Item
+from streamledger.domain.attributed import Attribution, Confidence, Item, differ, writing_of
+from streamledger.domain.attribution import PLAIN
+from streamledger.domain.by_time import LAST_OPEN_MAX
 from streamledger.domain.notification import Notification, Recording
 from streamledger.domain.session import OPEN_END_MS, Span
 from streamledger.domain.succession import same_place
@@ -20,7 +20,6 @@ from streamledger.readmodel.fold.pushes import MARGIN_MS, Placed
 from streamledger.readmodel.fold.rows import TimelineRow
 from streamledger.readmodel.fold.witness import witness_of
 
-LAST_OPEN_MAX: Final = attribution.LAST_OPEN_MAX
 FEW: Final = 4
 """So few spans are all looked at for each medium: to let them come and go would cost more."""
 

@@ -4,7 +4,7 @@ import msgspec
 
 from streamledger.domain import explanation
 from streamledger.domain.answers import Session
-from streamledger.domain.attribution import REASONS
+from streamledger.domain.attributed import REASONS
 from streamledger.domain.explanation import AttributionExplanation, Delivered, FieldExplanation, Rule
 from streamledger.domain.instants import instant_ms
 from streamledger.domain.kinds import ATTRIBUTED_KINDS

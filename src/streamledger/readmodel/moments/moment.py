@@ -2,7 +2,7 @@
 
 import msgspec
 
-from streamledger.domain.attribution import SLACK_MS
+from streamledger.domain.attributed import SLACK_MS
 from streamledger.domain.events import Delivery
 from streamledger.domain.instants import instant_ms, parse_instant_ms
 from streamledger.domain.notification import Kind, Push

@@ -8,7 +8,7 @@ import msgspec
 from psycopg import AsyncConnection
 
 from streamledger.domain.answers import Session, TimelineEntry
-from streamledger.domain.attribution import SLACK_MS
+from streamledger.domain.attributed import SLACK_MS
 from streamledger.domain.errors import ParameterInvalid, SessionAmbiguous, SessionUnknown, SessionUnknownThen
 from streamledger.domain.events import LedgerEvent
 from streamledger.domain.instants import instant_ms

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from streamledger.domain import session as folding
-from streamledger.domain.attribution import SLACK_MS, Item
+from streamledger.domain.attributed import SLACK_MS, Item
 from streamledger.domain.kinds import ATTRIBUTED_KINDS
 from streamledger.domain.notification import Kind
 from streamledger.domain.session import OPEN_END_MS, SessionState, Span, bounds_of

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from psycopg import AsyncConnection
 
-from streamledger.domain.attribution import LAST_OPEN_MAX
+from streamledger.domain.by_time import LAST_OPEN_MAX
 from streamledger.domain.events import LedgerEvent, originator_of
 from streamledger.domain.session import BEGAN_TOGETHER_MS, OPEN_END_MS
 from streamledger.readmodel.fold.columns import columns_of, session_row, timeline_row

@@ -17,7 +17,8 @@ from streamledger.domain.answers import (
     Stream,
     TimelineEntry,
 )
-from streamledger.domain.attribution import PLAIN, REASONS, Confidence
+from streamledger.domain.attributed import REASONS, Confidence
+from streamledger.domain.attribution import PLAIN
 from streamledger.domain.beliefs import HeadersShown, belief_shown
 from streamledger.domain.derivation import Evidence, Totals, derive, distinct_notifications, presence_of
 from streamledger.domain.errors import MalformedBody
