@@ -18,6 +18,7 @@ from streamledger.readmodel.projections import checkpoints, unparking
 from streamledger.readmodel.projections.checkpoints import ProjectionMoved
 from streamledger.readmodel.projections.pace import Pace
 from streamledger.readmodel.projections.reading import events_and_errors
+from streamledger.readmodel.projections.statistics import tell_planner
 from streamledger.readmodel.projections.view import Projection, ProjectionView
 
 logger = logging.getLogger(__name__)
@@ -173,6 +174,7 @@ class Runner:
             unreadable=unreadable,
         )
         positions.update({each.name: until for each in lagging})
+        tell_planner(connection, after, until)
         self._pace.note(len(rows), time.monotonic() - began_s)
         return True
 
