@@ -32,6 +32,8 @@ class Fault(msgspec.Struct):
     """New connections are closed at once."""
     delay_s: float = 0.0
     """Of each answer of the server."""
+    trickle_s: float = 0.0
+    """Answers of the server come byte by byte, each so long after the one before."""
     cut_before: int = 0
     cut_after: int = 0
 
@@ -156,8 +158,11 @@ class Proxy:
             if self.fault.cut_after and self._meant(way) and _completes(chunk):
                 self.fault.cut_after -= 1
                 raise EOFError
-            way.client.write(chunk)
-            await way.client.drain()
+            pieces = 1 if self.fault.trickle_s and self._meant(way) else CHUNK_BYTES
+            for begin in range(0, len(chunk), pieces):
+                way.client.write(chunk[begin : begin + pieces])
+                await way.client.drain()
+                await asyncio.sleep(self.fault.trickle_s)
         raise EOFError
 
 

@@ -18,6 +18,9 @@ UNACKNOWLEDGED_MS_MAX: Final = 10_000
 """How long bytes may lie unacknowledged on the way, before TCP gives the connection up."""
 CLIENT_LOOK_S: Final = 5
 """How often the server looks, while it works on a statement, whether anybody still waits for it."""
+CANCEL_S_MAX: Final = 1.0
+"""How long a server is asked to cancel a statement that nobody waits for any more: one that hangs does
+not hear it."""
 
 
 class AnswerOverdue(psycopg.OperationalError):
@@ -82,11 +85,11 @@ class _Deadline:
                 wanted = generator.send(ready)
             except StopIteration as done:
                 return done.value
-            ready = yield wanted
-            # psycopg looks in every tenth of a second, ready or not.
-            if not ready and time.monotonic() >= deadline:
+            # Not by silence alone: what comes byte by byte is never silent for long.
+            if time.monotonic() >= deadline:
                 generator.close()
                 raise AnswerOverdue(f"the database did not answer within {self.answer_s_max:g} s")
+            ready = yield wanted  # psycopg looks in every tenth of a second, ready or not
 
 
 class HastyConnection(psycopg.Connection, _Deadline):
@@ -118,5 +121,17 @@ class HastyAsyncConnection(psycopg.AsyncConnection, _Deadline):
         try:
             return await super().wait(self._in_time(gen), *arguments, **named)
         except AnswerOverdue:
+            self.pgconn.finish()
+            raise
+
+    async def cancel_safe(self, *, timeout: float = CANCEL_S_MAX) -> None:  # noqa: ASYNC109  # psycopg's
+        """As psycopg's, which calls it with 5 s for whoever is cancelled, and gives the answer 5 more.
+
+        Where the server does not hear it the connection is closed, and ends there by `CLIENT_LOOK_S`: the
+        end of the program would wait all that time for a server that hangs.
+        """
+        try:
+            await super().cancel_safe(timeout=min(timeout, CANCEL_S_MAX))
+        except psycopg.Error:
             self.pgconn.finish()
             raise
