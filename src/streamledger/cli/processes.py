@@ -42,7 +42,7 @@ ORPHAN_LOOK_S: Final = 0.1
 ORPHAN_S_MAX: Final = 0.7
 """What a child whose parent was killed has left to answer what it can."""
 SWITCH_INTERVAL_S: Final = 0.0005
-"""How soon the appender's thread gets the interpreter back after a commit; else it may wait 5 ms."""
+"""How soon the event loop gets the interpreter back from a thread beside it; else it may wait 5 ms."""
 FORKS: Final = bool(sys.platform == "linux")
 
 

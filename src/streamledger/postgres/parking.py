@@ -78,14 +78,14 @@ class Parking:
             connection.drive = self.drive
         return connection
 
-    def _in_thread(self, call: Callable[[], T]) -> T:
-        future: asyncio.Future[T] = self._loop.create_future()
+    def _in_thread(self, connect: Callable[[], psycopg.Connection[Any]]) -> psycopg.Connection[Any]:
+        future: asyncio.Future[psycopg.Connection[Any]] = self._loop.create_future()
 
         def run() -> None:
             try:
-                settle = partial(future.set_result, call())
+                settle = partial(_settle, future, connect())
             except BaseException as error:  # whose it is, the function has to know
-                settle = partial(future.set_exception, error)
+                settle = partial(_settle, future, error)
             with suppress(RuntimeError):  # the loop has ended meanwhile, and nobody waits
                 self._loop.call_soon_threadsafe(settle)
 
@@ -96,6 +96,7 @@ class Parking:
             self._park()
         finally:
             future.remove_done_callback(self._resume)
+            future.cancel()  # where the function is ended: what is made later is for nobody
         return future.result()
 
     def drive(self, generator: Generator[Any, Any, T], fileno: int) -> T:
@@ -147,3 +148,15 @@ class Parking:
         finally:
             if not self._ended.done():
                 self._ended.set_result(None)
+
+
+def _settle(
+    future: "asyncio.Future[psycopg.Connection[Any]]", made: psycopg.Connection[Any] | BaseException
+) -> None:
+    if isinstance(made, BaseException):
+        if not future.cancelled():
+            future.set_exception(made)
+    elif future.cancelled():
+        made.close()
+    else:
+        future.set_result(made)

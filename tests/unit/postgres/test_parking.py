@@ -1,11 +1,14 @@
 """A function on the event loop that waits as if it had a thread: the loop goes on, and it goes on after."""
 
 import asyncio
+import gc
 import socket
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -80,6 +83,45 @@ def test_a_connection_is_made_in_a_thread() -> None:
 
     play(function)
     assert seen == [False, True]
+
+
+def test_a_connection_that_is_made_for_nobody_is_closed_and_its_error_is_nobodys() -> None:
+    made = Mock(spec=psycopg.Connection)
+    said: list[Any] = []
+
+    def end_while_connecting(connect: Callable[[], psycopg.Connection[Any]]) -> None:
+        may_end, ended = threading.Event(), threading.Event()
+
+        def slowly() -> psycopg.Connection[Any]:
+            assert may_end.wait(10)
+            try:
+                return connect()
+            finally:
+                ended.set()
+
+        async def run() -> None:
+            asyncio.get_running_loop().set_exception_handler(lambda _loop, facts: said.append(facts))
+
+            def function() -> None:
+                parking.connected(slowly)
+
+            parking = Parking(function)
+            parking.start()
+            await parking.end(0.01)
+            may_end.set()
+            assert await asyncio.to_thread(ended.wait, 10)
+            await asyncio.sleep(0.05)
+            gc.collect()  # asyncio tells of an error that nobody looked at when it is collected
+
+        asyncio.run(run())
+
+    def fail() -> psycopg.Connection[Any]:
+        raise StoreUnavailable(cause="no such host")
+
+    end_while_connecting(fail)
+    end_while_connecting(lambda: made)
+    assert said == []
+    made.close.assert_called_once_with()
 
 
 def test_a_socket_is_watched_for_as_long_as_it_is_waited_for() -> None:
