@@ -14,7 +14,7 @@ from streamledger.postgres.processes import processes_on
 from tests.acceptance.load import Client, Record
 from tests.acceptance.serving import data_directory, serving
 from tests.drills.auditor import audit
-from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, LONG, settled, unready
+from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, LONG, settled, unready, wait_until
 
 END_S_MAX = 30
 """The deliveries in hand are answered first, and the projector and the server are given time to answer."""
@@ -80,3 +80,18 @@ def test_sigterm_ends_the_program_although_postgresql_hangs() -> None:
             service.process.send_signal(signal.SIGTERM)
             assert service.process.wait(END_S_MAX) == 0
         assert "Traceback" not in service.log.read_text()
+
+
+def test_a_worker_that_dies_meanwhile_says_so_in_a_sentence_and_is_back_with_the_store() -> None:
+    with data_directory(made=True) as data_dir, serving(data_dir) as service:
+        pid = service.process.pid
+        worker = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        with stopped(data_dir):
+            os.kill(worker, signal.SIGKILL)
+            wait_until(lambda: "the web worker ended with code 3" in service.log.read_text())
+        record = Record()
+        with Client(service.url, record, clients=2):
+            record.wait_for(20)
+        log = service.log.read_text()
+        assert "a web worker cannot begin: the store cannot be reached" in log
+        assert "Traceback" not in log

@@ -19,9 +19,10 @@ from typing import Any, Final
 import uvicorn
 
 from streamledger.bootstrap import create_rebuild_attendant, create_retention, create_runner, create_web_app
-from streamledger.domain.errors import StreamledgerError
+from streamledger.domain.errors import StoreUnavailable, StreamledgerError
 from streamledger.operations.descriptors import backlog
-from streamledger.postgres.connection import Database
+from streamledger.postgres.connection import Database, connect
+from streamledger.postgres.patience import ANSWERING
 from streamledger.settings import Settings
 from streamledger.supervision import Tasks
 from streamledger.telemetry import configure_logging
@@ -97,6 +98,7 @@ def run_web(
     be_a_child(settings)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     end_with_parent()
+    _need_store(database)
     application = create_web_app(settings, database, row)
     config = uvicorn.Config(
         application,
@@ -118,6 +120,15 @@ def run_web(
     gc.freeze()
     threading.Thread(target=_prepare, args=(application,), name="preparing", daemon=True).start()
     asyncio_run(config, listener, reread)
+
+
+def _need_store(database: Database) -> None:
+    """End with a sentence where the store is away: what begins in the application ends in a traceback."""
+    try:
+        connect(database, application_name="streamledger web worker", patience=ANSWERING).close()
+    except StoreUnavailable as error:
+        logger.error("a web worker cannot begin: %s", error)
+        sys.exit(error.exit_code)
 
 
 def _prepare(application: HotPath) -> None:
