@@ -258,7 +258,7 @@ def ledger_entry(event: Shown, *, whole: bool = False) -> LedgerEntry:
 
 def projection_status(row: Sequence[Any], now_ms: int) -> ProjectionStatus:
     """A projection's row, with how far it is behind: in events, and since when the first of them waits."""
-    name, position, digest, digest_position, head, parked, lag_events, state = row
+    name, position, digest, digest_position, head, parked, state = row
     lag_s = 0.0
     if state is not None:
         waiting_since_us = mapper.decode("push-started.v1", state)[1].received_at_us
@@ -267,7 +267,7 @@ def projection_status(row: Sequence[Any], now_ms: int) -> ProjectionStatus:
         name=name,
         position=position,
         head=head,
-        lag_events=lag_events,
+        lag_events=max(head - position, 0),  # positions have no gaps
         lag_s=lag_s,
         digest=digest,
         digest_position=digest_position,

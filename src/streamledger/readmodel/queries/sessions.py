@@ -266,8 +266,6 @@ class Queries:
                 connection,
                 "SELECT p.name, p.position, p.digest, p.digest_position, h.head,"
                 " (SELECT count(*) FROM parked WHERE parked.projection = p.name),"
-                " (SELECT count(*) FROM (SELECT FROM ledger_events WHERE notification_id > p.position"
-                "  LIMIT 1000000) AS behind),"
                 " (SELECT state FROM ledger_events WHERE notification_id > p.position"
                 "  ORDER BY notification_id LIMIT 1)"
                 " FROM projections AS p,"
