@@ -20,7 +20,8 @@ MARGIN_S: Final = 30
 LOOK_S: Final = 1.0
 """How often it is looked for an absence that has just ended, when an expired delivery asks for it."""
 
-LOOK_S_MAX: Final = 2.0
+LOOK_S_MAX: Final = 1.5
+"""With the wait for the store, and the watch over that, an expired delivery has its answer within 10 s."""
 
 
 def reach_s(event_type: int) -> int:
