@@ -82,16 +82,35 @@ def test_sigterm_ends_the_program_although_postgresql_hangs() -> None:
         assert "Traceback" not in service.log.read_text()
 
 
-def test_a_worker_that_dies_meanwhile_says_so_in_a_sentence_and_is_back_with_the_store() -> None:
+def test_a_worker_that_dies_meanwhile_is_begun_and_refuses_until_the_store_is_back() -> None:
+    with data_directory(made=True) as data_dir, serving(data_dir) as service:
+        pid = service.process.pid
+        worker = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        refused, record = Record(), Record()
+        with stopped(data_dir):
+            os.kill(worker, signal.SIGKILL)
+            wait_until(lambda: "a web worker begins without the store" in service.log.read_text())
+            with Client(service.url, refused, clients=2):
+                refused.wait_for(20, 503)
+            assert service.get("/health/live").status == 200
+            assert service.get("/health/ready").status == 503
+        assert refused.statuses().keys() == {503}
+        assert refused.waited_s_max() < ANSWER_S_MAX
+        back_at = time.monotonic()
+        with Client(service.url, record, clients=2):
+            record.wait_for(20)
+        found_s = record.first_since(back_at, 200)
+        assert found_s is not None
+        assert found_s < BACK_S_MAX
+        assert "Traceback" not in service.log.read_text()
+
+
+def test_a_worker_without_a_store_ends_when_it_is_told_to() -> None:
     with data_directory(made=True) as data_dir, serving(data_dir) as service:
         pid = service.process.pid
         worker = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
         with stopped(data_dir):
             os.kill(worker, signal.SIGKILL)
-            wait_until(lambda: "the web worker ended with code 3" in service.log.read_text())
-        record = Record()
-        with Client(service.url, record, clients=2):
-            record.wait_for(20)
-        log = service.log.read_text()
-        assert "a web worker cannot begin: the store cannot be reached" in log
-        assert "Traceback" not in log
+            wait_until(lambda: "a web worker begins without the store" in service.log.read_text())
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(END_S_MAX) == 0

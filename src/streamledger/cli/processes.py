@@ -19,10 +19,10 @@ from typing import Any, Final
 import uvicorn
 
 from streamledger.bootstrap import create_rebuild_attendant, create_retention, create_runner, create_web_app
-from streamledger.domain.errors import StoreUnavailable, StreamledgerError
+from streamledger.cli.meanwhile import found_store
+from streamledger.domain.errors import StreamledgerError
 from streamledger.operations.descriptors import backlog
-from streamledger.postgres.connection import Database, connect
-from streamledger.postgres.patience import ANSWERING
+from streamledger.postgres.connection import Database
 from streamledger.settings import Settings
 from streamledger.supervision import Tasks
 from streamledger.telemetry import configure_logging
@@ -98,8 +98,9 @@ def run_web(
     be_a_child(settings)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     end_with_parent()
-    _need_store(database)
     application = create_web_app(settings, database, row)
+    if not found_store(database, application.connections.limits, listener):
+        return
     config = uvicorn.Config(
         application,
         # A factory does for uvicorn what a class does.
@@ -120,15 +121,6 @@ def run_web(
     gc.freeze()
     threading.Thread(target=_prepare, args=(application,), name="preparing", daemon=True).start()
     asyncio_run(config, listener, reread)
-
-
-def _need_store(database: Database) -> None:
-    """End with a sentence where the store is away: what begins in the application ends in a traceback."""
-    try:
-        connect(database, application_name="streamledger web worker", patience=ANSWERING).close()
-    except StoreUnavailable as error:
-        logger.error("a web worker cannot begin: %s", error)
-        sys.exit(error.exit_code)
 
 
 def _prepare(application: HotPath) -> None:
