@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
+from types import FrameType
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,7 @@ from streamledger.postgres.connection import Database, connect
 from streamledger.postgres.patience import Patience
 from streamledger.web.connections import ConnectionLimits, Connections
 from streamledger.web.problems import PROBLEM_TYPE, problem
-from streamledger.web.protocol import GuardedProtocol
+from streamledger.web.protocol import guarded_config
 from streamledger.web.reached import ReachedLimits
 
 logger = logging.getLogger(__name__)
@@ -47,52 +47,44 @@ def found_store(database: Database, limits: ConnectionLimits, listener: socket.s
         return True
     logger.error("a web worker begins without the store, and answers 503: %s", missing)
     connections = Connections(limits, ReachedLimits(), is_exempt=lambda _: True)
-    server = _Meanwhile(
-        uvicorn.Config(
-            _refuse,
-            http=partial(GuardedProtocol, connections=connections),  # type: ignore[arg-type]  # a factory will do
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            log_level="warning",
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=LAST_ANSWER_S_MAX,
-        )
+    server = Meanwhile(
+        guarded_config(_refuse, connections, lifespan="off", timeout_graceful_shutdown=LAST_ANSWER_S_MAX)
     )
+    # A daemon: the end of the program waits for no name server.
+    threading.Thread(target=server.look_for, args=(database,), name="looking", daemon=True).start()
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         # uvicorn closes what it listens on, and the application is to listen there next.
-        runner.run(server.serve_until_found(database, listener.dup()))
-    return server.has_found
+        runner.run(server.serve(sockets=[listener.dup()]))
+    return not server.is_told_to_end
 
 
-class _Meanwhile(uvicorn.Server):
-    has_found = False
+class Meanwhile(uvicorn.Server):
+    """Serves until the store is there, or it is told to end."""
 
-    async def serve_until_found(self, database: Database, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+    is_told_to_end = False
 
-        def look() -> None:
-            while not self.should_exit and _missing(database) is not None:
-                time.sleep(LOOK_S)
-            with contextlib.suppress(RuntimeError):  # the loop has ended: it was told to
-                loop.call_soon_threadsafe(self._find)
-
-        # A daemon: the end of the program waits for no name server.
-        threading.Thread(target=look, name="looking for the store", daemon=True).start()
-        await self.serve(sockets=[listener])
-
-    def _find(self) -> None:
-        self.has_found = not self.should_exit
+    def look_for(self, database: Database) -> None:
+        """End once the store is there. On a thread: uvicorn looks at `should_exit` ten times a second."""
+        while not self.should_exit and _missing(database) is not None:
+            time.sleep(LOOK_S)
         self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """As uvicorn's, at a signal."""
+        self.is_told_to_end = True  # also where the store has just been found
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        signal.signal(signal.SIGTERM, self.handle_exit)
-        if hasattr(signal, "SIGHUP"):  # the parent begins another worker, with the settings of then
-            signal.signal(signal.SIGHUP, self.handle_exit)
-        yield
+        """Hear SIGTERM and SIGHUP, and leave them as they were."""
+        # At SIGHUP, too: the parent begins another worker, with the settings of then.
+        names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        before = {name: signal.signal(getattr(signal, name), self.handle_exit) for name in names}
+        try:
+            yield
+        finally:  # until the application has set its own, SIGTERM must end it as before
+            for name, handler in before.items():
+                signal.signal(getattr(signal, name), handler)
 
 
 def _missing(database: Database) -> StoreUnavailable | None:

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
@@ -29,7 +28,7 @@ from streamledger.telemetry import configure_logging
 from streamledger.web.app import end_streams
 from streamledger.web.callbacks import HotPath
 from streamledger.web.pages.page import compile_templates
-from streamledger.web.protocol import GuardedProtocol
+from streamledger.web.protocol import guarded_config
 
 logger = logging.getLogger(__name__)
 
@@ -101,17 +100,12 @@ def run_web(
     application = create_web_app(settings, database, row)
     if not found_store(database, application.connections.limits, listener):
         return
-    config = uvicorn.Config(
+    config = guarded_config(
         application,
-        # A factory does for uvicorn what a class does.
-        http=partial(GuardedProtocol, connections=application.connections, intake=application),  # type: ignore[arg-type]  # see above
-        ws="none",
+        application.connections,
+        application,
         timeout_keep_alive=settings.idle_s_max,
         lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
         timeout_graceful_shutdown=DRAIN_S_MAX,
         backlog=backlog(),
     )

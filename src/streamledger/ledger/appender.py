@@ -231,7 +231,7 @@ class Appender:
                         self._probe()
                     else:
                         self._store_next()
-                except Exception as error:
+                except Exception as error:  # a fault of the program: who comes next is stored all the same
                     logger.exception("the writer stumbled, and goes on")
                     self._session.close()
                     failed = StoreUnavailable(cause=first_line(error))

@@ -123,7 +123,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool, _about("Listen beyond loopback although no callback key or no API token is set.")
     ] = False
     body_bytes_max: Annotated[int, _about("Largest body accepted, in bytes.", ge=1024)] = 256 * 1024
-    batch_size_max: Annotated[int, _about("Deliveries stored in one transaction.", ge=1, le=10000)] = 500
+    batch_size_max: Annotated[
+        int, _about("Deliveries stored in one transaction; fewer where bodies are large.", ge=1, le=10000)
+    ] = 500
     queue_length_max: Annotated[
         int, _about("Deliveries waiting for the store before new ones are answered with 503.", ge=1)
     ] = 10_000

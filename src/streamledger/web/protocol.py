@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import httptools
 import msgspec
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from streamledger.operations.receive import Begun
@@ -69,7 +70,7 @@ class _Part(Enum):
 
 
 class GuardedProtocol(Place, HttpToolsProtocol):
-    """For `uvicorn.Config(http=partial(GuardedProtocol, connections=..., intake=...))`.
+    """For `guarded_config`.
 
     A callback that is whole as its head is read, as nearly all are, is given to the intake without a task of
     its own, and answered when the store tells that it is on disk (ADR 0036).
@@ -336,3 +337,20 @@ class GuardedProtocol(Place, HttpToolsProtocol):
         )
         self.transport.write(head.encode() + b"\r\n" + body)
         self.transport.close()
+
+
+def guarded_config(
+    application: Any, connections: Connections, intake: HotPath | None = None, **named: Any
+) -> uvicorn.Config:
+    """How uvicorn serves an application behind the limits: with no log, head or WebSocket of its own."""
+    return uvicorn.Config(
+        application,
+        # A factory does for uvicorn what a class does.
+        http=partial(GuardedProtocol, connections=connections, intake=intake),  # type: ignore[arg-type]  # see above
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        **named,
+    )

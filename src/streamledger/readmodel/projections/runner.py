@@ -174,8 +174,8 @@ class Runner:
             unreadable=unreadable,
         )
         positions.update({each.name: until for each in lagging})
-        tell_planner(connection, after, until)
         self._pace.note(len(rows), time.monotonic() - began_s)
+        tell_planner(connection, after, until)
         return True
 
 
