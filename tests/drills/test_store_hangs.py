@@ -18,7 +18,8 @@ from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, LONG, settled, unready,
 
 END_S_MAX = 30
 """The deliveries in hand are answered first, and the projector and the server are given time to answer."""
-HANGS_S = 60 if LONG else 12
+HANGS_S = 60 if LONG else 15
+"""Long enough for one that is known to be gone to be waited for, wherever that were."""
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -119,7 +119,7 @@ class Appender:
         self._loop = asyncio.get_running_loop()
         self._events: deque[Waiting] = deque()
         self._refused: deque[Waiting] = deque()
-        self._counts: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
         self._closing = False
         self._stored_at = -math.inf
         self._asked_at: float | None = None
@@ -153,9 +153,16 @@ class Appender:
             return counted
         return self._enqueue(self._refused, row, len(row.body))
 
+    def expect_store(self) -> None:
+        """Raises StoreUnavailable, and counts a refusal, while the store is known to be gone."""
+        if self._reachability.is_gone:
+            self._reachability.refused += 1
+            self.count(UNAVAILABLE)
+            raise StoreUnavailable(cause=self._reachability.cause)
+
     def count(self, outcome: str) -> None:
         """Count a refusal that leaves nothing but a number; it rides in the next transaction."""
-        self._counts[outcome] = self._counts.get(outcome, 0) + 1
+        self._counts[outcome] += 1
 
     @property
     def queue_length(self) -> int:
@@ -197,10 +204,7 @@ class Appender:
     def _enqueue(
         self, queue: deque[Waiting], item: DeliveryEvent | NewQuarantined, size: int
     ) -> "asyncio.Future[Any]":
-        if self._reachability.is_gone:
-            self._reachability.refused += 1
-            self.count(UNAVAILABLE)
-            raise StoreUnavailable(cause=self._reachability.cause)
+        self.expect_store()
         if self._closing or len(queue) >= self._limits.queue_length_max:
             self.count("refused:queue_full")
             raise QueueFull(length=len(queue))
@@ -241,13 +245,13 @@ class Appender:
             self._session.close()
 
     def _store_next(self) -> None:
-        counts, self._counts = self._counts, {}
+        counts, self._counts = self._counts, Counter()
         events = self._take(self._events, self._limits.batch_size_max, BATCH_BYTES_MAX)
         refused = self._take(self._refused, REFUSED_PER_BATCH_MAX, BATCH_BYTES_MAX)
-        if events or refused or counts or self._asked_at is not None:
-            self._in_hand = events + refused
+        self._in_hand = events + refused
+        if self._in_hand or counts or self._asked_at is not None:
             self._store(events, refused, counts)
-            self._in_hand = []
+        self._in_hand = []
 
     def _await_work(self) -> bool:
         """Wait for something to store, or to look for a store that is gone; False at the end."""
@@ -273,13 +277,12 @@ class Appender:
 
     def _probe(self) -> None:
         """One try to write to a store that is gone: the refusals so far, and those of commits in doubt."""
-        counts, self._counts = self._counts, {}
+        counts, self._counts = self._counts, Counter()
         batch, attempt = Batch(counts=counts), Attempt(self._writer)
         try:
             connection = self._session.connection()
             if self._doubts:
-                for outcome, count in self._doubts.settle(connection).items():
-                    counts[outcome] = counts.get(outcome, 0) + count
+                counts.update(self._doubts.settle(connection))
             self._ledger.receive(connection, batch, self._limits.caps, attempt)
         except (psycopg.Error, StoreUnavailable) as error:
             self._session.close()
@@ -355,8 +358,7 @@ class Appender:
                 self._store([], [], counts)
             _answer([(each.future, DeliveryUnstorable(cause=first_line(error))) for each in events + refused])
             return
-        half = len(events) // 2
-        half_refused = len(refused) // 2
+        half, half_refused = len(events) // 2, len(refused) // 2
         if len(events) <= 1:  # events apart from refused ones first, then the refused ones in halves
             self._store(events, refused[:half_refused], counts)
             self._store([], refused[half_refused:], {})
@@ -379,13 +381,12 @@ class Appender:
         if attempt.sent:
             self._doubts.add(batch, attempt)
             return
-        for outcome, count in batch.counts.items():
-            self._counts[outcome] = self._counts.get(outcome, 0) + count
+        self._counts.update(batch.counts)
         self._count_unavailable(len(batch.events) + len(batch.quarantined))
 
     def _count_unavailable(self, number: int) -> None:
         if number:
-            self._counts[UNAVAILABLE] = self._counts.get(UNAVAILABLE, 0) + number
+            self._counts[UNAVAILABLE] += number
 
 
 def _answer(results: list[tuple["asyncio.Future[Any]", Any]]) -> None:

@@ -314,6 +314,7 @@ class Receiver:
     async def _was_away(self, envelope: Envelope, now_us: int) -> bool:
         if self._absences is None or envelope.t is None:
             return False
+        self._appender.expect_store()  # to look would take its time, and find nothing
         try:
             return await self._absences.excuse(envelope.event_type, envelope.t, now_us)
         except StoreUnavailable:

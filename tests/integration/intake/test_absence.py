@@ -89,16 +89,28 @@ def test_after_an_outage_of_twelve_minutes_the_retries_are_believed_without_a_ha
 
 
 def test_an_expired_delivery_is_neither_believed_nor_set_aside_while_the_store_cannot_tell(
-    database: Database, clock: Clock
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tests.integration.web.test_store_lost import away
 
+    looks = []
+    look = absences.Absences.look
+
+    async def counted(self: absences.Absences) -> None:
+        looks.append(1)
+        await look(self)
+
     async def play() -> None:
         async with running(database, believe_after_absence=True) as receiver:
+            monkeypatch.setattr(absences.Absences, "look", counted)
             await asyncio.sleep(1.1)
             with away(database):
                 late = signed(push(1, NOW_S - 700), NOW_S - 100)
                 assert (await receiver.deliver(late)).status_code == 503
+                assert looks == [1]
+                assert (await receiver.deliver(signed(push(1, NOW_S), NOW_S + 600))).status_code == 503
+                assert (await receiver.deliver(late)).status_code == 503
+                assert looks == [1], "known to be gone, and yet looked for"
             clock.now_s += 40
             await asyncio.sleep(1.1)
             for _ in range(50):
@@ -109,6 +121,7 @@ def test_an_expired_delivery_is_neither_believed_nor_set_aside_while_the_store_c
     asyncio.run(play())
     assert rows(database, "SELECT count(*) FROM ledger_events") == [(1,)]
     assert rows(database, "SELECT count(*) FROM quarantine") == [(0,)]
+    conserved(database)
 
 
 class Beating:
