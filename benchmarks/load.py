@@ -23,7 +23,8 @@ def bodies(count: int, streams: int, seed: int) -> Iterator[bytes]:
     lives = [_Life(f"bench-{seed}-{number:05d}", began, chance) for number in range(streams)]
     for _ in range(count):
         body = chance.choice(lives).next_body()
-        yield json.dumps(body | {"sign": sign, "t": t}, sort_keys=True).encode()
+        # Without a space between them, as the cloud sends them.
+        yield json.dumps(body | {"sign": sign, "t": t}, sort_keys=True, separators=(",", ":")).encode()
 
 
 class _Life:

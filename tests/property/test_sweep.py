@@ -57,10 +57,11 @@ def media(draw: st.DrawFn) -> PlainMedia:
     """A plain screenshot or recording."""
     at_ms = draw(TIMES)
     is_moment = draw(st.booleans())
+    writing_ms = None if is_moment else draw(st.none() | st.just(max(0, at_ms - draw(TIMES))))
     return PlainMedia(
         position=draw(st.integers(1, 2**40)),
-        delivery=Delivery(body=b"{}", received_at_us=draw(st.integers(0, 2**50))),
-        event_type=200 if is_moment else 100,
+        delivery=Delivery(body=b"{}", received_at_us=0),
+        received_us=draw(st.integers(0, 2**50)),
         t=None,
         stream_id="room",
         kind="screenshot" if is_moment else "recording",
@@ -70,9 +71,10 @@ def media(draw: st.DrawFn) -> PlainMedia:
         app=draw(PLACES),
         appname=draw(st.sampled_from([None, None, "live", "vod"])),
         stream_param=draw(PARAMS),
-        writing_ms=None if is_moment else draw(st.none() | st.just(max(0, at_ms - draw(TIMES)))),
-        duration_ms=draw(st.none() | st.integers(0, 99_000)),
-        file_bytes=draw(st.none() | st.integers(0, 2**40)),
+        writing_ms=writing_ms,
+        began_ms=at_ms if writing_ms is None else writing_ms,
+        duration_ms=None if is_moment else draw(st.none() | st.integers(0, 99_000)),
+        file_bytes=None if is_moment else draw(st.none() | st.integers(0, 2**40)),
         task=None if is_moment else draw(st.sampled_from([None, "task"])),
     )
 
@@ -99,11 +101,26 @@ def test_the_short_way_says_what_the_rules_say_and_misses_nothing_plain(
     for each, beside in lay(found, Pushes(rows).placed()):
         decided = decide(item_of_plain(each), spans_of(rows))
         is_plain = len(decided) == 1 and decided[0].because == PLAIN
-        sequence = surely_in(each, beside)
-        if sequence is not None:
+        sure = surely_in(each, beside)
+        if sure is not None:
             assert is_plain
-            assert decided[0].sequence == sequence
+            assert decided[0].sequence == sure.sequence
             assert decided[0].confidence is Confidence.CERTAIN
+            assert sure.holds(each, beside)
+
+
+@given(streams, st.lists(media(), max_size=12))
+def test_what_is_surely_in_a_push_says_the_same_of_all_that_it_holds_for(
+    rows: list[SessionRow], found: list[PlainMedia]
+) -> None:
+    laid = list(lay(found, Pushes(rows).placed()))
+    for each, beside in laid:
+        sure = surely_in(each, beside)
+        for other, beside_other in laid if sure is not None else ():
+            if sure.holds(other, beside_other):
+                its = surely_in(other, beside_other)
+                assert its is not None
+                assert its.sequence == sure.sequence
 
 
 @given(media(), st.text(st.characters(categories=["L", "N"]), max_size=5))
@@ -116,7 +133,7 @@ def test_the_line_of_what_surely_lies_in_a_push_is_that_of_its_row(each: PlainMe
         at_ms=each.at_ms,
         until_ms=each.until_ms,
         position=each.position,
-        received_ms=each.delivery.received_at_us // 1000,
+        received_ms=each.received_us // 1000,
         deliveries=1,
         duration_ms=each.duration_ms,
         bytes=each.file_bytes,

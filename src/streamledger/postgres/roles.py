@@ -79,6 +79,7 @@ def make_roles(single_user: list[str], options: dict[str, Any], data_dir: Path) 
             f"ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION"
             f" PASSWORD '{passwords[role]}'",
             f"GRANT pg_read_all_settings, pg_read_all_stats TO {role}",
+            f"GRANT SET ON PARAMETER wal_compression TO {role}",  # a rebuild's indexes take half as long
         ]
     statements += [f"GRANT {PROGRAM} TO {OWNER}", f"GRANT CREATE ON DATABASE postgres TO {OWNER}"]
     done = subprocess.run(  # noqa: S603 -- the wheel's postgres with our arguments

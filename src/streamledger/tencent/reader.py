@@ -53,9 +53,10 @@ def read_plain(body: bytes) -> Body | None:
         return None
     # In a body of ASCII without escapes, as nearly all are, JSON leaves no character that does not print
     # but DEL; without a space there is nothing around a text either.
-    if is_ascii and _SPACE not in body and _BACKSLASH not in body and _DELETE not in body:
+    prints = is_ascii and _BACKSLASH not in body and _DELETE not in body
+    if prints and _SPACE not in body:
         return read
-    return read if _has_plain_texts(read) else None
+    return read if _has_plain_texts(read, prints=prints) else None
 
 
 def read_from(read: Body | None, body: bytes) -> tuple[Notification, str | None]:
@@ -107,10 +108,10 @@ def _notification(read: Body, event_type: int, content: str, unreadable: tuple[s
     )
 
 
-def _has_plain_texts(read: Body) -> bool:
+def _has_plain_texts(read: Body, *, prints: bool) -> bool:
     """Whether every text can be taken as it was sent: it prints, and no white space surrounds it."""
     for struct in (read, *read.parts()):
         for value in texts_of(type(struct))(struct):
-            if value and (value[0] == " " or value[-1] == " " or not value.isprintable()):
+            if value and (value[0] == " " or value[-1] == " " or not (prints or value.isprintable())):
                 return False
     return True

@@ -34,6 +34,8 @@ def test_the_program_can_append_and_rebuild_and_changes_nothing_that_was_appende
             connection.execute("CREATE TABLE sessions_new (LIKE sessions INCLUDING ALL)")
             connection.execute("DROP TABLE sessions")
             connection.execute("ALTER TABLE sessions_new RENAME TO sessions")
+            row = connection.execute("SELECT has_parameter_privilege('wal_compression', 'SET')").fetchone()
+            assert row == (True,), "a rebuild's index pages would be pressed"
             kept = connection.execute(
                 "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
                 " AND tableowner <> current_user ORDER BY 1"

@@ -17,7 +17,10 @@ from streamledger.domain.notification import (
     RecordingStatus,
     Screenshot,
 )
-from streamledger.tencent.content import content_digest
+from streamledger.tencent.bodies import BODY_BY_EVENT_TYPE
+from streamledger.tencent.content import content_digest, meaning_of
+from streamledger.tencent.fields import is_blank
+from streamledger.tencent.filling import readings_of
 from streamledger.tencent.reader import mended_fields, read_notification
 
 from .samples import NAMES, body_of, expected_of
@@ -246,3 +249,32 @@ def test_what_json_cannot_write_still_has_a_digest() -> None:
     for value in (float("nan"), float("-inf"), 16**5000, "\ud800", {"\ud800": [16**5000]}):
         assert len(content_digest({"a": value})) == 32
     assert content_digest({"a": 16**5000}) != content_digest({"a": 16**5000 + 1})
+
+
+_VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.integers(1_500_000_000_000, 1_500_000_000_999),
+    st.floats(allow_nan=False),
+    st.text(st.characters(categories=["L", "N", "Z", "Cc", "Cs"]), max_size=4),
+    st.sampled_from(["", " ", "1", " 1 ", "live", " live", "live ", "a b", "\0", "1.5", "a=b"]),
+)
+
+
+@given(st.sampled_from([0, 1, 100, 200]), st.data())
+def test_what_a_body_says_is_what_the_reading_of_each_of_its_fields_says(
+    event_type: int, data: st.DataObject
+) -> None:
+    readings = readings_of(BODY_BY_EVENT_TYPE[event_type])
+    sent = data.draw(st.dictionaries(st.sampled_from([*readings, "else"]), _VALUES, max_size=6))
+    said = meaning_of({"event_type": event_type, **sent})
+    for name, value in sent.items():
+        if name not in readings:
+            assert said[name] is value
+        elif is_blank(value):
+            assert name not in said
+        else:
+            found, is_readable = readings[name](value)
+            expected = found if is_readable else value
+            assert (type(said[name]), said[name]) == (type(expected), expected)

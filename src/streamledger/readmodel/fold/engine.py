@@ -141,9 +141,9 @@ class _Fold:
     def _enter_first(self, key: FactKey, fact: Fact) -> None:
         row = first_entry(fact)
         self._entries[key] = [row]
-        judged = judging.judged_first(fact)
-        if judging.is_noted(judged):
-            self._note(judging.row_of(fact, judged, fact.position))
+        noted = judging.noted_first(fact)
+        if noted is not None:
+            self._note(noted)
         else:
             self._count_day(fact.delivery.received_at_us // 1000, FIRST)
         if not key[0]:
@@ -352,16 +352,13 @@ class _Fold:
 
     def _attribute_plain(self, stream_id: str, media: Sequence[PlainMedia]) -> None:
         laid = self._changes.media
+        sure = None
         for each, beside in lay(media, self._pushes[stream_id].placed()):
-            noted = None
-            if judging.may_be_noted(each):
-                fact = as_fact(each)
-                judged = judging.judged_first(fact)
-                if judging.is_noted(judged):
-                    noted = judging.row_of(fact, judged, fact.position)
-            sequence = surely_in(each, beside) if self._slack_ms == SLACK_MS else None
-            if sequence is not None:
-                laid.append(Medium(each, sequence, None, noted))
+            noted = judging.noted_first(as_fact(each)) if judging.may_be_noted(each) else None
+            if sure is None or not sure.holds(each, beside):
+                sure = surely_in(each, beside) if self._slack_ms == SLACK_MS else None
+            if sure is not None:
+                laid.append(Medium(each, sure.sequence, None, noted))
             else:
                 item = item_of_plain(each)
                 decided = decide(item, beside.candidates(item, self._slack_ms), self._slack_ms)

@@ -132,7 +132,7 @@ def entry_of_plain(media: PlainMedia) -> TimelineRow:
         at_ms=media.at_ms,
         until_ms=media.until_ms,
         position=media.position,
-        received_ms=media.delivery.received_at_us // 1000,
+        received_ms=media.received_us // 1000,
         deliveries=1,
         duration_ms=media.duration_ms,
         bytes=media.file_bytes,

@@ -47,13 +47,15 @@ class PlainMedia(msgspec.Struct, gc=False):
 
     position: int
     delivery: Delivery
-    event_type: int
+    received_us: int
     kind: str
     stream_id: str
     key: str
     at_ms: int
     until_ms: int
     """When its content ended: not before it began, and of a screenshot the same."""
+    began_ms: int
+    """Where anything of it begins: of a recording its writing, if that is before its content."""
     app: str | None
     appname: str | None
     stream_param: str | None
@@ -64,15 +66,10 @@ class PlainMedia(msgspec.Struct, gc=False):
     file_bytes: int | None = None
     task: str | None = None
 
-    @property
-    def began_ms(self) -> int:
-        """Where anything of it begins: of a recording its writing, if that is before its content."""
-        return self.at_ms if self.writing_ms is None else min(self.writing_ms, self.at_ms)
-
 
 def began_before(media: PlainMedia) -> int | None:
     """When its writing began, where that is before its content: as rows have it."""
-    return media.writing_ms if media.writing_ms is not None and media.writing_ms < media.at_ms else None
+    return media.began_ms if media.began_ms < media.at_ms else None
 
 
 def bare(media: PlainMedia) -> str | None:
@@ -141,21 +138,25 @@ def _position(fact: Fact) -> int:
 
 def plain_of(position: int, originator: str, delivery: Delivery, read: Body) -> PlainMedia | None:
     """The media in this delivery if they are plain; whether they came once the caller sees."""
-    if delivery.release is not None or read.stream_id != originator or read.sequence is not None:
+    if delivery.believed.release is not None or read.stream_id != originator or read.sequence is not None:
         return None
     at_ms, until_ms = read.interval_ms()
-    if isinstance(read, ScreenshotBody):
-        event_type, kind, until_ms = 200, _SCREENSHOT, at_ms
+    if at_ms is None:
+        return None
+    if type(read) is ScreenshotBody:
+        kind, until_ms, began_ms = _SCREENSHOT, at_ms, at_ms
         writing_ms = duration_ms = file_bytes = task = None
-    elif isinstance(read, RecordingBody):
-        event_type, kind, writing_ms = 100, _RECORDING, read.began_ms()
+    elif type(read) is RecordingBody:
+        kind, writing_ms = _RECORDING, writing_of(at_ms, read.began_ms())
+        began_ms = at_ms if writing_ms is None or writing_ms > at_ms else writing_ms
         duration_ms, file_bytes, task = read.lasted_ms(), read.file_size, witness_of(read.task_id)
     else:
         return None
-    identity = read.identity()
-    if identity is None or at_ms is None or until_ms is None or until_ms < at_ms:
+    received_us = delivery.received_at_us
+    if until_ms is None or until_ms < at_ms or until_ms > received_us // 1000 + AHEAD_MS_MAX:
         return None
-    if until_ms > delivery.received_at_us // 1000 + AHEAD_MS_MAX:
+    identity = read.identity()
+    if identity is None:
         return None
     key = key_of(identity)
     if "\\" in originator or "\\" in key:  # it would have to be escaped in a line of COPY
@@ -164,17 +165,18 @@ def plain_of(position: int, originator: str, delivery: Delivery, read: Body) -> 
     return PlainMedia(
         position,
         delivery,
-        event_type,
+        received_us,
         kind,
         originator,
         key,
         at_ms,
         until_ms,
+        began_ms,
         app,
         appname,
         read.stream_param or None,
         read.t,
-        writing_of(at_ms, writing_ms),
+        writing_ms,
         duration_ms,
         file_bytes,
         task,
@@ -198,10 +200,9 @@ class Sorting:
     def put(self, event: Event) -> None:
         """The next event, each stream in the order of positions."""
         if isinstance(event, PlainMedia):
-            of_kind = self._plain[event.kind]
-            found = of_kind.get(event.stream_id)
+            found = self._plain[event.kind].get(event.stream_id)
             if found is None:
-                found = of_kind[event.stream_id] = {}
+                found = self._plain[event.kind][event.stream_id] = {}
             if found.setdefault(event.key, event) is not event:
                 self._take_out(found, event.key)
                 self._facts.append(as_fact(event))

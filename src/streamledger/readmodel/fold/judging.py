@@ -69,9 +69,12 @@ def was_signed_early(fact: Fact) -> bool:
     return is_signed_early(judged_first(fact))
 
 
-def is_noted(judged: Judged) -> bool:
-    """Whether a first delivery has a row: it was released, or bears the mark of a captured pair."""
-    return judged.judged_as is not DeliveryClass.FIRST or is_signed_early(judged)
+def noted_first(fact: Fact) -> RepeatRow | None:
+    """The row of a first delivery, which has one if it was released or bears the mark of a captured pair."""
+    judged = judged_first(fact)
+    if judged.judged_as is DeliveryClass.FIRST and not is_signed_early(judged):
+        return None
+    return row_of(fact, judged, fact.position)
 
 
 def is_signed_early(judged: Judged) -> bool:

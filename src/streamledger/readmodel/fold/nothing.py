@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from streamledger.domain.notification import Kind
 from streamledger.domain.senders import Senders
 from streamledger.readmodel.fold.counting import count_media
 from streamledger.readmodel.fold.facts import Fact, bare, began_before
@@ -129,13 +130,18 @@ def _added(stream: StreamRow, more: StreamRow) -> StreamRow:
     return msgspec.structs.replace(stream, **summed, **greatest, first_seen_us=first_us)
 
 
-_TOLD = (
-    *("stream_id", "kind", "key", "sequence", "at_ms", "until_ms", "position", "received_ms"),
-    *("duration_ms", "bytes", "began_ms", "task", "note"),
-)
-_FORM: dict[str, Any] = dict.fromkeys(_TOLD, "%s")
-_SURE = copy_line(TimelineRow(deliveries=1, **_FORM))
-"""The line of media that surely lie in one push, to be filled in by %."""
+_TOLD = ("stream_id", "key", "sequence", "at_ms", "until_ms", "position", "received_ms")
+_TOLD_OF_FILES = ("duration_ms", "bytes", "began_ms", "task", "note")
+_RECORDING = Kind.RECORDING.value
+
+
+def _form(kind: Kind, told: Iterable[str]) -> str:
+    filled: dict[str, Any] = dict.fromkeys(told, "%s")
+    return copy_line(TimelineRow(kind=kind.value, deliveries=1, **filled))
+
+
+_MOMENT, _FILE = _form(Kind.SCREENSHOT, _TOLD), _form(Kind.RECORDING, (*_TOLD, *_TOLD_OF_FILES))
+"""The lines of media that surely lie in one push, to be filled in by %."""
 
 
 def timeline_lines(found: Iterable[Medium]) -> list[str]:
@@ -146,22 +152,18 @@ def timeline_lines(found: Iterable[Medium]) -> list[str]:
             lines += [copy_line(row) for row in each.rows]
             continue
         media = each.media
-        lines.append(
-            _SURE
-            % (
-                media.stream_id,
-                media.kind,
-                media.key,
-                each.sequence,
-                media.at_ms,
-                media.until_ms,
-                media.position,
-                media.delivery.received_at_us // 1000,
-                "\\N" if media.duration_ms is None else media.duration_ms,
-                "\\N" if media.file_bytes is None else media.file_bytes,
-                "\\N" if (began_ms := began_before(media)) is None else began_ms,
-                media.task or "\\N",
-                bare(media) or "\\N",
-            )
+        told = (
+            media.stream_id,
+            media.key,
+            each.sequence,
+            media.at_ms,
+            media.until_ms,
+            media.position,
+            media.received_us // 1000,
         )
+        if media.kind != _RECORDING:
+            lines.append(_MOMENT % told)
+            continue
+        of_file = (media.duration_ms, media.file_bytes, began_before(media), media.task, bare(media))
+        lines.append(_FILE % (*told, *["\\N" if value is None else value for value in of_file]))
     return lines

@@ -5,6 +5,7 @@ row without a struct for each step; all others are judged by the rules of `domai
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -79,7 +80,7 @@ def lay(
     media: Iterable[Media], spans: Sequence[Placed], margin_ms: int = MARGIN_MS
 ) -> Iterator[tuple[Media, Beside]]:
     """Media in the order of time, each with the spans beside it; `spans` are in order of their beginnings."""
-    ordered = sorted(media, key=_began_ms)
+    ordered = sorted(media, key=attrgetter("began_ms"))
     if len(spans) <= FEW:
         beside = Beside(list(spans))
         for each in ordered:
@@ -100,10 +101,6 @@ def lay(
         yield each, beside
 
 
-def _began_ms(each: Timed) -> int:
-    return each.began_ms
-
-
 def _without_gone(beside: Beside, gone_ms: int) -> Beside:
     near, opened = [], list(beside.last_open)
     by_witness = beside.by_witness
@@ -120,32 +117,58 @@ def _without_gone(beside: Beside, gone_ms: int) -> Beside:
     return Beside(near, opened[-LAST_OPEN_MAX:], by_witness)
 
 
-def surely_in(media: PlainMedia, beside: Beside) -> str | None:
-    """The sequence of the one push in which the medium surely lies, when no other comes near it."""
+class Sure(msgspec.Struct, gc=False):
+    """The one push in which a medium surely lies, and all like it that lie between these moments."""
+
+    sequence: str
+    like: PlainMedia
+    beside: Beside
+    from_ms: int
+    until_ms: int
+
+    def holds(self, media: PlainMedia, beside: Beside) -> bool:
+        """Whether it says the same of another medium of the stream."""
+        like = self.like
+        return (
+            self.from_ms <= media.began_ms
+            and media.until_ms <= self.until_ms
+            and beside is self.beside
+            and media.stream_param == like.stream_param
+            and media.app == like.app
+            and media.appname == like.appname
+        )
+
+
+def surely_in(media: PlainMedia, beside: Beside) -> Sure | None:
+    """The one push in which the medium surely lies, when no other comes near it."""
     began_ms, until_ms = media.began_ms, media.until_ms
+    witness = witness_of(media.stream_param)
     only = None
+    after_ms, before_ms = -OPEN_END_MS, OPEN_END_MS
     for each in beside.near:
-        if each.from_ms <= until_ms:
-            if began_ms <= each.until_ms:
-                if only is not None:
-                    return None
-                only = each
-            elif began_ms <= each.witness_until_ms and each.span.stream_param == witness_of(
-                media.stream_param
-            ):
-                return None
+        if until_ms < each.from_ms:
+            before_ms = min(before_ms, each.from_ms)
+            continue
+        gone_ms = each.until_ms
+        if began_ms > gone_ms and each.span.stream_param == witness:
+            gone_ms = max(gone_ms, each.witness_until_ms)
+        if began_ms > gone_ms:
+            after_ms = max(after_ms, gone_ms)
+        elif only is not None or began_ms > each.until_ms:
+            return None
+        else:
+            only = each
     if (
         only is None
         or media.at_ms < only.sure_from_ms
         or until_ms > only.sure_until_ms
         or not same_place(media.app, media.appname, only.span)
+        or differ(witness, only.span.stream_param)
+        or witness in beside.by_witness
     ):
         return None
-    if only.span.stream_param is not None or beside.by_witness:
-        witness = witness_of(media.stream_param)
-        if differ(witness, only.span.stream_param) or witness in beside.by_witness:
-            return None
-    return only.span.sequence
+    from_ms, until_ms = max(only.sure_from_ms, after_ms + 1), min(only.sure_until_ms, before_ms - 1)
+    return Sure(only.span.sequence, media, beside, from_ms, until_ms)
 
 
 def item_of(notification: Notification) -> Item:

@@ -86,7 +86,7 @@ def tallied(events: Iterable[Event]) -> tuple[list[MinuteRow], list[SenderRow]]:
         delivery = event.delivery
         minute_ms = delivery.received_at_us // 60_000_000 * MINUTE_MS
         minutes[minute_ms, kind_of(event)] += 1
-        key = (minute_ms, delivery.source_ip, delivery.key or "")
+        key = (minute_ms, delivery.source_ip, delivery.believed.key or "")
         sender = senders.get(key)
         if sender is None:
             senders[key] = [1, event.position, event.position]

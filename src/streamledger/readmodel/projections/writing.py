@@ -208,7 +208,7 @@ def _values(each: Medium) -> tuple[Any, ...]:
         media.at_ms,
         media.until_ms,
         media.position,
-        media.delivery.received_at_us // 1000,
+        media.received_us // 1000,
         None if row is None else row.confidence,
         None if row is None else row.because,
         None if row is None or row.alternatives is None else json_text(row.alternatives),
