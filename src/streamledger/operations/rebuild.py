@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -20,17 +20,19 @@ from streamledger.postgres.errors import LeaseLost
 from streamledger.postgres.lease import IS_HELD_SQL, Lease
 from streamledger.readmodel.projections import checkpoints as checkpointing
 from streamledger.readmodel.projections import runner
+from streamledger.readmodel.projections.addresses import SendersView
+from streamledger.readmodel.projections.sessions import SessionsView
 from streamledger.readmodel.projections.view import Projection
 from streamledger.readmodel.rebuild import digests, generation, record
 from streamledger.readmodel.rebuild.building import Building, Standing, all_equal, prepare_session
 from streamledger.readmodel.rebuild.changes import changes
 from streamledger.readmodel.rebuild.comparison import Difference, OnRow, compare, kept_of
 from streamledger.readmodel.rebuild.interrupting import interruptible
+from streamledger.readmodel.rebuild.reading import READ
 from streamledger.readmodel.rebuild.record import Progress, Record, SwitchBlocked
-from streamledger.readmodel.rebuild.room import refuse_without_room
+from streamledger.readmodel.rebuild.room import refuse_without_room, refuse_without_room_to_sort
 from streamledger.readmodel.rebuild.senders import SendersInOrder
-from streamledger.readmodel.rebuild.streamwise import STREAMWISE
-from streamledger.readmodel.rebuild.units import units
+from streamledger.readmodel.rebuild.shuffle import SharedFile, bucket_count, make_file
 from streamledger.readmodel.rebuild.worker import Task, memory_bytes_max
 from streamledger.readmodel.rebuild.worker_pool import Alone, RebuildCancelled, WorkerPool, work_through
 
@@ -250,45 +252,55 @@ class _Work:
 
     def _fold(self, connection: psycopg.Connection[Any], building: Building, until: int) -> None:
         order = self._order
-        streamwise = [each.name for each in order.projections if each.name in STREAMWISE]
-        sequential = {each.name: each for each in order.projections if each.name not in streamwise}
+        read = [each.name for each in order.projections if each.name in READ]
+        sequential = {each.name: each for each in order.projections if each.name not in READ}
         workers = min(order.workers or os.cpu_count() or 1, WORKERS_MAX)
-        self._progress.events_total = until * (bool(streamwise) + len(sequential))
+        sorts = SessionsView.name in read
+        self._progress.events_total = until * (bool(read) + sorts + len(sequential))
         self._enter("folding")
         # What takes batches in looks rows up, so its tables need their indexes from the beginning.
-        late = generation.tables_of(each for each in order.projections if each.name in streamwise)
-        early = generation.tables_of(sequential.values())
+        early = generation.tables_of(
+            each for each in order.projections if each.name in (SendersView.name, *sequential)
+        )
+        late = [table for table in building.tables if table not in early]
         if early:
             building.index(self._connect, early, self._check, workers, self._progress)
         task = Task(
             database=self._database,
             suffix=building.suffix,
             until=until,
-            streamwise=streamwise,
+            read=read,
+            buckets=bucket_count(until),
             sequential=sequential,
         )
         alone = not order.workers and until <= ALONE_EVENTS_MAX
-        with (
-            self._connect() as listing,
-            closing(units(listing)) as found,
-            self._connect() as own,
-            Alone(task, own, self._check) if alone else WorkerPool(task, workers, self._check) as pool,
-        ):
+        with ExitStack() as stack:
+            if sorts:
+                refuse_without_room_to_sort(until)
+            files = [stack.enter_context(make_file()) for _ in range(1 if alone else workers)]
+            shared = [SharedFile(file.fileno()) for file in files]
             senders = SendersInOrder(connection, self._database.schema, building.suffix)
-            for done in work_through(pool, found if streamwise else iter(()), sequential, until, senders):
-                building.note(done)
-                self._memory_bytes_max = max(self._memory_bytes_max, done.memory_bytes_max)
-                self._progress.add(done.events, time.monotonic())
-                self._check()
-        if late:
-            self._progress.indexes_done = self._progress.indexes_total = 0  # of those made before the fold
-            self._enter("indexing")
-            self._do(connection, lambda: building.add_up(connection, streamwise))
-            building.index(self._connect, late, self._check, workers, self._progress)
-        if building.has_left:
-            self._enter("folding")
-            self._do(connection, lambda: building.take_left(connection, streamwise, self._progress))
-        self._do(connection, lambda: building.take_misfiled(connection, streamwise))
+            with (
+                self._connect() as own,
+                Alone(task, own, self._check, shared)
+                if alone
+                else WorkerPool(task, self._check, shared) as pool,
+            ):
+                for done in work_through(pool, task, senders):
+                    building.note(done)
+                    self._memory_bytes_max = max(self._memory_bytes_max, done.memory_bytes_max)
+                    self._progress.add(done.events, time.monotonic())
+                    self._check()
+            if late:
+                self._progress.indexes_done = self._progress.indexes_total = (
+                    0  # of those made before the fold
+                )
+                self._enter("indexing")
+                self._do(connection, lambda: building.add_up(connection))
+                building.index(self._connect, late, self._check, workers, self._progress)
+            if building.has_left:
+                self._enter("folding")
+                self._do(connection, lambda: building.take_left(connection, shared, self._progress))
 
     def _catch_up(self, connection: psycopg.Connection[Any], building: Building) -> None:
         while True:

@@ -52,6 +52,7 @@ class Body(msgspec.Struct, kw_only=True, gc=False):
     path: Annotated[Name, InsteadOf("appname")] = None
     stream_param: Text = None
     t: Annotated[int, Meta(ge=0, le=INT64_MAX)] | None = None
+    sign: str | None = None
 
     def place(self) -> tuple[str | None, str | None]:
         """Push domain and push path, which are app/appname, domain/path or domain/appname."""

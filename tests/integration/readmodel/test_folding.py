@@ -1,6 +1,8 @@
 """Folding stream by stream gives the rows that taking in batch by batch gives, whatever the history."""
 
 import random
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
@@ -11,13 +13,16 @@ from streamledger.ledger import reader
 from streamledger.operations.rebuild import Order, rebuild
 from streamledger.postgres.connection import Database
 from streamledger.readmodel.fold import engine
-from streamledger.readmodel.projections import sessions
+from streamledger.readmodel.fold.facts import stream_of
+from streamledger.readmodel.projections import sessions, tallies
 from streamledger.readmodel.projections.addresses import SendersView
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.rebuild import building, generation, part_way, spill, streamwise, units, worker
 from streamledger.readmodel.rebuild.building import Building
-from streamledger.readmodel.rebuild.streamwise import STREAMWISE
-from streamledger.readmodel.rebuild.worker import Done, Task, fold_unit
+from streamledger.readmodel.rebuild.reading import READ
+from streamledger.readmodel.rebuild.shuffle import Buckets, SharedFile, event_of, make_file, read_kept
+from streamledger.readmodel.rebuild.units import Unit
+from streamledger.readmodel.rebuild.worker import Done, Share, Task, fold_unit, read_piece
 from streamledger.simulator.truth import Shape
 from tests.integration.readmodel.histories import bodies, opened, positions, project, rows_of, store
 
@@ -25,23 +30,33 @@ SHAPE = Shape(streams=3, sessions_per_stream=4, duration_s=900, backed_up=0.4, s
               stop_unreported=0.2, recording_interval_s=60)  # fmt: skip
 
 
-def task(database: Database, until: int = 2**62) -> Task:
-    return Task(
-        database=database,
-        suffix="_g1",
-        until=until,
-        streamwise=[*STREAMWISE],
-        sequential={},
-    )
+def task(database: Database, until: int, buckets: int = 3) -> Task:
+    return Task(database=database, suffix="_g1", until=until, read=[*READ], buckets=buckets, sequential={})
+
+
+@contextmanager
+def sorted_units(
+    connection: psycopg.Connection[Any], task: Task, files: int = 2
+) -> Iterator[tuple[Share, list[Unit]]]:
+    """The ledger read into a new generation, by workers in turns, the last of them done first."""
+    generation.make(connection, generation.tables_of(PROJECTIONS), task.suffix)
+    with ExitStack() as stack:
+        shared = [SharedFile(stack.enter_context(make_file()).fileno()) for _ in range(files)]
+        found = Buckets(task.buckets)
+        for number, piece in reversed([*enumerate(units.readings(task.until))]):
+            run = read_piece(connection, task, Share(shared, number % files), piece).run
+            assert run is not None
+            found.add(run)
+        yield Share(shared, 0), list(found.units())
 
 
 def folded(connection: psycopg.Connection[Any], task: Task) -> None:
     """A generation with all of history in it, unit by unit, as a rebuild folds it."""
     made = Building(PROJECTIONS, task.database.schema, 1, task.until)
-    generation.make(connection, made.tables, made.suffix)
-    for unit in units.units(connection):
-        made.note(fold_unit(connection, task, unit))
-    made.add_up(connection, task.streamwise)
+    with sorted_units(connection, task) as (share, found):
+        for unit in found:
+            made.note(fold_unit(connection, task, share.files, unit))
+    made.add_up(connection)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -51,11 +66,19 @@ def test_rows_are_those_of_the_live_tables(database: Database, seed: int) -> Non
         store(connection, database.schema, [b'{"event_type": 9}', b'{"event_type": 9, "t": 1}'])
         store(connection, database.schema, bodies(seed, SHAPE)[::17])  # copies, some of plain media
         project(connection, database.schema, random.Random(seed).choice([7, 100, 2000]))
-        folded(connection, task(database))
+        folded(connection, task(database, reader.head(connection)))
         live, made = rows_of(connection), rows_of(connection, "_g1")
         of_senders = set(SendersView.tables)
         assert all(rows for table, rows in live.items() if table not in of_senders)
         assert made == live
+
+
+def _noting(noted: list[Any], method: Any) -> Any:
+    def noting(*given: Any) -> Any:
+        noted.append(given)
+        return method(*given)
+
+    return noting
 
 
 @pytest.mark.parametrize("seed", [2, 3])
@@ -68,26 +91,50 @@ def test_a_long_stream_in_buckets_gives_the_same_rows(
     with opened(database) as connection:
         store(connection, database.schema, bodies(seed, SHAPE, shuffled=seed % 2 == 1))
         project(connection, database.schema)
-        assert any(unit.is_long for unit in units.units(connection))
-        folded(connection, task(database))
+        long: list[Any] = []
+        monkeypatch.setattr(spill.Spill, "defining", _noting(long, spill.Spill.defining))
+        folded(connection, task(database, reader.head(connection)))
+        assert long
         assert rows_of(connection, "_g1") == rows_of(connection)
 
 
-def test_units_cover_every_stream_once_in_the_order_of_the_index(
+def test_each_bucket_has_whole_streams_in_the_order_of_positions(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(units, "EVENTS_PER_UNIT", 100)
+    monkeypatch.setattr(units, "EVENTS_PER_UNIT", 30)
     with opened(database) as connection:
-        shape = Shape(streams=9, sessions_per_stream=1, duration_s=200)
-        store(connection, database.schema, bodies(1, shape))
-        found = list(units.units(connection))
-        streams = connection.execute(
-            "SELECT originator_id, count(*) FROM ledger_events GROUP BY 1 ORDER BY 1"
+        store(connection, database.schema, bodies(1, Shape(streams=9, sessions_per_stream=1, duration_s=200)))
+        head = reader.head(connection)
+        with sorted_units(connection, task(database, head)) as (share, found):
+            kept = [list(read_kept(share.files, unit)) for unit in found]
+    assert [len(each) for each in kept] == [unit.events for unit in found]
+    assert 1 < len(kept) <= 3
+    positions = [[each.position for each in bucket] for bucket in kept]
+    assert positions == [sorted(each) for each in positions]
+    assert sorted(position for bucket in positions for position in bucket) == [*range(1, head + 1)]
+    streams = [{stream_of(event_of(each)) for each in bucket} for bucket in kept]
+    assert sum(map(len, streams)) == len(set.union(*streams)) == 9
+
+
+def test_what_is_stored_under_another_stream_is_folded_in_its_own(database: Database) -> None:
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(4, Shape(streams=2, sessions_per_stream=2, duration_s=60)))
+        moved = connection.execute(
+            "SELECT notification_id FROM ledger_events ORDER BY random() LIMIT 9"
         ).fetchall()
-        assert len(found) > 1
-        assert sum(unit.events for unit in found) == sum(count for _, count in streams)
-        assert found[0].first == streams[0][0]
-        assert found[-1].last == streams[-1][0]
+        connection.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
+        for (position,) in moved:
+            connection.execute(
+                "UPDATE ledger_events SET originator_id = 'elsewhere', originator_version = notification_id"
+                " WHERE notification_id = %s",
+                (position,),
+            )
+        project(connection, database.schema)
+        folded(connection, task(database, reader.head(connection)))
+        live, made = rows_of(connection), rows_of(connection, "_g1")
+        assert {table: made[table] for table in live if table not in SendersView.tables} == {
+            table: rows for table, rows in live.items() if table not in SendersView.tables
+        }
 
 
 @pytest.mark.parametrize("name", [SCREENSHOT_CREATED, PUSH_STOPPED])
@@ -121,7 +168,32 @@ def test_an_event_that_breaks_the_fold_is_parked_and_the_others_of_its_unit_are_
         done = rebuild(database, Order(projections=PROJECTIONS), clock_us=lambda: 1)
         assert (done.digests_equal, done.switched) == (True, True)
         assert done.parked == {"addresses": 0, "sessions": 1, "tallies": 0}
-        assert done.events == 2 * reader.head(connection)  # once for the senders, once for the rest
+        assert done.events == 2 * reader.head(connection)  # read, and folded
+        assert connection.execute(parked).fetchall() == expected
+        assert rows_of(connection) == rows
+
+
+def test_an_event_that_cannot_be_counted_is_parked_alone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison, own = 7, tallies.tallied
+
+    def broken(deliveries: Iterable[tallies.Counted]) -> Any:
+        counted = list(deliveries)
+        if any(each.position == poison for each in counted):
+            raise ValueError("a fault of the counting")
+        return own(counted)
+
+    for module in (tallies, streamwise):
+        monkeypatch.setattr(module, "tallied", broken)
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(4, Shape(streams=2, sessions_per_stream=1, duration_s=60)))
+        project(connection, database.schema)
+        rows, parked = rows_of(connection), "SELECT projection, position, error FROM parked"
+        expected = [("tallies", poison, "ValueError: a fault of the counting")]
+        assert connection.execute(parked).fetchall() == expected
+        done = rebuild(database, Order(projections=PROJECTIONS), clock_us=lambda: 1)
+        assert (done.digests_equal, done.parked["tallies"]) == (True, 1)
         assert connection.execute(parked).fetchall() == expected
         assert rows_of(connection) == rows
 
@@ -132,7 +204,7 @@ def test_a_stream_of_too_many_sessions_for_memory_is_taken_in_page_by_page(
     monkeypatch.setattr(spill, "SESSIONS_MAX", 2)
     monkeypatch.setattr(units, "EVENTS_PER_UNIT", 10)
     monkeypatch.setattr(building, "LEFT_PAGE_EVENTS", 50)
-    left: list[str] = []
+    left: list[Unit] = []
     take_left = Building.take_left
 
     def noted(self: Building, *given: Any) -> None:
@@ -145,8 +217,8 @@ def test_a_stream_of_too_many_sessions_for_memory_is_taken_in_page_by_page(
         project(connection, database.schema)
         rows, before = rows_of(connection), positions(connection)
         done = rebuild(database, Order(projections=PROJECTIONS), clock_us=lambda: 1)
-        assert len(left) == SHAPE.streams
-        assert done.events == 2 * reader.head(connection)  # once for the senders, once for the rest
+        assert sum(unit.events for unit in left) == reader.head(connection)
+        assert done.events == 2 * reader.head(connection)  # read, and folded
         assert all(each.equal for each in done.standings)
         assert done.switched
         assert rows_of(connection) == rows
@@ -164,12 +236,12 @@ def test_what_is_told_part_way_of_a_long_stream_moves_on_and_adds_up_to_its_even
     monkeypatch.setattr(part_way, "LOOK_EVENTS", 10)
     with opened(database) as connection:
         store(connection, database.schema, bodies(2, SHAPE))
-        unit = max(units.units(connection), key=lambda each: each.events)
-        assert unit.is_long
-        own = task(database)
-        generation.make(connection, generation.tables_of(PROJECTIONS), own.suffix)
+        own = task(database, reader.head(connection))
         told: list[Done] = []
-        done = fold_unit(connection, own, unit, told.append)
+        with sorted_units(connection, own) as (share, found):
+            unit = max(found, key=lambda each: each.events)
+            assert unit.is_long
+            done = fold_unit(connection, own, share.files, unit, told.append)
     assert all(each.goes_on and each.events > 0 for each in told)
     so_far = sum(each.events for each in told)
     assert not done.goes_on

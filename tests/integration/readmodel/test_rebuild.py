@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -22,10 +23,11 @@ from streamledger.readmodel.projections.addresses import SendersView
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.projections.runner import Runner
 from streamledger.readmodel.projections.sessions import SessionsView
+from streamledger.readmodel.projections.tallies import TalliesView
 from streamledger.readmodel.rebuild import generation, index_pace, interrupting, record, room
 from streamledger.readmodel.rebuild.building import Building
 from streamledger.readmodel.rebuild.record import Progress, RebuildUnderWay, SwitchBlocked
-from streamledger.readmodel.rebuild.room import NoRoom
+from streamledger.readmodel.rebuild.room import NoRoom, NoRoomToSort
 from streamledger.readmodel.rebuild.worker_pool import RebuildCancelled
 from streamledger.simulator.truth import Shape
 from tests.integration.readmodel.histories import (
@@ -223,6 +225,18 @@ def test_a_rebuild_that_does_not_fit_on_the_disk_is_refused(
         with pytest.raises(NoRoom):
             run(database)
         assert states(connection) == ["failed"]
+
+
+def test_a_rebuild_without_room_for_its_temporary_files_is_refused(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with opened(database) as connection:
+        store(connection, database.schema, bodies(1, SHAPE))
+        with pytest.raises(NoRoomToSort, match="TMPDIR"):
+            run(database)
+        assert states(connection) == ["failed"]
+        assert run(database, projections=[TalliesView]).switched  # is only read, and not sorted
 
 
 def test_readers_in_the_way_of_the_switch_are_waited_for(

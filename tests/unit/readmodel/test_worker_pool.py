@@ -15,7 +15,7 @@ def test_a_worker_that_tells_part_way_gets_no_second_unit_before_it_is_done() ->
     pool = WorkerPool.__new__(WorkerPool)
     process: Any = SimpleNamespace(sentinel=alive)
     vars(pool).update(_check=lambda: None, _idle=[ours], _busy={}, _processes={ours: process})
-    units = [Unit("a", "a", 100_000), Unit("b", "b", 1)]
+    units = [Unit(100_000, ((0, 0, 5),)), Unit(1, ((0, 5, 5),))]
     found = pool.work(iter(units), {}, 1)
     for events in (30, 40):
         theirs.send(Done(events=events, goes_on=True))

@@ -47,7 +47,7 @@ def fold(view: View, events: Iterable[Event], slack_ms: int = SLACK_MS, *, plain
     `plainly`: plain media are held for new, and the view tells which were not when it writes them. Those are
     to be folded once more, not plainly.
     """
-    history = Sorting(events).sorted()
+    history = Sorting(events).sorted(view.facts)
     if not plainly:
         history = history.without_plain()
     work = _Fold(view, slack_ms)

@@ -1,12 +1,12 @@
 """What projections take in: the ledger's events, read, most of them in a shorter form."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from streamledger.domain.attributed import writing_of
-from streamledger.domain.events import Delivery, originator_of
+from streamledger.domain.events import Delivery
 from streamledger.domain.kinds import ROW_BY_KIND
 from streamledger.domain.notification import AHEAD_MS_MAX, Kind, Notification, believable
 from streamledger.readmodel.fold.rows import BARE
@@ -17,7 +17,7 @@ from streamledger.tencent.reader import read_from, read_plain, read_with_t
 
 _SCREENSHOT: Final = Kind.SCREENSHOT.value
 _RECORDING: Final = Kind.RECORDING.value
-_MEDIA_NAMES: Final = frozenset(ROW_BY_KIND[kind].stored_name for kind in (Kind.RECORDING, Kind.SCREENSHOT))
+MEDIA_NAMES: Final = frozenset(ROW_BY_KIND[kind].stored_name for kind in (Kind.RECORDING, Kind.SCREENSHOT))
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -40,13 +40,12 @@ def _believed(position: int, delivery: Delivery, notification: Notification, t: 
     return Fact(position, delivery, believable(notification, delivery.received_at_us // 1000), t)
 
 
-class PlainMedia(msgspec.Struct, gc=False):
+class PlainMedia(msgspec.Struct, array_like=True, tag=0, gc=False):
     """A screenshot or a recording of which every field can be taken as it was sent, under its own stream.
 
     Of a hundred events some ninety are such. `fold.sweep` says what becomes of them."""
 
     position: int
-    delivery: Delivery
     received_us: int
     kind: str
     stream_id: str
@@ -65,6 +64,8 @@ class PlainMedia(msgspec.Struct, gc=False):
     duration_ms: int | None = None
     file_bytes: int | None = None
     task: str | None = None
+    delivery: Delivery | None = None
+    """None of what was read before: the ledger has it."""
 
 
 def began_before(media: PlainMedia) -> int | None:
@@ -82,7 +83,13 @@ Event = Fact | PlainMedia
 
 def as_fact(event: Event) -> Fact:
     """The event in the long form."""
-    return event if isinstance(event, Fact) else fact_of(event.position, event.delivery)
+    return event if isinstance(event, Fact) else fact_of(event.position, delivery_of(event))
+
+
+def delivery_of(event: Event) -> Delivery:
+    """The delivery that brought the event, which must be at hand."""
+    assert event.delivery is not None  # noqa: S101  # as said
+    return event.delivery
 
 
 def kind_of(event: Event) -> str:
@@ -95,20 +102,9 @@ def stream_of(event: Event) -> str | None:
     return event.notification.stream_id if isinstance(event, Fact) else event.stream_id
 
 
-def is_misfiled(event: Event, originator: str) -> bool:
-    """Whether its body names another stream than the one that it is stored under."""
-    if isinstance(event, PlainMedia):
-        return event.stream_id != originator
-    notification = event.notification
-    return (
-        notification.stream_id != originator
-        and originator_of(notification.stream_id, notification.event_type) != originator
-    )
-
-
 def read_event(position: int, name: str, originator: str, delivery: Delivery) -> Event:
     """A delivery of the ledger, in the short form if it fits. Raises MalformedBody when it cannot be read."""
-    if name not in _MEDIA_NAMES:
+    if name not in MEDIA_NAMES:
         return fact_of(position, delivery)
     read = read_plain(delivery.body)
     if read is not None:
@@ -164,7 +160,6 @@ def plain_of(position: int, originator: str, delivery: Delivery, read: Body) -> 
     app, appname = read.place()
     return PlainMedia(
         position,
-        delivery,
         received_us,
         kind,
         originator,
@@ -180,6 +175,7 @@ def plain_of(position: int, originator: str, delivery: Delivery, read: Body) -> 
         duration_ms,
         file_bytes,
         task,
+        delivery,
     )
 
 
@@ -191,7 +187,7 @@ class Sorting:
     """Sorts plain media from all others; what came more than once is none, all of it."""
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
-        self._facts: list[Fact] = []
+        self._facts: list[Event] = []
         self._plain: dict[str, dict[str, _OfStream]] = {_SCREENSHOT: {}, _RECORDING: {}}
         """By kind and stream."""
         for event in events:
@@ -205,7 +201,7 @@ class Sorting:
                 found = self._plain[event.kind][event.stream_id] = {}
             if found.setdefault(event.key, event) is not event:
                 self._take_out(found, event.key)
-                self._facts.append(as_fact(event))
+                self._facts.append(event)
         else:
             self._facts.append(event)
             notification = event.notification
@@ -221,24 +217,15 @@ class Sorting:
     def _take_out(self, found: _OfStream, key: str) -> None:
         first = found.get(key)
         if first is not None:
-            self._facts.append(as_fact(first))
+            self._facts.append(first)
         found[key] = None
 
-    def keys(self) -> set[tuple[str, str, str]]:
-        """Of all that was put in and names a stream: stream_id, kind and key."""
-        keys = {
-            (fact.notification.stream_id, fact.notification.kind.value, fact.notification.key)
-            for fact in self._facts
-            if fact.notification.stream_id is not None
-        }
-        for kind, of_kind in self._plain.items():
-            for stream_id, found in of_kind.items():
-                keys.update((stream_id, kind, key) for key in found)
-        return keys
-
-    def facts(self) -> list[Fact]:
-        """What is not plain, in the order of positions."""
-        return sorted(self._facts, key=_position)
+    def facts(self, look_up: Callable[[Sequence[int]], Iterable[Fact]]) -> list[Fact]:
+        """What is not plain, in the order of positions; `look_up` reads the events at some positions."""
+        elsewhere = [each.position for each in self._facts if each.delivery is None]
+        looked_up = {fact.position: fact for fact in look_up(sorted(elsewhere))} if elsewhere else {}
+        facts = [looked_up.get(each.position) or as_fact(each) for each in self._facts]
+        return sorted(facts, key=_position)
 
     def plain(self) -> dict[str, list[PlainMedia]]:
         """Plain media that came once, by stream."""
@@ -250,6 +237,6 @@ class Sorting:
                     found.setdefault(stream_id, []).extend(alone)
         return found
 
-    def sorted(self) -> History:
+    def sorted(self, look_up: Callable[[Sequence[int]], Iterable[Fact]]) -> History:
         """All that was put in."""
-        return History(self.facts(), self.plain())
+        return History(self.facts(look_up), self.plain())

@@ -10,12 +10,14 @@ import msgspec
 import psycopg
 
 from streamledger.domain.events import Delivery
+from streamledger.domain.forensics import T_DIGITS_MAX
 from streamledger.domain.senders import PAIR_KEPT_S, KeyUse, Pair, Senders, Shown
-from streamledger.readmodel.fold.facts import Event
+from streamledger.readmodel.fold.facts import Event, delivery_of
 from streamledger.readmodel.projections.view import ProjectionView
 from streamledger.tencent.envelope import read_envelope
 
-T_DIGITS_MAX: Final = 12
+_T_END: Final = 10**T_DIGITS_MAX
+"""From here on a `t` is no time."""
 
 _encode = msgspec.json.Encoder().encode
 _numbers = msgspec.json.Decoder(list[int]).decode
@@ -39,7 +41,8 @@ class SendersView(ProjectionView):
 
     def take_in(self, events: Sequence[Event]) -> None:
         """Take deliveries in, in order; within a transaction of the caller."""
-        self.take_shown(found for each in events if (found := shown_by(each.position, each.delivery)))
+        shown = (read_shown(each.position, delivery_of(each)) for each in events)
+        self.take_shown(each for each in shown if each is not None)
 
     def take_shown(self, found: Iterable[Shown]) -> None:
         """The same of what they show."""
@@ -113,16 +116,27 @@ class SendersView(ProjectionView):
                 cursor.executemany(sql.format(self.suffix), rows)
 
 
-def shown_by(position: int, delivery: Delivery) -> Shown | None:
-    """What a delivery tells of senders: one with an address, verified, and at no time of an operator's."""
-    key = delivery.key
-    if key is None or not delivery.source_ip or delivery.release is not None:
+def read_shown(position: int, delivery: Delivery) -> Shown | None:
+    """What a delivery tells of senders, read from its body if it may tell anything."""
+    if delivery.key is None or not delivery.source_ip:
         return None
     envelope = read_envelope(delivery.body)
-    t, sign = envelope.t, envelope.sign
-    if t is None or sign is None or len(t) > T_DIGITS_MAX:
+    return shown_by(position, delivery, t_shown(envelope.t), envelope.sign)
+
+
+def t_shown(t: str | None) -> int | None:
+    """The `t` of an envelope, unless it is too long for a time."""
+    return None if t is None or len(t) > T_DIGITS_MAX else int(t)
+
+
+def shown_by(position: int, delivery: Delivery, t_s: int | None, sign: str | None) -> Shown | None:
+    """What a delivery tells of senders: one with an address, verified, and at no time of an operator's."""
+    believed, source_ip = delivery.believed, delivery.source_ip
+    if t_s is None or t_s >= _T_END or not sign or not source_ip:
         return None
-    return Shown(position, delivery.source_ip, key, int(t), sign)
+    if believed.key is None or believed.release is not None:
+        return None
+    return Shown(position, source_ip, believed.key, t_s, sign)
 
 
 def senders_of(connection: psycopg.Connection[Any], suffix: str = "") -> Senders:

@@ -6,11 +6,20 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from streamledger.readmodel.fold.facts import Event, kind_of
+from streamledger.domain.events import Delivery
+from streamledger.readmodel.fold.facts import Event, delivery_of, kind_of
 from streamledger.readmodel.fold.lines import array_literal
 from streamledger.readmodel.projections.view import ProjectionView
 
 MINUTE_MS: Final = 60_000
+
+
+class Counted(msgspec.Struct, gc=False):
+    """What is counted of one delivery."""
+
+    position: int
+    kind: str
+    delivery: Delivery
 
 
 class MinuteRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +74,9 @@ class TalliesView(ProjectionView):
 
     def take_in(self, events: Sequence[Event]) -> None:
         """Count events into the tables; within a transaction of the caller."""
-        minutes, senders = tallied(events)
+        minutes, senders = tallied(
+            Counted(each.position, kind_of(each), delivery_of(each)) for each in events
+        )
         self._add(_MINUTES_SQL, MinuteRow, minutes)
         self._add(_SENDERS_SQL, SenderRow, senders)
 
@@ -78,24 +89,24 @@ class TalliesView(ProjectionView):
                 )
 
 
-def tallied(events: Iterable[Event]) -> tuple[list[MinuteRow], list[SenderRow]]:
-    """The events counted, in the order of the rows' keys."""
+def tallied(deliveries: Iterable[Counted]) -> tuple[list[MinuteRow], list[SenderRow]]:
+    """Deliveries counted, in the order of the rows' keys."""
     minutes: Counter[tuple[int, str]] = Counter()
     senders: dict[tuple[int, str, str], list[int]] = {}
-    for event in events:
-        delivery = event.delivery
+    for each in deliveries:
+        position, delivery = each.position, each.delivery
         minute_ms = delivery.received_at_us // 60_000_000 * MINUTE_MS
-        minutes[minute_ms, kind_of(event)] += 1
+        minutes[minute_ms, each.kind] += 1
         key = (minute_ms, delivery.source_ip, delivery.believed.key or "")
         sender = senders.get(key)
         if sender is None:
-            senders[key] = [1, event.position, event.position]
+            senders[key] = [1, position, position]
         else:
             sender[0] += 1
-            if event.position < sender[1]:
-                sender[1] = event.position
-            elif event.position > sender[2]:
-                sender[2] = event.position
+            if position < sender[1]:
+                sender[1] = position
+            elif position > sender[2]:
+                sender[2] = position
     return (
         [
             MinuteRow(minute_ms=minute_ms, kind=kind, deliveries=count)

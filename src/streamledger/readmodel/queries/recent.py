@@ -19,7 +19,7 @@ RECENT_SQL: Final = (
     " FROM timeline WHERE kind IN ('push_stopped', 'push_error') AND at_ms >= %(from_ms)s"
     " ORDER BY at_ms DESC LIMIT %(limit)s) AS t"
     " LEFT JOIN session_folds AS f ON f.stream_id = t.stream_id AND f.sequence = t.sequence"
-    " ORDER BY t.at_ms DESC"
+    " ORDER BY t.at_ms DESC, t.stream_id, t.sequence"
 )
 
 

@@ -342,7 +342,7 @@ class Queries:
             f"SELECT {columns_of('sessions', 's')}, {EVIDENCE}"  # noqa: S608  # constant names
             " FROM unnest(%(streams)s::text[]) AS named(stream_id) CROSS JOIN LATERAL"
             " (SELECT * FROM sessions AS o WHERE o.stream_id = named.stream_id AND NOT o.ended"
-            f"  ORDER BY o.sort_ms DESC LIMIT {STREAM_OPEN_SESSIONS_MAX}) AS s {SIGNS}"
+            f"  ORDER BY o.sort_ms DESC, o.sequence DESC LIMIT {STREAM_OPEN_SESSIONS_MAX}) AS s {SIGNS}"
         )
         asked = suspect_facts(limits, now_ms)
         facts = {"streams": [row.stream_id for row in rows], **asked}

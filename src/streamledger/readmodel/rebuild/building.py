@@ -2,28 +2,31 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
-from streamledger.domain.events import originator_of
 from streamledger.ledger import reader
-from streamledger.readmodel.fold.facts import Event, is_misfiled, stream_of
+from streamledger.readmodel.fold.facts import Event
 from streamledger.readmodel.projections.pace import Pace
 from streamledger.readmodel.projections.parking import park, take_in_or_park
 from streamledger.readmodel.projections.reading import events_and_errors
 from streamledger.readmodel.projections.runner import INDEXES_ONLY
+from streamledger.readmodel.projections.sessions import SessionsView
 from streamledger.readmodel.projections.view import PROJECTED_CHANNEL, Projection, ProjectionView
 from streamledger.readmodel.rebuild import generation
 from streamledger.readmodel.rebuild.index_pace import IndexPace
 from streamledger.readmodel.rebuild.interrupting import interruptible
 from streamledger.readmodel.rebuild.record import Progress
-from streamledger.readmodel.rebuild.streamwise import STREAMWISE, add_up
+from streamledger.readmodel.rebuild.shuffle import SharedFile, positions_in
+from streamledger.readmodel.rebuild.streamwise import add_up
+from streamledger.readmodel.rebuild.units import Unit
 from streamledger.readmodel.rebuild.worker import Done
 
 LOCK_WAIT_MS: Final = 2000
@@ -91,9 +94,7 @@ class Building:
         self.tables = generation.tables_of(projections)
         self.positions = {each.name: until for each in projections}
         self.parked: dict[str, dict[int, str]] = {each.name: {} for each in projections}
-        self._misfiled: set[int] = set()
-        self._left: list[str] = []
-        self._folded_to = until
+        self._left: list[Unit] = []
         self._last = until if is_final else POSITION_MAX
         self._pace = Pace()
 
@@ -101,8 +102,8 @@ class Building:
         """Add what a worker has done."""
         for name, errors in done.parked.items():
             self.parked[name].update(errors)
-        self._misfiled.update(done.misfiled)
-        self._left += done.left
+        if done.left is not None:
+            self._left.append(done.left)
 
     def index(
         self,
@@ -161,73 +162,30 @@ class Building:
             progress.indexes_left_s = None
             interruptible([partial(finish, table) for table in tables], connections, check, threads)
 
-    def add_up(self, connection: psycopg.Connection[Any], streamwise: Iterable[str]) -> None:
+    def add_up(self, connection: psycopg.Connection[Any]) -> None:
         """Make the rows that count over all streams of the parts that each unit gave."""
         with connection.transaction():
-            add_up(connection, [STREAMWISE[name]() for name in streamwise], self.suffix)
-
-    def take_misfiled(self, connection: psycopg.Connection[Any], streamwise: Collection[str]) -> None:
-        """Let the streamwise projections take in what is stored under another stream than its body names.
-
-        Where it comes in the order of its stream may matter: the stream is folded anew with it.
-        """
-        rows = reader.read_rows_at(connection, sorted(self._misfiled))
-        found: dict[str | None, list[reader.Row]] = {}
-        for row in rows:
-            for event in events_and_errors([row])[0]:
-                found.setdefault(stream_of(event), []).append(row)
-        for stream_id, misfiled in found.items():
-            with self._unless_rolled_back(), connection.transaction():
-                for view in self._opened(connection):
-                    if view.name not in streamwise:
-                        continue
-                    made = STREAMWISE[view.name]()
-                    if stream_id is None or not made.undo(connection, self.suffix, stream_id):
-                        self._take(view, *events_and_errors(misfiled))
-                        continue
-                    for page in self._with_misfiled(connection, stream_id, misfiled):
-                        events, errors = events_and_errors(page)
-                        own = [event for event in events if stream_of(event) == stream_id]
-                        self._take(view, own, errors)
-
-    def _with_misfiled(
-        self, connection: psycopg.Connection[Any], stream_id: str, misfiled: Sequence[reader.Row]
-    ) -> Iterator[list[reader.Row]]:
-        """A stream's events and those that belong to it though stored elsewhere, in order, page by page."""
-        version, waiting = 0, list(misfiled)
-        while rows := reader.read_rows_of(
-            connection, originator_of(stream_id, 0), version, self._folded_to, LEFT_PAGE_EVENTS
-        ):
-            version, last = rows[-1][2], rows[-1][0]
-            yield sorted([*rows, *(row for row in waiting if row[0] <= last)], key=lambda row: row[0])
-            waiting = [row for row in waiting if row[0] > last]
-        yield waiting
+            add_up(connection, self.tables, self.suffix)
 
     @property
     def has_left(self) -> bool:
-        """Whether a stream waits to be taken in batch by batch."""
+        """Whether streams wait to be taken in batch by batch."""
         return bool(self._left)
 
     def take_left(
-        self, connection: psycopg.Connection[Any], streamwise: Collection[str], progress: Progress
+        self, connection: psycopg.Connection[Any], files: Sequence[SharedFile], progress: Progress
     ) -> None:
-        """Let the streamwise projections take in, in order, the streams that could not be folded whole.
+        """Let the sessions take in, in order, the streams that could not be folded whole.
 
         Page by page a transaction, of which the progress tells how many events are done.
         """
-        wanted = [view for view in self._opened(connection) if view.name in streamwise]
-        for originator in self._left:
-            version = 0
-            while rows := reader.read_rows_of(
-                connection, originator, version, self._folded_to, LEFT_PAGE_EVENTS
-            ):
-                read, errors = events_and_errors(rows)
-                own = [event for event in read if not is_misfiled(event, originator)]
+        (view,) = [each for each in self._opened(connection) if each.name == SessionsView.name]
+        for unit in self._left:
+            positions = iter(positions_in(files, unit))
+            while page := list(islice(positions, LEFT_PAGE_EVENTS)):
                 with self._unless_rolled_back(), connection.transaction():
-                    for view in wanted:
-                        self._take(view, own, errors)
-                version = rows[-1][2]
-                progress.events_done += len(rows)
+                    self._take(view, *events_and_errors(reader.read_rows_at(connection, page)))
+                progress.events_done += len(page)
         self._left.clear()
 
     def catch_up(self, connection: psycopg.Connection[Any], until: int | None = None) -> int:

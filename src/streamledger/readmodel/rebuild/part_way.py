@@ -1,4 +1,4 @@
-"""How far a worker is within one long stream: told to the parent part-way, so that the progress moves on."""
+"""How far a worker is within one long bucket: told to the parent part-way, so that the progress moves on."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,15 +12,14 @@ LOOK_EVENTS: Final = 500
 
 
 class PartWay:
-    """Counts in passes over the stream: one reads it, the others fold it, each an equal part of the way.
+    """Counts in passes over the bucket: one reads it, the other folds it, each an equal part of the way.
 
     `told` is how many events the parent has been told of; it never exceeds the number of those read.
     """
 
-    def __init__(self, folds: int, events: int, tell: Callable[[int], None]) -> None:
+    def __init__(self, events: int, tell: Callable[[int], None]) -> None:
         """`events` is about how many there are, until all are read; `tell` is given what is newly done."""
         self.told = 0
-        self._passes = 1 + folds
         self._events = events
         self._pass = 0
         self._within = 0
@@ -50,8 +49,7 @@ class PartWay:
         if now_s - self._told_s < TELL_EVERY_S:
             return
         self._told_s = now_s
-        steps = min(self._pass, self._passes - 1) * self._events + min(self._within, self._events)
-        done = steps // self._passes
+        done = (self._pass * self._events + min(self._within, self._events)) // 2
         if done > self.told:
             self._tell(done - self.told)
             self.told = done

@@ -1,6 +1,8 @@
 """Is there room for a second set of tables: what it needs, about, and what the disk has left."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -8,12 +10,26 @@ from typing import Any, Final
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
+from streamledger.readmodel.rebuild.shuffle import BYTES_PER_EVENT
 
 SHARE_OF_LEDGER: Final = 0.9
 """Read model to ledger, with indexes: for a read model that is not filled yet. Measured 0.6 to 0.8."""
 MARGIN: Final = 1.25
 WRITE_AHEAD_BYTES: Final = 512 * 1024 * 1024
 """What the write-ahead log grows by meanwhile, at most about."""
+
+
+class NoRoomToSort(StreamledgerError):
+    """a rebuild sorts history on the disk, in about {needed_mb} MB, and {directory} has {free_mb} MB free;
+    TMPDIR names another place"""
+
+
+def refuse_without_room_to_sort(events: int) -> None:
+    """Raises NoRoomToSort when temporary files have too little room for so many events."""
+    directory = tempfile.gettempdir()
+    needed, free = events * BYTES_PER_EVENT, shutil.disk_usage(directory).free
+    if needed > free:
+        raise NoRoomToSort(needed_mb=needed // 2**20, free_mb=free // 2**20, directory=directory)
 
 
 class NoRoom(StreamledgerError):

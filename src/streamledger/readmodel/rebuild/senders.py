@@ -1,19 +1,16 @@
 """What history tells of senders, for a rebuild: read by many workers, taken in by one, in order.
 
-How streams are judged depends on it, so it comes before them; to read is nearly all of the work.
+How streams are judged depends on it, so it is taken in before they are folded.
 """
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
-from streamledger.domain.events import is_notification
 from streamledger.domain.senders import Shown
-from streamledger.ledger import mapper, reader
-from streamledger.readmodel.projections.addresses import SendersView, shown_by
-from streamledger.readmodel.projections.parking import described, take_or_park
+from streamledger.readmodel.projections.addresses import SendersView
+from streamledger.readmodel.projections.parking import take_or_park
 
 WRITE_EVERY: Final = 40_000
 """Events between two writes; what came meanwhile is in memory, a pair of `t` and `sign` each."""
@@ -32,22 +29,6 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
 
 
 _decode: Final = msgspec.msgpack.Decoder(Told).decode
-
-
-def told_by(rows: Iterable[reader.Row]) -> tuple[list[Shown], dict[int, str]]:
-    """What ledger rows show, and position to error of those that cannot be read."""
-    shown: list[Shown] = []
-    errors: dict[int, str] = {}
-    for position, _, _, topic, state, _ in rows:
-        try:
-            name, delivery = mapper.decode(topic, state)
-            found = shown_by(position, delivery) if is_notification(name) else None
-        except Exception as error:  # whatever one event does to the reader, the others go on
-            errors[position] = described(error)
-            continue
-        if found is not None:
-            shown.append(found)
-    return shown, errors
 
 
 class SendersInOrder:

@@ -1,4 +1,4 @@
-"""A long stream's events in buckets on disk, by identity, so that one bucket after another fits in memory."""
+"""A long bucket's events in smaller ones on disk, by identity, so that one after another fits in memory."""
 
 import tempfile
 from collections.abc import Iterator
@@ -8,28 +8,27 @@ from typing import IO, Final
 
 import msgspec
 
-from streamledger.domain.events import SCREENSHOT_CREATED, Delivery
 from streamledger.domain.kinds import ATTRIBUTED_KINDS
-from streamledger.readmodel.fold.facts import Event, PlainMedia, read_event
+from streamledger.readmodel.fold.facts import Event, PlainMedia
+from streamledger.readmodel.rebuild.shuffle import Kept, Whole, event_of
 
 BUCKET_EVENTS: Final = 16_000
 BUCKETS_MAX: Final = 250
 """Of each sort; they are open files."""
 
 SESSIONS_MAX: Final = 20_000
-"""Of one stream, held in memory from bucket to bucket: they take some 60 MB."""
+"""Of one bucket, held in memory from one smaller bucket to the next: they take some 60 MB."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[int, bool, Delivery]).decode
+_decode = msgspec.msgpack.Decoder(Kept).decode
 
 
 class Spill:
     """Events in temporary files; all deliveries of one identity are in one file, in their order."""
 
-    def __init__(self, originator: str, events: int) -> None:
-        self._originator = originator
+    def __init__(self, events: int) -> None:
         self._files = ExitStack()
-        self._sequences: set[str] = set()
+        self._sequences: set[tuple[str | None, str]] = set()
         count = min(BUCKETS_MAX, events // BUCKET_EVENTS + 1)
         self._defining = [self._open() for _ in range(count)]
         self._media = [self._open() for _ in range(count)]
@@ -48,20 +47,22 @@ class Spill:
     def put(self, each: Event) -> None:
         """Put an event into its bucket."""
         if isinstance(each, PlainMedia):
-            files, kind, key = self._media, each.kind, each.key
+            kept: Kept = each
+            files, identity = self._media, (each.stream_id, each.kind, each.key)
         else:
-            kind, key = each.notification.kind.value, each.notification.key
-            if each.notification.sequence is not None and not self.is_oversized:
-                self._sequences.add(each.notification.sequence)
-            files = self._media if each.notification.kind in ATTRIBUTED_KINDS else self._defining
+            kept, notification = Whole(each.position, each.delivery), each.notification
+            identity = (notification.stream_id or "", notification.kind.value, notification.key)
+            if notification.sequence is not None and not self.is_oversized:
+                self._sequences.add((notification.stream_id, notification.sequence))
+            files = self._media if notification.kind in ATTRIBUTED_KINDS else self._defining
         # hash() of a text differs from process to process, and a spill lives in one.
-        place = hash((kind, key)) % len(files)
-        encoded = _encode((each.position, isinstance(each, PlainMedia), each.delivery))
+        place = hash(identity) % len(files)
+        encoded = _encode(kept)
         files[place].write(len(encoded).to_bytes(4, "big") + encoded)
 
     @property
     def is_oversized(self) -> bool:
-        """Whether the stream has more sessions than are to be held in memory."""
+        """Whether there are more sessions than are to be held in memory."""
         return len(self._sequences) > SESSIONS_MAX
 
     def defining(self) -> Iterator[Iterator[Event]]:
@@ -75,6 +76,4 @@ class Spill:
     def _read(self, file: IO[bytes]) -> Iterator[Event]:
         file.seek(0)
         while size := file.read(4):
-            position, was_plain, delivery = _decode(file.read(int.from_bytes(size, "big")))
-            name = SCREENSHOT_CREATED if was_plain else ""  # of media all names are read alike
-            yield read_event(position, name, self._originator, delivery)
+            yield event_of(_decode(file.read(int.from_bytes(size, "big"))))

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final, assert_never
 
@@ -17,19 +18,22 @@ import psycopg
 
 from streamledger.ledger import reader
 from streamledger.postgres.connection import STORE_FAULTS, Database, connect
-from streamledger.readmodel.fold.nothing import Lines
-from streamledger.readmodel.projections.addresses import SendersView
-from streamledger.readmodel.projections.parking import described, take_in_or_park
-from streamledger.readmodel.projections.reading import events_and_errors
+from streamledger.readmodel.fold.nothing import Lines, Nothing
+from streamledger.readmodel.projections.addresses import SendersView, senders_of
+from streamledger.readmodel.projections.parking import described, take_in_or_park, take_or_park
+from streamledger.readmodel.projections.reading import events_and_errors, read_facts_at
 from streamledger.readmodel.projections.runner import INDEXES_ONLY
+from streamledger.readmodel.projections.sessions import SessionsView
+from streamledger.readmodel.projections.tallies import TalliesView
 from streamledger.readmodel.projections.view import Projection
 from streamledger.readmodel.projections.writing import copy_in
 from streamledger.readmodel.rebuild.part_way import PartWay
-from streamledger.readmodel.rebuild.senders import Told, told_by
-from streamledger.readmodel.rebuild.source import INDEX_ORDER, UnitReader
+from streamledger.readmodel.rebuild.reading import Pass
+from streamledger.readmodel.rebuild.senders import Told
+from streamledger.readmodel.rebuild.shuffle import Run, SharedFile, event_of, read_kept
 from streamledger.readmodel.rebuild.spill import Spill
-from streamledger.readmodel.rebuild.streamwise import STREAMWISE, Streamwise
-from streamledger.readmodel.rebuild.units import Reading, Stretch, Unit
+from streamledger.readmodel.rebuild.streamwise import COLUMNS, fold_streams, tally
+from streamledger.readmodel.rebuild.units import EVENTS_PER_UNIT, Reading, Stretch, Unit
 
 LINES_PER_COPY: Final = 20_000
 STRETCH_EVENTS: Final = 2000
@@ -45,8 +49,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     suffix: str
     until: int
     """The position up to which history is folded."""
-    streamwise: Sequence[str]
-    """Projections that are folded stream by stream."""
+    read: Sequence[str]
+    """Projections that are made of one pass over the ledger."""
+    buckets: int
+    """Into which that pass sorts it."""
     sequential: Mapping[str, Projection]
     """Projections that take history in order, batch by batch."""
 
@@ -57,9 +63,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     parked: dict[str, dict[int, str]] = {}
     """By projection, position to error of the events that could not be taken in."""
-    misfiled: tuple[int, ...] = ()
-    """Positions of events whose body names another stream than the one they are stored under."""
-    left: tuple[str, ...] = ()
+    left: Unit | None = None
     """Streams that are to be taken in batch by batch, later: of too many sessions, or with a poison event."""
     goes_on: bool = False
     """Whether this is told part-way: of the same work more is to come, and its rows are not there yet."""
@@ -69,13 +73,22 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     """Of a stretch: the last position."""
     told: bytes | None = None
     """Of a reading: what it says of senders, for `SendersInOrder`."""
+    run: Run | None = None
+    """Likewise, where it lies, sorted."""
     memory_bytes_max: int = 0
+
+
+class Share(msgspec.Struct, frozen=True):
+    """The files of all workers, and which of them is this one's."""
+
+    files: Sequence[SharedFile]
+    number: int
 
 
 Work = Unit | Stretch | Reading
 
 
-def run_worker(task: Task, pipe: Connection) -> None:
+def run_worker(task: Task, share: Share, pipe: Connection) -> None:
     """Work until the parent sends None or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to answer
     _end_with_parent()
@@ -86,7 +99,7 @@ def run_worker(task: Task, pipe: Connection) -> None:
         with suppress(EOFError):
             while (work := pipe.recv()) is not None:
                 try:
-                    done = do(connection, task, work, pipe.send)
+                    done = do(connection, task, share, work, pipe.send)
                 except Exception as error:  # told to the parent, which ends the rebuild
                     pipe.send(described(error))
                     return
@@ -94,23 +107,27 @@ def run_worker(task: Task, pipe: Connection) -> None:
 
 
 def do(
-    connection: psycopg.Connection[Any], task: Task, work: Work, tell: Callable[[Done], None] = lambda _: None
+    connection: psycopg.Connection[Any],
+    task: Task,
+    share: Share,
+    work: Work,
+    tell: Callable[[Done], None] = lambda _: None,
 ) -> Done:
     """Do it, whatever it is; of long work `tell` is given part-way how much is done."""
     match work:
         case Unit():
-            return fold_unit(connection, task, work, tell)
+            return fold_unit(connection, task, share.files, work, tell)
         case Stretch():
             return take_stretch(connection, task, work)
         case Reading():
-            return read_senders(connection, task, work)
+            return read_piece(connection, task, share, work)
         case _:
             assert_never(work)
 
 
 def prepare_session(connection: psycopg.Connection[Any]) -> None:
-    """Settings of a connection that reads the ledger by streams and fills a generation."""
-    for statement in (*INDEX_ORDER, *INDEXES_ONLY, "SET synchronous_commit = off"):
+    """Settings of a connection that reads the ledger and fills a generation."""
+    for statement in (*INDEXES_ONLY, "SET synchronous_commit = off"):
         # The rows need not survive by themselves: the switch's own commit puts all before it on disk.
         connection.execute(statement)
 
@@ -152,84 +169,83 @@ def take_stretch(connection: psycopg.Connection[Any], task: Task, stretch: Stret
     )
 
 
-def read_senders(connection: psycopg.Connection[Any], task: Task, reading: Reading) -> Done:
-    """What these events tell of senders; the parent takes it in, in order."""
-    rows = reader.read_rows_after(
-        connection, reading.after, reading.until - reading.after, min(reading.until, task.until)
-    )
-    told, errors = told_by(rows)
+def read_piece(connection: psycopg.Connection[Any], task: Task, share: Share, piece: Reading) -> Done:
+    """Read a piece of the ledger: sort it into buckets, count it, and say what it tells of senders."""
+    done = Pass(task.read, task.buckets)
+    tallies = TalliesView(connection, task.database.schema, task.suffix)
+    count, after, uncounted = 0, piece.after, dict[int, str]()
+    while rows := reader.read_rows_after(connection, after, EVENTS_PER_UNIT, piece.until):
+        done.take(rows)
+        count, after = count + len(rows), rows[-1][0]
+        uncounted |= take_or_park(
+            tallies, lambda counted: copy_lines(connection, task.suffix, tally(counted)), done.counted
+        )
+        done.counted.clear()
+    own_errors = {SendersView.name: done.untold, TalliesView.name: uncounted}
     return Done(
-        events=len(rows),
-        parked={SendersView.name: errors},
-        told=Told(reading.after, reading.until, told).encoded(),
+        events=count,
+        parked={name: done.errors | own_errors.get(name, {}) for name in task.read},
+        told=Told(piece.after, piece.until, done.shown).encoded() if SendersView.name in task.read else None,
+        run=done.sorter.write(piece.after, share.number, share.files[share.number])
+        if SessionsView.name in task.read
+        else None,
     )
 
 
 def fold_unit(
-    connection: psycopg.Connection[Any], task: Task, unit: Unit, tell: Callable[[Done], None] = lambda _: None
+    connection: psycopg.Connection[Any],
+    task: Task,
+    files: Sequence[SharedFile],
+    unit: Unit,
+    tell: Callable[[Done], None] = lambda _: None,
 ) -> Done:
     """Fold a unit and copy its rows in. When the fold fails, its streams are left to be taken in otherwise.
 
     Of a long one `tell` is given part-way how many of its events are done; they are not counted again.
     """
-    source = UnitReader(connection, unit, task.until)
-    streamwise = {name: STREAMWISE[name]() for name in task.streamwise}
-    for each in streamwise.values():
-        each.prepare(connection, task.suffix)
-    part_way = PartWay(len(streamwise), unit.events, lambda events: tell(Done(events=events, goes_on=True)))
+    view = Nothing(senders_of(connection, task.suffix), partial(read_facts_at, connection))
+    events = map(event_of, read_kept(files, unit))
+    part_way = PartWay(unit.events, lambda events: tell(Done(events=events, goes_on=True)))
     try:
         with ExitStack() as stack, connection.transaction():
             if unit.is_long:
-                spill = stack.enter_context(Spill(unit.first, unit.events))
-                for event in part_way.reading(source.read()):
+                spill = stack.enter_context(Spill(unit.events))
+                for event in part_way.reading(events):
                     spill.put(event)
                 if spill.is_oversized:
                     raise _Oversized
-                for each in streamwise.values():
-                    defining, media = part_way.folding(spill.defining(), spill.media())
-                    copy_lines(connection, each, task.suffix, each.fold_long(defining, media))
+                found = fold_streams(view, *part_way.folding(spill.defining(), spill.media()))
             else:
-                events = list(source.read())
-                for each in streamwise.values():
-                    copy_lines(connection, each, task.suffix, each.fold(events))
+                found = fold_streams(view, [list(events)])
+            copy_lines(connection, task.suffix, found)
     except STORE_FAULTS:
         raise
     except Exception as error:  # of one event, whichever it is: taken in batch by batch it is found
         if not isinstance(error, _Oversized):
             logger.warning("streams are taken in batch by batch: %s", described(error))
         # What was told is taken back: its events are taken in later.
-        return Done(
-            events=-part_way.told, misfiled=tuple(source.misfiled), left=tuple(sorted(source.originators))
-        )
-    return Done(
-        events=source.events - part_way.told,
-        parked={name: dict(source.errors) for name in streamwise},
-        misfiled=tuple(source.misfiled),
-    )
+        return Done(events=-part_way.told, left=unit)
+    return Done(events=unit.events - part_way.told)
 
 
 class _Oversized(Exception):
     """The stream has more sessions than are to be held in memory."""
 
 
-def copy_lines(
-    connection: psycopg.Connection[Any], streamwise: Streamwise, suffix: str, found: Iterable[Lines]
-) -> None:
+def copy_lines(connection: psycopg.Connection[Any], suffix: str, found: Iterable[Lines]) -> None:
     """Copy rows in, some thousands at a time."""
-    waiting: dict[str, list[str]] = {table: [] for table in streamwise.columns}
+    waiting: dict[str, list[str]] = {}
     count = 0
     for table, lines in found:
-        waiting[table] += lines
+        waiting.setdefault(table, []).extend(lines)
         count += len(lines)
         if count >= LINES_PER_COPY:
-            _copy(connection, streamwise, suffix, waiting)
+            _copy(connection, suffix, waiting)
             count = 0
-    _copy(connection, streamwise, suffix, waiting)
+    _copy(connection, suffix, waiting)
 
 
-def _copy(
-    connection: psycopg.Connection[Any], streamwise: Streamwise, suffix: str, waiting: dict[str, list[str]]
-) -> None:
+def _copy(connection: psycopg.Connection[Any], suffix: str, waiting: dict[str, list[str]]) -> None:
     for table, lines in waiting.items():
-        copy_in(connection, table + suffix, streamwise.columns[table], lines)
+        copy_in(connection, table + suffix, COLUMNS[table], lines)
         lines.clear()

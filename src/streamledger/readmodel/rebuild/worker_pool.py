@@ -3,7 +3,7 @@
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -16,8 +16,17 @@ from streamledger.domain.errors import StreamledgerError
 from streamledger.readmodel.projections.addresses import SendersView
 from streamledger.readmodel.rebuild.interrupting import LOOK_S
 from streamledger.readmodel.rebuild.senders import SendersInOrder
-from streamledger.readmodel.rebuild.units import Stretch, Unit, readings
-from streamledger.readmodel.rebuild.worker import Done, Task, Work, do, prepare_session, run_worker
+from streamledger.readmodel.rebuild.shuffle import Buckets, SharedFile
+from streamledger.readmodel.rebuild.units import Stretch, readings
+from streamledger.readmodel.rebuild.worker import (
+    Done,
+    Share,
+    Task,
+    Work,
+    do,
+    prepare_session,
+    run_worker,
+)
 
 END_S_MAX: Final = 10
 
@@ -38,8 +47,15 @@ class RebuildCancelled(StreamledgerError):
 class Alone:
     """The same work in this very process: for a history that is folded before a worker has started."""
 
-    def __init__(self, task: Task, connection: psycopg.Connection[Any], check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        connection: psycopg.Connection[Any],
+        check: Callable[[], None],
+        files: Sequence[SharedFile],
+    ) -> None:
         self._task = task
+        self._share = Share(files, 0)
         self._connection = connection
         self._check = check
 
@@ -54,12 +70,12 @@ class Alone:
         """As `WorkerPool.work`, one after another."""
         for each in work:
             self._check()
-            yield do(self._connection, self._task, each)
+            yield do(self._connection, self._task, self._share, each)
         for name, after in stretches.items():
             reached = after
             while reached < until:
                 self._check()
-                done = do(self._connection, self._task, Stretch(name, reached))
+                done = do(self._connection, self._task, self._share, Stretch(name, reached))
                 reached = done.reached
                 yield done
 
@@ -67,8 +83,8 @@ class Alone:
 class WorkerPool:
     """Worker processes of one rebuild; a context manager that leaves none behind."""
 
-    def __init__(self, task: Task, count: int, check: Callable[[], None]) -> None:
-        """`check` is called all the while and raises to end the work."""
+    def __init__(self, task: Task, check: Callable[[], None], files: Sequence[SharedFile]) -> None:
+        """One for each of the files; `check` is called all the while and raises to end the work."""
         self._check = check
         self._idle: list[Connection] = []
         self._busy: dict[Connection, BaseProcess] = {}
@@ -78,10 +94,13 @@ class WorkerPool:
         if sys.platform != "win32":
             # The first spawned process starts it, and to do so lets through what is held back below.
             resource_tracker.ensure_running()
-        for number in range(count):
+        for number in range(len(files)):
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=run_worker, args=(task, theirs), name=f"rebuild worker {number + 1}", daemon=True
+                target=run_worker,
+                args=(task, Share(files, number), theirs),
+                name=f"rebuild worker {number + 1}",
+                daemon=True,
             )
             with _without_ctrl_c():
                 process.start()
@@ -150,26 +169,23 @@ class WorkerPool:
         return answer
 
 
-def work_through(
-    pool: Alone | WorkerPool,
-    units: Iterator[Unit],
-    sequential: Collection[str],
-    until: int,
-    senders: SendersInOrder,
-) -> Iterator[Done]:
-    """All units and the whole history of the projections in order; yields what is done.
+def work_through(pool: Alone | WorkerPool, task: Task, senders: SendersInOrder) -> Iterator[Done]:
+    """The whole of history, read, sorted and folded, and taken in by the projections in order; yields what
+    is done.
 
-    Streams are judged by the senders of this very generation, so what tells of those comes first.
+    Streams are judged by the senders of this very generation, so what tells of those is taken in before.
     """
-    others = [name for name in sequential if name != SendersView.name]
-    if SendersView.name in sequential:
-        for done in pool.work(readings(until), {}, until):
-            if done.told is not None:
-                senders.put(done.told)
-            yield done
+    buckets = Buckets(task.buckets)
+    for done in pool.work(readings(task.until) if task.read else iter(()), {}, task.until):
+        if done.told is not None:
+            senders.put(done.told)
+        if done.run is not None:
+            buckets.add(done.run)
+        yield done
+    if SendersView.name in task.read:
         senders.write()
         yield Done(events=0, parked={SendersView.name: senders.parked})
-    yield from pool.work(units, dict.fromkeys(others, 0), until)
+    yield from pool.work(buckets.units(), dict.fromkeys(task.sequential, 0), task.until)
 
 
 @contextmanager

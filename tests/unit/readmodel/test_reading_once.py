@@ -1,0 +1,62 @@
+"""One pass over the ledger: an event that cannot be read, whatever the reason, stops no other."""
+
+import pytest
+
+from streamledger.domain.events import Belief, Delivery
+from streamledger.domain.senders import Shown
+from streamledger.ledger import mapper
+from streamledger.ledger.reader import Row
+from streamledger.readmodel.fold.facts import PlainMedia
+from streamledger.readmodel.rebuild import reading
+from streamledger.readmodel.rebuild.reading import READ, Pass
+from streamledger.readmodel.rebuild.shuffle import SharedFile, Whole, make_file, read_kept
+from streamledger.readmodel.rebuild.units import Unit
+
+SIGNED = b'"stream_id":"room","t":1700000600,"sign":"s"}'
+SCREENSHOT = b'{"event_type":200,"create_time":1700000000,"pic_url":"/a.jpg",' + SIGNED
+START = b'{"event_type":1,"sequence":"1","event_time":1700000000,' + SIGNED
+
+
+def row(position: int, body: bytes, name: str) -> Row:
+    delivery = Delivery(
+        body=body,
+        received_at_us=1_700_000_001_000_000,
+        source_ip="198.51.100.7",
+        believed=Belief("key", "main"),
+    )
+    return position, "room", position, name, mapper.encode(delivery), None
+
+
+def test_an_event_that_the_reader_stumbles_over_is_parked_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown_by(position: int, delivery: Delivery, t: str, sign: str) -> Shown:
+        if position == 2:
+            raise KeyError("t")
+        return Shown(position, delivery.source_ip, "main", int(t), sign)
+
+    monkeypatch.setattr(reading, "shown_by", shown_by)
+    done = Pass(READ, 1)
+    rows = [row(position, START, "push-started.v1") for position in (1, 2, 3)]
+    done.take([*rows, row(4, START, "push-started.v9"), row(5, b"", "push-started.v1")])
+    assert [each.position for each in done.shown] == [1, 3]
+    assert done.untold == {2: "KeyError: 't'"}
+    assert done.errors.keys() == {4, 5}
+    assert [each.position for each in done.counted] == [1, 2, 3]
+
+
+def test_what_is_read_lies_on_the_disk_media_in_short_and_all_else_whole() -> None:
+    done = Pass(READ, 3)
+    done.take([row(1, START, "push-started.v1"), row(2, SCREENSHOT, "screenshot-created.v1")])
+    assert done.shown == [Shown(at, "198.51.100.7", "main", 1_700_000_600, "s") for at in (1, 2)]
+    assert [each.kind for each in done.counted] == ["push_started", "screenshot"]
+    with make_file() as file:
+        shared = SharedFile(file.fileno())
+        run = done.sorter.write(0, 0, shared)
+        assert sorted(run.counts) == [0, 0, 2]
+        (bucket,) = [place for place, count in enumerate(run.counts) if count]
+        offset = sum(run.sizes[:bucket])
+        start, media = read_kept([shared], Unit(2, ((0, offset, run.sizes[bucket]),)))
+    assert isinstance(start, Whole)
+    assert start.delivery.body == START
+    assert isinstance(media, PlainMedia)
+    assert (media.position, media.stream_id, media.at_ms) == (2, "room", 1_700_000_000_000)
+    assert media.delivery is None
