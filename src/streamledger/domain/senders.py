@@ -85,6 +85,8 @@ class Senders:
             self.changed_pairs.add((shown.t_s, shown.sign))
             self._forget()
             return []
+        if pair.from_known and shown.source_ip in pair.addresses and shown.source_ip in self.known_from:
+            return []  # as nearly all: it says nothing new
         return self._again(pair, shown)
 
     def is_known(self, source_ip: str, position: int) -> bool:

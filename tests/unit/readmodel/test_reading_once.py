@@ -5,10 +5,9 @@ import pytest
 from streamledger.domain.events import Belief, Delivery
 from streamledger.domain.senders import Shown
 from streamledger.ledger import mapper
-from streamledger.ledger.reader import Row
 from streamledger.readmodel.fold.facts import PlainMedia
 from streamledger.readmodel.rebuild import reading
-from streamledger.readmodel.rebuild.reading import READ, Pass
+from streamledger.readmodel.rebuild.reading import READ, Pass, Row
 from streamledger.readmodel.rebuild.shuffle import SharedFile, Whole, make_file, read_kept
 from streamledger.readmodel.rebuild.units import Unit
 
@@ -24,7 +23,7 @@ def row(position: int, body: bytes, name: str) -> Row:
         source_ip="198.51.100.7",
         believed=Belief("key", "main"),
     )
-    return position, "room", position, name, mapper.encode(delivery), None
+    return position, "room", name, mapper.encode(delivery)
 
 
 def test_an_event_that_the_reader_stumbles_over_is_parked_alone(monkeypatch: pytest.MonkeyPatch) -> None:

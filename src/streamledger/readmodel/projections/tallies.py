@@ -91,36 +91,35 @@ class TalliesView(ProjectionView):
 
 def tallied(deliveries: Iterable[Counted]) -> tuple[list[MinuteRow], list[SenderRow]]:
     """Deliveries counted, in the order of the rows' keys."""
-    minutes: Counter[tuple[int, str]] = Counter()
+    minutes: dict[int, Counter[str]] = {}
     senders: dict[tuple[int, str, str], list[int]] = {}
+    last = None
+    kinds, positions = Counter[str](), list[int]()
     for each in deliveries:
-        position, delivery = each.position, each.delivery
-        minute_ms = delivery.received_at_us // 60_000_000 * MINUTE_MS
-        minutes[minute_ms, each.kind] += 1
-        key = (minute_ms, delivery.source_ip, delivery.believed.key or "")
-        sender = senders.get(key)
-        if sender is None:
-            senders[key] = [1, position, position]
-        else:
-            sender[0] += 1
-            if position < sender[1]:
-                sender[1] = position
-            elif position > sender[2]:
-                sender[2] = position
+        delivery = each.delivery
+        # Those that come one after the other mostly have all of this in common.
+        told = (delivery.received_at_us // 60_000_000, delivery.source_ip, delivery.believed.key)
+        if told != last:
+            minute, source_ip, callback_key = last = told
+            kinds = minutes.setdefault(minute * MINUTE_MS, Counter())
+            positions = senders.setdefault((minute * MINUTE_MS, source_ip, callback_key or ""), [])
+        kinds[each.kind] += 1
+        positions.append(each.position)
     return (
         [
             MinuteRow(minute_ms=minute_ms, kind=kind, deliveries=count)
-            for (minute_ms, kind), count in sorted(minutes.items())
+            for minute_ms, kinds in sorted(minutes.items())
+            for kind, count in sorted(kinds.items())
         ],
         [
             SenderRow(
                 minute_ms=minute_ms,
                 source_ip=source_ip,
                 callback_key=callback_key,
-                deliveries=count,
-                first_position=first,
-                last_position=last,
+                deliveries=len(positions),
+                first_position=min(positions),
+                last_position=max(positions),
             )
-            for (minute_ms, source_ip, callback_key), (count, first, last) in sorted(senders.items())
+            for (minute_ms, source_ip, callback_key), positions in sorted(senders.items())
         ],
     )

@@ -1,12 +1,14 @@
 """One pass over the ledger: what each event says is read once, and kept, counted and told."""
 
 from collections.abc import Collection, Iterable
-from typing import Final
+from typing import Any, Final
+
+import psycopg
 
 from streamledger.domain.events import Delivery, is_notification
 from streamledger.domain.kinds import kind_of
 from streamledger.domain.senders import Shown
-from streamledger.ledger import mapper, reader
+from streamledger.ledger import mapper
 from streamledger.readmodel.fold.facts import MEDIA_NAMES, plain_of
 from streamledger.readmodel.fold.judging import may_be_noted
 from streamledger.readmodel.projections.addresses import SendersView, shown_by, t_shown
@@ -19,6 +21,22 @@ from streamledger.tencent.reader import read_plain
 
 READ: Final = (SendersView.name, SessionsView.name, TalliesView.name)
 """Projections that are made of this pass; the others take history in, in order."""
+
+
+Row = tuple[int, str, str, bytes]
+"""position, originator, name and state of an event"""
+
+_SQL: Final = (
+    "SELECT notification_id, originator_id, topic, state FROM ledger_events"
+    " WHERE notification_id > %b AND notification_id <= %b ORDER BY notification_id LIMIT %b"
+)
+
+
+def read_rows(connection: psycopg.Connection[Any], after: int, until: int, limit: int) -> list[Row]:
+    """The next events after a position, up to another: of each only what the pass looks at."""
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(_SQL, (after, until, limit), prepare=True)
+        return cursor.fetchall()
 
 
 class Pass:
@@ -36,9 +54,9 @@ class Pass:
         self.untold: dict[int, str] = {}
         """Likewise of those of which alone what they tell of senders cannot be."""
 
-    def take(self, rows: Iterable[reader.Row]) -> None:
+    def take(self, rows: Iterable[Row]) -> None:
         """The next rows, in the order of positions."""
-        for position, originator, _, topic, state, _ in rows:
+        for position, originator, topic, state in rows:
             try:
                 name, delivery = mapper.decode(topic, state)
                 if is_notification(name):

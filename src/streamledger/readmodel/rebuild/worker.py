@@ -28,7 +28,7 @@ from streamledger.readmodel.projections.tallies import TalliesView
 from streamledger.readmodel.projections.view import Projection
 from streamledger.readmodel.projections.writing import copy_in
 from streamledger.readmodel.rebuild.part_way import PartWay
-from streamledger.readmodel.rebuild.reading import Pass
+from streamledger.readmodel.rebuild.reading import Pass, read_rows
 from streamledger.readmodel.rebuild.senders import Told
 from streamledger.readmodel.rebuild.shuffle import Run, SharedFile, event_of, read_kept
 from streamledger.readmodel.rebuild.spill import Spill
@@ -174,7 +174,7 @@ def read_piece(connection: psycopg.Connection[Any], task: Task, share: Share, pi
     done = Pass(task.read, task.buckets)
     tallies = TalliesView(connection, task.database.schema, task.suffix)
     count, after, uncounted = 0, piece.after, dict[int, str]()
-    while rows := reader.read_rows_after(connection, after, EVENTS_PER_UNIT, piece.until):
+    while rows := read_rows(connection, after, piece.until, EVENTS_PER_UNIT):
         done.take(rows)
         count, after = count + len(rows), rows[-1][0]
         uncounted |= take_or_park(
