@@ -275,9 +275,9 @@ class _Work:
         )
         alone = not order.workers and until <= ALONE_EVENTS_MAX
         with ExitStack() as stack:
+            files = [stack.enter_context(make_file()) for _ in range(1 if alone else workers)]
             if sorts:
                 refuse_without_room_to_sort(until)
-            files = [stack.enter_context(make_file()) for _ in range(1 if alone else workers)]
             shared = [SharedFile(file.fileno()) for file in files]
             senders = SendersInOrder(connection, self._database.schema, building.suffix)
             with (

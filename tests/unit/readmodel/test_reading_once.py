@@ -1,14 +1,16 @@
 """One pass over the ledger: an event that cannot be read, whatever the reason, stops no other."""
 
+from pathlib import Path
+
 import pytest
 
 from streamledger.domain.events import Belief, Delivery
 from streamledger.domain.senders import Shown
 from streamledger.ledger import mapper
 from streamledger.readmodel.fold.facts import PlainMedia
-from streamledger.readmodel.rebuild import reading
+from streamledger.readmodel.rebuild import reading, shuffle
 from streamledger.readmodel.rebuild.reading import READ, Pass, Row
-from streamledger.readmodel.rebuild.shuffle import SharedFile, Whole, make_file, read_kept
+from streamledger.readmodel.rebuild.shuffle import NoTemporaryFiles, SharedFile, Whole, make_file, read_kept
 from streamledger.readmodel.rebuild.units import Unit
 
 SIGNED = b'"stream_id":"room","t":1700000600,"sign":"s"}'
@@ -59,3 +61,9 @@ def test_what_is_read_lies_on_the_disk_media_in_short_and_all_else_whole() -> No
     assert isinstance(media, PlainMedia)
     assert (media.position, media.stream_id, media.at_ms) == (2, "room", 1_700_000_000_000)
     assert media.delivery is None
+
+
+def test_a_place_that_takes_no_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shuffle, "directory", lambda: str(tmp_path / "gone"))
+    with pytest.raises(NoTemporaryFiles, match="gone takes no file: No such file or directory; TMPDIR"):
+        make_file()

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
-from streamledger.readmodel.rebuild.shuffle import BYTES_PER_EVENT
+from streamledger.readmodel.rebuild.shuffle import BYTES_PER_EVENT, directory
 
 SHARE_OF_LEDGER: Final = 0.9
 """Read model to ledger, with indexes: for a read model that is not filled yet. Measured 0.6 to 0.8."""
@@ -26,10 +25,10 @@ class NoRoomToSort(StreamledgerError):
 
 def refuse_without_room_to_sort(events: int) -> None:
     """Raises NoRoomToSort when temporary files have too little room for so many events."""
-    directory = tempfile.gettempdir()
-    needed, free = events * BYTES_PER_EVENT, shutil.disk_usage(directory).free
+    place = directory()
+    needed, free = events * BYTES_PER_EVENT, shutil.disk_usage(place).free
     if needed > free:
-        raise NoRoomToSort(needed_mb=needed // 2**20, free_mb=free // 2**20, directory=directory)
+        raise NoRoomToSort(needed_mb=needed // 2**20, free_mb=free // 2**20, directory=place)
 
 
 class NoRoom(StreamledgerError):

@@ -14,6 +14,7 @@ from zlib import crc32
 
 import msgspec
 
+from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import Delivery
 from streamledger.readmodel.fold.facts import Event, PlainMedia, fact_of
 from streamledger.readmodel.rebuild.units import EVENTS_PER_UNIT, Section, Unit
@@ -69,9 +70,24 @@ def _received(duplicate: Any) -> SharedFile:
     return SharedFile(duplicate.detach())
 
 
+class NoTemporaryFiles(StreamledgerError):
+    """a rebuild sorts history on the disk, and {directory} takes no file: {reason}; TMPDIR names another
+    place"""
+
+
+def directory() -> str:
+    """Where large temporary files belong: `/tmp` is memory on many a machine."""
+    if "TMPDIR" not in os.environ and os.access("/var/tmp", os.W_OK):  # noqa: S108  # the file has no name
+        return "/var/tmp"  # noqa: S108  # likewise
+    return tempfile.gettempdir()
+
+
 def make_file() -> IO[bytes]:
-    """A file for the runs of one worker."""
-    return tempfile.TemporaryFile(prefix="streamledger-rebuild-")
+    """A file for the runs of one worker. Raises NoTemporaryFiles."""
+    try:
+        return tempfile.TemporaryFile(dir=directory())
+    except OSError as error:
+        raise NoTemporaryFiles(directory=directory(), reason=error.strerror or error) from None
 
 
 def bucket_count(until: int) -> int:

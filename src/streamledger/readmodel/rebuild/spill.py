@@ -1,6 +1,5 @@
 """A long bucket's events in smaller ones on disk, by identity, so that one after another fits in memory."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from types import TracebackType
@@ -10,7 +9,7 @@ import msgspec
 
 from streamledger.domain.kinds import ATTRIBUTED_KINDS
 from streamledger.readmodel.fold.facts import Event, PlainMedia
-from streamledger.readmodel.rebuild.shuffle import Kept, Whole, event_of
+from streamledger.readmodel.rebuild.shuffle import Kept, Whole, event_of, make_file
 
 BUCKET_EVENTS: Final = 16_000
 BUCKETS_MAX: Final = 250
@@ -34,7 +33,7 @@ class Spill:
         self._media = [self._open() for _ in range(count)]
 
     def _open(self) -> IO[bytes]:
-        return self._files.enter_context(tempfile.TemporaryFile(prefix="streamledger-rebuild-"))
+        return self._files.enter_context(make_file())
 
     def __enter__(self) -> "Spill":
         return self
