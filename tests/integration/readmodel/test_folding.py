@@ -17,7 +17,16 @@ from streamledger.readmodel.fold.facts import stream_of
 from streamledger.readmodel.projections import sessions, tallies
 from streamledger.readmodel.projections.addresses import SendersView
 from streamledger.readmodel.projections.registry import PROJECTIONS
-from streamledger.readmodel.rebuild import building, generation, part_way, spill, streamwise, units, worker
+from streamledger.readmodel.rebuild import (
+    building,
+    generation,
+    part_way,
+    shuffle,
+    spill,
+    streamwise,
+    units,
+    worker,
+)
 from streamledger.readmodel.rebuild.building import Building
 from streamledger.readmodel.rebuild.reading import READ
 from streamledger.readmodel.rebuild.shuffle import Buckets, SharedFile, event_of, make_file, read_kept
@@ -98,22 +107,28 @@ def test_a_long_stream_in_buckets_gives_the_same_rows(
         assert rows_of(connection, "_g1") == rows_of(connection)
 
 
-def test_each_bucket_has_whole_streams_in_the_order_of_positions(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("together", [30, 90])
+def test_each_unit_has_whole_streams_in_the_order_of_their_events(
+    database: Database, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
-    monkeypatch.setattr(units, "EVENTS_PER_UNIT", 30)
+    monkeypatch.setattr(units, "EVENTS_PER_UNIT", 30)  # so are the pieces
+    monkeypatch.setattr(shuffle, "EVENTS_PER_UNIT", together)
     with opened(database) as connection:
         store(connection, database.schema, bodies(1, Shape(streams=9, sessions_per_stream=1, duration_s=200)))
         head = reader.head(connection)
-        with sorted_units(connection, task(database, head)) as (share, found):
+        with sorted_units(connection, task(database, head, buckets=7)) as (share, found):
             kept = [list(read_kept(share.files, unit)) for unit in found]
     assert [len(each) for each in kept] == [unit.events for unit in found]
-    assert 1 < len(kept) <= 3
-    positions = [[each.position for each in bucket] for bucket in kept]
-    assert positions == [sorted(each) for each in positions]
-    assert sorted(position for bucket in positions for position in bucket) == [*range(1, head + 1)]
-    streams = [{stream_of(event_of(each)) for each in bucket} for bucket in kept]
-    assert sum(map(len, streams)) == len(set.union(*streams)) == 9
+    assert 1 < len(kept) <= (7 if together == 30 else 5)
+    assert sorted(each.position for unit in kept for each in unit) == [*range(1, head + 1)]
+    streams: dict[str | None, list[int]] = {}
+    for unit in kept:
+        here = {stream_of(event_of(each)) for each in unit}
+        assert not here & streams.keys()
+        for each in unit:
+            streams.setdefault(stream_of(event_of(each)), []).append(each.position)
+    assert len(streams) == 9
+    assert all(positions == sorted(positions) for positions in streams.values())
 
 
 def test_what_is_stored_under_another_stream_is_folded_in_its_own(database: Database) -> None:

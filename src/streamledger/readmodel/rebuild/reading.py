@@ -76,6 +76,7 @@ class Pass:
             kind, t_s, sign = media.kind, read.t, read.sign
             if self._sorts:
                 media.delivery = None
+                media.t = None  # that it is not noted was seen just now
                 self.sorter.put(originator, media)
         if self._counts:
             self.counted.append(Counted(position, kind, delivery))

@@ -19,6 +19,8 @@ from streamledger.domain.events import Delivery
 from streamledger.readmodel.fold.facts import Event, PlainMedia, fact_of
 from streamledger.readmodel.rebuild.units import EVENTS_PER_UNIT, Section, Unit
 
+EVENTS_PER_BUCKET: Final = 1000
+"""About: few streams together, so that one with many events does not make a bucket of many such."""
 BUCKETS_MAX: Final = 4000
 BUCKETS_KNOWN_MAX: Final = 100_000
 """Streams of which a worker remembers the bucket."""
@@ -92,7 +94,7 @@ def make_file() -> IO[bytes]:
 
 def bucket_count(until: int) -> int:
     """Into how many buckets a history of so many events is sorted."""
-    return max(1, min(BUCKETS_MAX, until // EVENTS_PER_UNIT))
+    return max(1, min(BUCKETS_MAX, until // EVENTS_PER_BUCKET))
 
 
 class Sorter:
@@ -137,26 +139,32 @@ class Buckets:
         self._runs.append(run)
 
     def units(self) -> Iterator[Unit]:
-        """All buckets in which anything lies, each in the order of positions."""
+        """All buckets, as many at a time as are to be in memory; each in the order of positions."""
         runs = sorted(self._runs, key=lambda run: run.after)
         offsets = [run.offset for run in runs]
+        sections: list[Section] = []
+        events = 0
         for bucket in range(self._count):
-            sections: list[Section] = []
+            count = sum([run.counts[bucket] for run in runs])
+            if events and events + count > EVENTS_PER_UNIT:
+                yield Unit(events, tuple(sections))
+                sections, events = [], 0
+            events += count
             for place, run in enumerate(runs):
                 size = run.sizes[bucket]
                 if run.counts[bucket]:
                     sections.append((run.file, offsets[place], size))
                 offsets[place] += size
-            if sections:
-                yield Unit(sum(run.counts[bucket] for run in runs), tuple(sections))
+        if events:
+            yield Unit(events, tuple(sections))
 
 
 def read_kept(files: Sequence[SharedFile], unit: Unit) -> Iterator[Kept]:
-    """What lies in a bucket, in the order of positions, section by section."""
+    """What is in a unit, each stream in the order of positions, section by section."""
     for number, offset, size in unit.sections:
         yield from _decode(os.pread(files[number].descriptor, size, offset))
 
 
 def positions_in(files: Sequence[SharedFile], unit: Unit) -> Iterable[int]:
-    """The positions of what lies in a bucket, in order."""
+    """The positions of what is in a unit, likewise."""
     return (kept.position for kept in read_kept(files, unit))
