@@ -286,7 +286,7 @@ class _Work:
                 if alone
                 else WorkerPool(task, self._check, shared) as pool,
             ):
-                for done in work_through(pool, task, senders):
+                for done in work_through(pool, task, shared, senders):
                     building.note(done)
                     self._memory_bytes_max = max(self._memory_bytes_max, done.memory_bytes_max)
                     self._progress.add(done.events, time.monotonic())

@@ -51,7 +51,7 @@ def sorted_units(
     generation.make(connection, generation.tables_of(PROJECTIONS), task.suffix)
     with ExitStack() as stack:
         shared = [SharedFile(stack.enter_context(make_file()).fileno()) for _ in range(files)]
-        found = Buckets(task.buckets)
+        found = Buckets(task.buckets, shared)
         for number, piece in reversed([*enumerate(units.readings(task.until))]):
             run = read_piece(connection, task, Share(shared, number % files), piece).run
             assert run is not None

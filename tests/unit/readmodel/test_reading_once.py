@@ -10,8 +10,14 @@ from streamledger.ledger import mapper
 from streamledger.readmodel.fold.facts import PlainMedia
 from streamledger.readmodel.rebuild import reading, shuffle
 from streamledger.readmodel.rebuild.reading import READ, Pass, Row
-from streamledger.readmodel.rebuild.shuffle import NoTemporaryFiles, SharedFile, Whole, make_file, read_kept
-from streamledger.readmodel.rebuild.units import Unit
+from streamledger.readmodel.rebuild.shuffle import (
+    Buckets,
+    NoTemporaryFiles,
+    SharedFile,
+    Whole,
+    make_file,
+    read_kept,
+)
 
 SIGNED = b'"stream_id":"room","t":1700000600,"sign":"s"}'
 SCREENSHOT = b'{"event_type":200,"create_time":1700000000,"pic_url":"/a.jpg",' + SIGNED
@@ -51,11 +57,11 @@ def test_what_is_read_lies_on_the_disk_media_in_short_and_all_else_whole() -> No
     assert [each.kind for each in done.counted] == ["push_started", "screenshot"]
     with make_file() as file:
         shared = SharedFile(file.fileno())
-        run = done.sorter.write(0, 0, shared)
-        assert sorted(run.counts) == [0, 0, 2]
-        (bucket,) = [place for place, count in enumerate(run.counts) if count]
-        offset = sum(run.sizes[:bucket])
-        start, media = read_kept([shared], Unit(2, ((0, offset, run.sizes[bucket]),)))
+        buckets = Buckets(3, [shared])
+        buckets.add(done.sorter.write(0, 0, shared))
+        (unit,) = buckets.units()
+        start, media = read_kept([shared], unit)
+    assert unit.events == 2
     assert isinstance(start, Whole)
     assert start.delivery.body == START
     assert isinstance(media, PlainMedia)

@@ -8,6 +8,7 @@ import os
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from multiprocessing import reduction
 from typing import IO, Any, Final
 from zlib import crc32
@@ -22,6 +23,8 @@ from streamledger.readmodel.rebuild.units import EVENTS_PER_UNIT, Section, Unit
 EVENTS_PER_BUCKET: Final = 1000
 """About: few streams together, so that one with many events does not make a bucket of many such."""
 BUCKETS_MAX: Final = 4000
+BUCKETS_LOOKED_AT: Final = 100
+"""At once: their places in all runs are in memory then."""
 BUCKETS_KNOWN_MAX: Final = 100_000
 """Streams of which a worker remembers the bucket."""
 BYTES_PER_EVENT: Final = 300
@@ -48,14 +51,13 @@ def event_of(kept: Kept) -> Event:
 
 
 class Run(msgspec.Struct, frozen=True):
-    """Where one piece of the ledger lies: bucket after bucket, so many events in so many bytes."""
+    """Where one piece of the ledger lies: bucket after bucket, and a table of where each begins."""
 
     after: int
     """The position after which the piece begins."""
     file: int
-    offset: int
-    counts: "array[int]"
-    sizes: "array[int]"
+    table: int
+    """Its offset. In 64 bits each: of every bucket its offset and how many events it has, and the end."""
 
 
 class SharedFile:
@@ -118,20 +120,23 @@ class Sorter:
         """Write all of it to the end of a file, of which `number` is the place among all."""
         # Each bucket is one list in msgpack, of 32 bits of length.
         parts = [b"\xdd" + len(each).to_bytes(4, "big") + b"".join(each) for each in self._buckets]
-        run = b"".join(parts)
-        offset = os.lseek(file.descriptor, 0, os.SEEK_END)
+        offsets = [*accumulate(map(len, parts), initial=os.lseek(file.descriptor, 0, os.SEEK_END))]
+        table = array("Q")
+        for offset, count in zip(offsets, [*map(len, self._buckets), 0], strict=True):
+            table.extend((offset, count))
+        run = b"".join([*parts, table.tobytes()])
         written = 0
         while written < len(run):
             written += os.write(file.descriptor, memoryview(run)[written:])
-        counts, sizes = array("I", map(len, self._buckets)), array("I", map(len, parts))
-        return Run(after, number, offset, counts, sizes)
+        return Run(after, number, offsets[-1])
 
 
 class Buckets:
-    """Where all buckets lie, as the parent knows from the runs."""
+    """Where all buckets lie, as the parent knows from the runs, whose tables stay on the disk."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, files: Sequence[SharedFile]) -> None:
         self._count = count
+        self._files = files
         self._runs: list[Run] = []
 
     def add(self, run: Run) -> None:
@@ -140,23 +145,39 @@ class Buckets:
 
     def units(self) -> Iterator[Unit]:
         """All buckets, as many at a time as are to be in memory; each in the order of positions."""
-        runs = sorted(self._runs, key=lambda run: run.after)
-        offsets = [run.offset for run in runs]
         sections: list[Section] = []
         events = 0
-        for bucket in range(self._count):
-            count = sum([run.counts[bucket] for run in runs])
+        for count, of_bucket in self._buckets():
             if events and events + count > EVENTS_PER_UNIT:
                 yield Unit(events, tuple(sections))
                 sections, events = [], 0
             events += count
-            for place, run in enumerate(runs):
-                size = run.sizes[bucket]
-                if run.counts[bucket]:
-                    sections.append((run.file, offsets[place], size))
-                offsets[place] += size
+            sections += of_bucket
         if events:
             yield Unit(events, tuple(sections))
+
+    def _buckets(self) -> Iterator[tuple[int, list[Section]]]:
+        """Of each bucket how many events it has, and where they lie."""
+        runs = sorted(self._runs, key=lambda run: run.after)
+        for first in range(0, self._count, BUCKETS_LOOKED_AT):
+            number = min(BUCKETS_LOOKED_AT, self._count - first)
+            tables = [self._table(run, first, number) for run in runs]
+            for place in range(0, 2 * number, 2):
+                yield (
+                    sum([table[place + 1] for table in tables]),
+                    [
+                        (run.file, table[place], table[place + 2] - table[place])
+                        for run, table in zip(runs, tables, strict=True)
+                        if table[place + 1]
+                    ],
+                )
+
+    def _table(self, run: Run, first: int, number: int) -> "array[int]":
+        """The part of a run's table for some buckets, and the offset behind them."""
+        table = array("Q")
+        descriptor = self._files[run.file].descriptor
+        table.frombytes(os.pread(descriptor, 16 * (number + 1), run.table + 16 * first))
+        return table
 
 
 def read_kept(files: Sequence[SharedFile], unit: Unit) -> Iterator[Kept]:

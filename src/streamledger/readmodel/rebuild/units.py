@@ -7,8 +7,9 @@ import msgspec
 
 EVENTS_PER_UNIT: Final = 8000
 """Events read or folded at once, about: they, their rows and their lines take some 40 MB."""
-READINGS_MAX: Final = 1000
-"""Pieces that a ledger is read in: the parent remembers of each where its buckets lie."""
+READINGS: Final = 1000
+"""Pieces that a long ledger is read in, unless they are too long: what is in many is slower to be read."""
+READING_EVENTS_MAX: Final = 32_000
 
 Section = tuple[int, int, int]
 """A part of a bucket: the file's number, offset and size in bytes."""
@@ -42,6 +43,6 @@ class Stretch(msgspec.Struct, frozen=True):
 
 def readings(until: int) -> Iterator[Reading]:
     """All of history up to a position; positions have no gaps."""
-    events = max(EVENTS_PER_UNIT, -(-until // READINGS_MAX))
+    events = max(EVENTS_PER_UNIT, min(READING_EVENTS_MAX, -(-until // READINGS)))
     for after in range(0, until, events):
         yield Reading(after, min(after + events, until))

@@ -169,13 +169,15 @@ class WorkerPool:
         return answer
 
 
-def work_through(pool: Alone | WorkerPool, task: Task, senders: SendersInOrder) -> Iterator[Done]:
+def work_through(
+    pool: Alone | WorkerPool, task: Task, files: Sequence[SharedFile], senders: SendersInOrder
+) -> Iterator[Done]:
     """The whole of history, read, sorted and folded, and taken in by the projections in order; yields what
     is done.
 
     Streams are judged by the senders of this very generation, so what tells of those is taken in before.
     """
-    buckets = Buckets(task.buckets)
+    buckets = Buckets(task.buckets, files)
     for done in pool.work(readings(task.until) if task.read else iter(()), {}, task.until):
         if done.told is not None:
             senders.put(done.told)
