@@ -84,7 +84,8 @@ def rebuild(
 
     At every moment before the switch is committed the live tables are as they were; whatever ends this
     (an error, RebuildCancelled, KeyboardInterrupt) drops the generation. Raises RebuildUnderWay, NoRoom,
-    ParameterInvalid, SwitchBlocked, LeaseLost, WorkerFailed or StoreUnavailable besides.
+    NoRoomToSort, NoTemporaryFiles, ParameterInvalid, SwitchBlocked, LeaseLost, WorkerFailed or
+    StoreUnavailable besides.
     """
     with (
         record.only_one(database) as lease,
@@ -275,26 +276,27 @@ class _Work:
         )
         alone = not order.workers and until <= ALONE_EVENTS_MAX
         with ExitStack() as stack:
-            files = [stack.enter_context(make_file()) for _ in range(1 if alone else workers)]
+            files = [stack.enter_context(make_file()) for _ in range(sorts * (1 if alone else workers))]
             if sorts:
-                refuse_without_room_to_sort(until)
+                self._do(connection, lambda: refuse_without_room_to_sort(connection, until))
             shared = [SharedFile(file.fileno()) for file in files]
             senders = SendersInOrder(connection, self._database.schema, building.suffix)
             with (
                 self._connect() as own,
                 Alone(task, own, self._check, shared)
                 if alone
-                else WorkerPool(task, self._check, shared) as pool,
+                else WorkerPool(task, workers, self._check, shared) as pool,
             ):
                 for done in work_through(pool, task, shared, senders):
                     building.note(done)
                     self._memory_bytes_max = max(self._memory_bytes_max, done.memory_bytes_max)
                     self._progress.add(done.events, time.monotonic())
                     self._check()
+            if not building.has_left:
+                stack.close()  # the indexes may need the room
             if late:
-                self._progress.indexes_done = self._progress.indexes_total = (
-                    0  # of those made before the fold
-                )
+                # Of those that were made before the fold.
+                self._progress.indexes_done = self._progress.indexes_total = 0
                 self._enter("indexing")
                 self._do(connection, lambda: building.add_up(connection))
                 building.index(self._connect, late, self._check, workers, self._progress)

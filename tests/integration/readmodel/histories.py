@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from streamledger.domain.events import Delivery, NewEvent
+from streamledger.domain.events import UNCHECKED, Belief, Delivery, NewEvent
 from streamledger.ledger import reader
 from streamledger.ledger.delivery_id import new_delivery_id
 from streamledger.postgres.connection import Database, connect
@@ -25,28 +25,37 @@ STARTS_AT_MS = 1_713_731_478_000
 TROUBLED = Faults(duplicates=0.3, reorder=0.4, altered=0.1)
 
 
-def bodies(seed: int, shape: Shape, *, shuffled: bool = False) -> list[bytes]:
-    """A history's deliveries in the order of their arrival, or in any order."""
+LATE_S = 100_000
+"""After the beginning of a history: when all of it has happened."""
+
+
+def bodies(seed: int, shape: Shape, *, shuffled: bool = False, late: bool = False) -> list[bytes]:
+    """A history's deliveries in the order of their arrival, or in any order; signed as it begins, or late."""
     history = generate(shape, starts_at_ms=STARTS_AT_MS, random=randomness(seed, STARTS_AT_MS, "history"))
     calls = plan(history.facts, TROUBLED, random=randomness(seed, STARTS_AT_MS, "faults"))
     signing = Signing(key="test-key")
-    found = [body_of(call, signing, STARTS_AT_MS // 1000 + 600) for call in calls]
+    found = [body_of(call, signing, STARTS_AT_MS // 1000 + 600 + late * LATE_S) for call in calls]
     if shuffled:
         random.Random(seed).shuffle(found)
     return found
 
 
-def event_of(body: bytes, received_at_us: int) -> NewEvent:
+def event_of(body: bytes, received_at_us: int, key: str | None = None) -> NewEvent:
     """An event as the receiver makes it of a body."""
-    delivery = Delivery(body=body, received_at_us=received_at_us, source_ip="203.0.113.9")
+    believed = UNCHECKED if key is None else Belief("key", key)
+    delivery = Delivery(body=body, received_at_us=received_at_us, source_ip="203.0.113.9", believed=believed)
     return deliveries.event_of(delivery, new_delivery_id(received_at_us))
 
 
-def store(connection: psycopg.Connection[Any], schema: str, found: Sequence[bytes]) -> None:
-    """Append deliveries, a few hundred at a time."""
+def store(
+    connection: psycopg.Connection[Any], schema: str, found: Sequence[bytes], *, late: bool = False
+) -> None:
+    """Append deliveries, a few hundred at a time; late, they are believed by a key."""
+    began_ms = STARTS_AT_MS + late * LATE_S * 1000
     for start in range(0, len(found), 400):
         events = [
-            event_of(body, (STARTS_AT_MS + at) * 1000) for at, body in enumerate(found[start : start + 400])
+            event_of(body, (began_ms + at) * 1000, "main" if late else None)
+            for at, body in enumerate(found[start : start + 400])
         ]
         deliveries.store(connection, events)
 

@@ -1,5 +1,6 @@
 """One pass over the ledger: an event that cannot be read, whatever the reason, stops no other."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,12 @@ def test_a_place_that_takes_no_file_is_named(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(shuffle, "directory", lambda: str(tmp_path / "gone"))
     with pytest.raises(NoTemporaryFiles, match="gone takes no file: No such file or directory; TMPDIR"):
         make_file()
+
+
+def test_a_disk_that_is_full_is_named_too() -> None:
+    done = Pass(READ, 1)
+    done.take([row(1, SCREENSHOT, "screenshot-created.v1")])
+    full = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(NoTemporaryFiles, match="No space left on device; TMPDIR"):
+        done.sorter.write(0, 0, SharedFile(full))
+    os.close(full)

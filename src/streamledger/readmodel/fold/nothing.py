@@ -106,11 +106,6 @@ class Nothing:
         yield "session_folds", folds
         yield "streams", [copy_line(row) for row in self._streams.values()]
 
-    @property
-    def sessions(self) -> int:
-        """How many are in memory."""
-        return sum(len(pushes.rows) for pushes in self._pushes.values())
-
 
 def set_totals(row: SessionRow, totals: Totals | None) -> None:
     """Write into a new session's row what its media make up."""

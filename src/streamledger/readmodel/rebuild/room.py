@@ -9,8 +9,11 @@ from typing import Any, Final
 import psycopg
 
 from streamledger.domain.errors import StreamledgerError
-from streamledger.readmodel.rebuild.shuffle import BYTES_PER_EVENT, directory
+from streamledger.readmodel.fold.facts import MEDIA_NAMES
+from streamledger.readmodel.rebuild.shuffle import directory
 
+BYTES_OF_MEDIA: Final = 250
+"""About what a medium takes in a temporary file, mostly."""
 SHARE_OF_LEDGER: Final = 0.9
 """Read model to ledger, with indexes: for a read model that is not filled yet. Measured 0.6 to 0.8."""
 MARGIN: Final = 1.25
@@ -23,10 +26,17 @@ class NoRoomToSort(StreamledgerError):
     TMPDIR names another place"""
 
 
-def refuse_without_room_to_sort(events: int) -> None:
-    """Raises NoRoomToSort when temporary files have too little room for so many events."""
+_BYTES_SQL: Final = (
+    "SELECT coalesce(avg(CASE WHEN topic = ANY(%s) THEN %s ELSE octet_length(state) + 32 END), 0)::int8"
+    " FROM (SELECT topic, state FROM ledger_events ORDER BY notification_id DESC LIMIT 1000) AS latest"
+)
+
+
+def refuse_without_room_to_sort(connection: psycopg.Connection[Any], events: int) -> None:
+    """Raises NoRoomToSort when temporary files have too little room for so many events like the latest."""
     place = directory()
-    needed, free = events * BYTES_PER_EVENT, shutil.disk_usage(place).free
+    row = connection.execute(_BYTES_SQL, (sorted(MEDIA_NAMES), BYTES_OF_MEDIA)).fetchone()
+    needed, free = events * (row[0] if row else 0), shutil.disk_usage(place).free
     if needed > free:
         raise NoRoomToSort(needed_mb=needed // 2**20, free_mb=free // 2**20, directory=place)
 

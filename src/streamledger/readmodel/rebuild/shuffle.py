@@ -8,6 +8,7 @@ import os
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from multiprocessing import reduction
 from typing import IO, Any, Final
@@ -21,14 +22,12 @@ from streamledger.readmodel.fold.facts import Event, PlainMedia, fact_of
 from streamledger.readmodel.rebuild.units import EVENTS_PER_UNIT, Section, Unit
 
 EVENTS_PER_BUCKET: Final = 1000
-"""About: few streams together, so that one with many events does not make a bucket of many such."""
-BUCKETS_MAX: Final = 4000
+"""About: few streams together, so that streams of many events do not make a bucket of very many."""
+BUCKETS: Final = 1000
+LONG_EVENTS_PER_BUCKET: Final = 2500
+"""The same of a ledger too long for so many: what a piece of it has of a bucket is read by itself."""
 BUCKETS_LOOKED_AT: Final = 100
 """At once: their places in all runs are in memory then."""
-BUCKETS_KNOWN_MAX: Final = 100_000
-"""Streams of which a worker remembers the bucket."""
-BYTES_PER_EVENT: Final = 300
-"""About what an event takes on the disk."""
 
 
 class Whole(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
@@ -81,22 +80,31 @@ class NoTemporaryFiles(StreamledgerError):
 
 def directory() -> str:
     """Where large temporary files belong: `/tmp` is memory on many a machine."""
-    if "TMPDIR" not in os.environ and os.access("/var/tmp", os.W_OK):  # noqa: S108  # the file has no name
-        return "/var/tmp"  # noqa: S108  # likewise
-    return tempfile.gettempdir()
+    named = os.environ.get("TMPDIR")
+    if named:
+        return named
+    large = "/var/tmp"  # noqa: S108  # the file has no name
+    return large if os.access(large, os.W_OK) else tempfile.gettempdir()
 
 
 def make_file() -> IO[bytes]:
     """A file for the runs of one worker. Raises NoTemporaryFiles."""
-    try:
+    with said_clearly():
         return tempfile.TemporaryFile(dir=directory())
+
+
+@contextmanager
+def said_clearly() -> Iterator[None]:
+    """What the disk refuses is raised as NoTemporaryFiles."""
+    try:
+        yield
     except OSError as error:
         raise NoTemporaryFiles(directory=directory(), reason=error.strerror or error) from None
 
 
 def bucket_count(until: int) -> int:
     """Into how many buckets a history of so many events is sorted."""
-    return max(1, min(BUCKETS_MAX, until // EVENTS_PER_BUCKET))
+    return max(1, min(BUCKETS, until // EVENTS_PER_BUCKET), until // LONG_EVENTS_PER_BUCKET)
 
 
 class Sorter:
@@ -105,16 +113,16 @@ class Sorter:
     def __init__(self, buckets: int) -> None:
         self._buckets: list[list[bytes]] = [[] for _ in range(buckets)]
         self._known: dict[str, list[bytes]] = {}
+        self.events = 0
 
     def put(self, stream_id: str | None, kept: Kept) -> None:
         """The next event, in the order of positions, and the stream that its body names."""
         name = stream_id or ""
         bucket = self._known.get(name)
         if bucket is None:
-            if len(self._known) >= BUCKETS_KNOWN_MAX:
-                self._known.clear()
             bucket = self._known[name] = self._buckets[crc32(name.encode()) % len(self._buckets)]
         bucket.append(_encode(kept))
+        self.events += 1
 
     def write(self, after: int, number: int, file: SharedFile) -> Run:
         """Write all of it to the end of a file, of which `number` is the place among all."""
@@ -126,8 +134,9 @@ class Sorter:
             table.extend((offset, count))
         run = b"".join([*parts, table.tobytes()])
         written = 0
-        while written < len(run):
-            written += os.write(file.descriptor, memoryview(run)[written:])
+        with said_clearly():
+            while written < len(run):
+                written += os.write(file.descriptor, memoryview(run)[written:])
         return Run(after, number, offsets[-1])
 
 

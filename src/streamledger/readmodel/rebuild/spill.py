@@ -9,7 +9,7 @@ import msgspec
 
 from streamledger.domain.kinds import ATTRIBUTED_KINDS
 from streamledger.readmodel.fold.facts import Event, PlainMedia
-from streamledger.readmodel.rebuild.shuffle import Kept, Whole, event_of, make_file
+from streamledger.readmodel.rebuild.shuffle import Kept, Whole, event_of, make_file, said_clearly
 
 BUCKET_EVENTS: Final = 16_000
 BUCKETS_MAX: Final = 250
@@ -27,7 +27,7 @@ class Spill:
 
     def __init__(self, events: int) -> None:
         self._files = ExitStack()
-        self._sequences: set[tuple[str | None, str]] = set()
+        self._sequences: set[tuple[str, str]] = set()
         count = min(BUCKETS_MAX, events // BUCKET_EVENTS + 1)
         self._defining = [self._open() for _ in range(count)]
         self._media = [self._open() for _ in range(count)]
@@ -51,13 +51,14 @@ class Spill:
         else:
             kept, notification = Whole(each.position, each.delivery), each.notification
             identity = (notification.stream_id or "", notification.kind.value, notification.key)
-            if notification.sequence is not None and not self.is_oversized:
-                self._sequences.add((notification.stream_id, notification.sequence))
             files = self._media if notification.kind in ATTRIBUTED_KINDS else self._defining
+            if notification.sequence and notification.stream_id and files is self._defining:
+                self._sequences.add((notification.stream_id, notification.sequence))
         # hash() of a text differs from process to process, and a spill lives in one.
         place = hash(identity) % len(files)
         encoded = _encode(kept)
-        files[place].write(len(encoded).to_bytes(4, "big") + encoded)
+        with said_clearly():
+            files[place].write(len(encoded).to_bytes(4, "big") + encoded)
 
     @property
     def is_oversized(self) -> bool:

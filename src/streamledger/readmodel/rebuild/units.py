@@ -9,7 +9,7 @@ EVENTS_PER_UNIT: Final = 8000
 """Events read or folded at once, about: they, their rows and their lines take some 40 MB."""
 READINGS: Final = 1000
 """Pieces that a long ledger is read in, unless they are too long: what is in many is slower to be read."""
-READING_EVENTS_MAX: Final = 32_000
+READING_EVENTS_MAX: Final = 64_000
 
 Section = tuple[int, int, int]
 """A part of a bucket: the file's number, offset and size in bytes."""

@@ -64,7 +64,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     parked: dict[str, dict[int, str]] = {}
     """By projection, position to error of the events that could not be taken in."""
     left: Unit | None = None
-    """Streams that are to be taken in batch by batch, later: of too many sessions, or with a poison event."""
+    """What is to be taken in batch by batch, later: of too many sessions, or with a poison event."""
     goes_on: bool = False
     """Whether this is told part-way: of the same work more is to come, and its rows are not there yet."""
     projection: str = ""
@@ -174,7 +174,7 @@ def read_piece(connection: psycopg.Connection[Any], task: Task, share: Share, pi
     done = Pass(task.read, task.buckets)
     tallies = TalliesView(connection, task.database.schema, task.suffix)
     count, after, uncounted = 0, piece.after, dict[int, str]()
-    while rows := read_rows(connection, after, piece.until, EVENTS_PER_UNIT):
+    while after < piece.until and (rows := read_rows(connection, after, piece.until, EVENTS_PER_UNIT)):
         done.take(rows)
         count, after = count + len(rows), rows[-1][0]
         uncounted |= take_or_park(
@@ -182,13 +182,13 @@ def read_piece(connection: psycopg.Connection[Any], task: Task, share: Share, pi
         )
         done.counted.clear()
     own_errors = {SendersView.name: done.untold, TalliesView.name: uncounted}
+    sorts = SessionsView.name in task.read
     return Done(
-        events=count,
+        # What is not sorted is not folded either, and is done with.
+        events=count + (count - done.sorter.events if sorts else 0),
         parked={name: done.errors | own_errors.get(name, {}) for name in task.read},
         told=Told(piece.after, piece.until, done.shown).encoded() if SendersView.name in task.read else None,
-        run=done.sorter.write(piece.after, share.number, share.files[share.number])
-        if SessionsView.name in task.read
-        else None,
+        run=done.sorter.write(piece.after, share.number, share.files[share.number]) if sorts else None,
     )
 
 
@@ -229,7 +229,7 @@ def fold_unit(
 
 
 class _Oversized(Exception):
-    """The stream has more sessions than are to be held in memory."""
+    """A long unit has more sessions than are to be held in memory."""
 
 
 def copy_lines(connection: psycopg.Connection[Any], suffix: str, found: Iterable[Lines]) -> None:

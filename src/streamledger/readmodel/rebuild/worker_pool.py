@@ -83,8 +83,10 @@ class Alone:
 class WorkerPool:
     """Worker processes of one rebuild; a context manager that leaves none behind."""
 
-    def __init__(self, task: Task, check: Callable[[], None], files: Sequence[SharedFile]) -> None:
-        """One for each of the files; `check` is called all the while and raises to end the work."""
+    def __init__(
+        self, task: Task, count: int, check: Callable[[], None], files: Sequence[SharedFile]
+    ) -> None:
+        """With a file for each, if any; `check` is called all the while and raises to end the work."""
         self._check = check
         self._idle: list[Connection] = []
         self._busy: dict[Connection, BaseProcess] = {}
@@ -94,7 +96,7 @@ class WorkerPool:
         if sys.platform != "win32":
             # The first spawned process starts it, and to do so lets through what is held back below.
             resource_tracker.ensure_running()
-        for number in range(len(files)):
+        for number in range(count):
             ours, theirs = context.Pipe()
             process = context.Process(
                 target=run_worker,
