@@ -1,5 +1,9 @@
 """Media laid beside spans, the short way for most of them, are judged as by all spans of the stream."""
 
+from typing import Any
+
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -113,14 +117,78 @@ def test_the_short_way_says_what_the_rules_say_and_misses_nothing_plain(
 def test_what_is_surely_in_a_push_says_the_same_of_all_that_it_holds_for(
     rows: list[SessionRow], found: list[PlainMedia]
 ) -> None:
-    laid = list(lay(found, Pushes(rows).placed()))
-    for each, beside in laid:
+    for each, beside in lay(found, Pushes(rows).placed()):
         sure = surely_in(each, beside)
-        for other, beside_other in laid if sure is not None else ():
-            if sure.holds(other, beside_other):
-                its = surely_in(other, beside_other)
+        if sure is None:
+            continue
+        ends = [
+            end
+            for span in beside.near
+            for end in (
+                span.from_ms,
+                span.until_ms,
+                span.sure_from_ms,
+                span.sure_until_ms,
+                span.witness_until_ms,
+            )
+        ]
+        moments = {end + by for end in (*ends, sure.from_ms, sure.until_ms) for by in (-1, 0, 1)}
+        for at_ms in moments:
+            other = msgspec.structs.replace(
+                each, at_ms=at_ms, until_ms=at_ms, began_ms=at_ms, writing_ms=None
+            )
+            assert sure.holds(other, beside) is (sure.from_ms <= at_ms <= sure.until_ms)
+            if sure.holds(other, beside):
+                its = surely_in(other, beside)
                 assert its is not None
                 assert its.sequence == sure.sequence
+
+
+def _push(sequence: str, from_ms: int, until_ms: int, **more: Any) -> SessionRow:
+    return SessionRow(
+        stream_id="room",
+        sequence=sequence,
+        **{
+            "sort_ms": from_ms,
+            "span_from_ms": from_ms,
+            "span_until_ms": until_ms,
+            "sure_from_ms": from_ms,
+            "sure_until_ms": until_ms,
+            "witness_until_ms": -1,
+            "ended": True,
+            "start_known": True,
+            **more,
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "at_ms", "from_ms", "until_ms"),
+    [
+        (_push("2", 50_000, 60_000), 20_000, 0, 50_000 - SLACK_MS - 1),
+        (_push("2", 50_000, 60_000), 80_000, 60_000 + SLACK_MS + 1, 100_000),
+        (
+            _push("2", 5_000, 10_000, ended=False, witness=witness_of("m"), witness_until_ms=70_000),
+            *(80_000, 70_000 + SLACK_MS + 1, 100_000),
+        ),
+        (
+            _push("2", 5_000, 10_000, ended=False, witness=witness_of("n"), witness_until_ms=70_000),
+            *(80_000, 10_000 + SLACK_MS + 1, 100_000),
+        ),
+    ],
+    ids=["before another", "after another", "while its stream_param is possible", "that of others is not"],
+)
+def test_where_one_is_sure_ends_where_another_push_comes_near(
+    other: SessionRow, at_ms: int, from_ms: int, until_ms: int
+) -> None:
+    times = {"at_ms": at_ms, "until_ms": at_ms, "began_ms": at_ms, "received_us": 0}
+    each = PlainMedia(1, kind="screenshot", stream_id="room", key="1", app=None, appname=None,
+                      stream_param="m", t=None, **times)  # fmt: skip
+    pushes = Pushes([_push("1", 0, 100_000, witness=witness_of("m")), other])
+    ((_, beside),) = lay([each], pushes.placed())
+    sure = surely_in(each, beside)
+    assert sure is not None
+    assert (sure.sequence, sure.from_ms, sure.until_ms) == ("1", from_ms, until_ms)
 
 
 @given(media(), st.text(st.characters(categories=["L", "N"]), max_size=5))
