@@ -20,11 +20,11 @@ from streamledger.readmodel.projections.addresses import SendersView
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.rebuild import (
     building,
+    bulk,
     generation,
     part_way,
     shuffle,
     spill,
-    streamwise,
     units,
     worker,
 )
@@ -199,7 +199,7 @@ def test_an_event_that_breaks_the_fold_is_parked_and_the_others_of_its_unit_are_
                 raise ValueError("a fault of the fold")
             return own_fold(view, events, *given, **named)
 
-        for module in (sessions, streamwise):
+        for module in (sessions, bulk):
             monkeypatch.setattr(module, "fold", broken)
         project(connection, database.schema)
         rows, parked = rows_of(connection), "SELECT projection, position, error FROM parked"
@@ -224,7 +224,7 @@ def test_an_event_that_cannot_be_counted_is_parked_alone(
             raise ValueError("a fault of the counting")
         return own(counted)
 
-    for module in (tallies, streamwise):
+    for module in (tallies, bulk):
         monkeypatch.setattr(module, "tallied", broken)
     with opened(database) as connection:
         store(connection, database.schema, bodies(4, Shape(streams=2, sessions_per_stream=1, duration_s=60)))

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,19 +37,22 @@ def row(position: int, body: bytes, name: str) -> Row:
 
 
 def test_an_event_that_the_reader_stumbles_over_is_parked_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def shown_by(position: int, delivery: Delivery, t: str, sign: str) -> Shown:
+    own = reading.plain_of
+
+    def plain_of(position: int, *given: Any) -> PlainMedia | None:
         if position == 2:
             raise KeyError("t")
-        return Shown(position, delivery.source_ip, "main", int(t), sign)
+        return own(position, *given)
 
-    monkeypatch.setattr(reading, "shown_by", shown_by)
+    monkeypatch.setattr(reading, "plain_of", plain_of)
     done = Pass(READ, 1)
-    rows = [row(position, START, "push-started.v1") for position in (1, 2, 3)]
+    rows = [row(position, SCREENSHOT, "screenshot-created.v1") for position in (1, 2, 3)]
     done.take([*rows, row(4, START, "push-started.v9"), row(5, b"", "push-started.v1")])
     assert [each.position for each in done.shown] == [1, 3]
-    assert done.untold == {2: "KeyError: 't'"}
-    assert done.errors.keys() == {4, 5}
-    assert [each.position for each in done.counted] == [1, 2, 3]
+    assert [each.position for each in done.counted] == [1, 3]
+    assert done.sorter.events == 2
+    assert done.errors.keys() == {2, 4, 5}
+    assert done.errors[2] == "KeyError: 't'"
 
 
 def test_what_is_read_lies_on_the_disk_media_in_short_and_all_else_whole() -> None:

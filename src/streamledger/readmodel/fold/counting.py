@@ -1,8 +1,6 @@
 """What is added up over many events: of streams, of the media of a session, of days."""
 
 from collections.abc import Iterable
-from itertools import groupby
-from operator import attrgetter
 from typing import Final
 
 from streamledger.domain.forensics import DeliveryClass
@@ -15,7 +13,6 @@ from streamledger.readmodel.fold.view import Changes, Medium
 FIRST: Final = DeliveryClass.FIRST.value
 _RECORDING: Final = Kind.RECORDING.value
 _US_A_DAY: Final = MS_A_DAY * 1000
-_stream_id: Final = attrgetter("media.stream_id")
 
 
 def stream_of(changes: Changes, stream_id: str, received_us: int, position: int) -> StreamRow:
@@ -56,40 +53,40 @@ def count_kind(stream: StreamRow, kind: Kind) -> None:
 
 def count_media(changes: Changes, found: Iterable[Medium]) -> None:
     """Add the media that were new to totals, streams and days."""
-    days = changes.days
-    for stream_id, of_stream in groupby(found, _stream_id):
-        together = list(of_stream)
-        received_us = sorted([each.media.received_us for each in together])
-        stream = stream_of(
-            changes, stream_id, received_us[0], max([each.media.position for each in together])
-        )
-        stream.last_seen_us = max(stream.last_seen_us, received_us[-1])
-        stream.latest_ms = max(stream.latest_ms, *[each.media.until_ms for each in together])
-        if received_us[0] // _US_A_DAY == received_us[-1] // _US_A_DAY:  # as nearly all
-            days[received_us[0] // _US_A_DAY, FIRST] += len(together)
+    totals, of_session = Totals(), ("", "")
+    day, on_day = 0, 0
+    for each in found:
+        media = each.media
+        received_us = media.received_us
+        stream = stream_of(changes, media.stream_id, received_us, media.position)
+        if media.until_ms > stream.latest_ms:  # noqa: PLR1730  # as above
+            stream.latest_ms = media.until_ms
+        is_recording = media.kind == _RECORDING
+        if is_recording:
+            stream.recordings += 1
         else:
-            for each_us in received_us:
-                days[each_us // _US_A_DAY, FIRST] += 1
-        totals, sequence = Totals(), ""
-        recordings = 0
-        for each in together:
-            media = each.media
-            recordings += media.kind == _RECORDING
-            if each.rows is None:
-                if each.sequence != sequence:
-                    sequence = each.sequence
-                    totals = changes.totals.setdefault((stream_id, sequence), Totals())
-                if media.kind == _RECORDING:
-                    totals.recordings += 1
-                    totals.files_ms += media.duration_ms or 0
-                    totals.recording_bytes += media.file_bytes or 0
-                else:
-                    totals.screenshots += 1
+            stream.screenshots += 1
+        if each.rows is None:
+            session = (media.stream_id, each.sequence)
+            if session != of_session:  # those of one come together
+                of_session = session
+                totals = changes.totals.setdefault(session, Totals())
+            if is_recording:
+                totals.recordings += 1
+                totals.files_ms += media.duration_ms or 0
+                totals.recording_bytes += media.file_bytes or 0
             else:
-                for row in each.rows:
-                    changes.add_total(row, +1)
-                    stream.unattributed += not row.sequence
-            if each.noted is not None:
-                changes.repeats.append(each.noted)
-        stream.recordings += recordings
-        stream.screenshots += len(together) - recordings
+                totals.screenshots += 1
+        else:
+            for row in each.rows:
+                changes.add_total(row, +1)
+                stream.unattributed += not row.sequence
+        if each.noted is not None:
+            changes.repeats.append(each.noted)
+        if received_us // _US_A_DAY != day:  # seldom
+            if on_day:
+                changes.days[day, FIRST] += on_day
+            day, on_day = received_us // _US_A_DAY, 0
+        on_day += 1
+    if on_day:
+        changes.days[day, FIRST] += on_day

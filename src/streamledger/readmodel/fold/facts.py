@@ -206,9 +206,9 @@ class Sorting:
             self._facts.append(event)
             notification = event.notification
             if notification.stream_id is not None:
-                self.has_come(notification.stream_id, notification.kind.value, notification.key)
+                self._has_come(notification.stream_id, notification.kind.value, notification.key)
 
-    def has_come(self, stream_id: str, kind: str, key: str) -> None:
+    def _has_come(self, stream_id: str, kind: str, key: str) -> None:
         """Another delivery of this identity is elsewhere, so that it is not plain."""
         of_kind = self._plain.get(kind)
         if of_kind is not None:
@@ -220,14 +220,14 @@ class Sorting:
             self._facts.append(first)
         found[key] = None
 
-    def facts(self, look_up: Callable[[Sequence[int]], Iterable[Fact]]) -> list[Fact]:
-        """What is not plain, in the order of positions; `look_up` reads the events at some positions."""
+    def _whole(self, look_up: Callable[[Sequence[int]], Iterable[Fact]]) -> list[Fact]:
+        """What is not plain, in the order of positions."""
         elsewhere = [each.position for each in self._facts if each.delivery is None]
         looked_up = {fact.position: fact for fact in look_up(sorted(elsewhere))} if elsewhere else {}
         facts = [looked_up.get(each.position) or as_fact(each) for each in self._facts]
         return sorted(facts, key=_position)
 
-    def plain(self) -> dict[str, list[PlainMedia]]:
+    def _alone(self) -> dict[str, list[PlainMedia]]:
         """Plain media that came once, by stream."""
         found: dict[str, list[PlainMedia]] = {}
         for of_kind in self._plain.values():
@@ -238,5 +238,5 @@ class Sorting:
         return found
 
     def sorted(self, look_up: Callable[[Sequence[int]], Iterable[Fact]]) -> History:
-        """All that was put in."""
-        return History(self.facts(look_up), self.plain())
+        """All that was put in; `look_up` reads the events at some positions, of which not all is at hand."""
+        return History(self._whole(look_up), self._alone())

@@ -9,6 +9,7 @@ from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import LedgerEvent, is_notification
 from streamledger.ledger import mapper, reader
 from streamledger.readmodel.fold.facts import Event, Fact, fact_of, read_event
+from streamledger.readmodel.projections.parking import described
 
 
 def read_facts(events: Iterable[LedgerEvent]) -> list[Fact]:
@@ -31,5 +32,5 @@ def events_and_errors(rows: Iterable[reader.Row]) -> tuple[list[Event], dict[int
             if is_notification(name):
                 events.append(read_event(position, name, originator, delivery))
         except StreamledgerError as error:  # of a later version, or a damaged one
-            errors[position] = f"{type(error).__name__}: {error}"
+            errors[position] = described(error)
     return events, errors

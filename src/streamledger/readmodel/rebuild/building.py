@@ -21,11 +21,11 @@ from streamledger.readmodel.projections.runner import INDEXES_ONLY
 from streamledger.readmodel.projections.sessions import SessionsView
 from streamledger.readmodel.projections.view import PROJECTED_CHANNEL, Projection, ProjectionView
 from streamledger.readmodel.rebuild import generation
+from streamledger.readmodel.rebuild.bulk import add_up
 from streamledger.readmodel.rebuild.index_pace import IndexPace
 from streamledger.readmodel.rebuild.interrupting import interruptible
 from streamledger.readmodel.rebuild.record import Progress
 from streamledger.readmodel.rebuild.shuffle import SharedFile, positions_in
-from streamledger.readmodel.rebuild.streamwise import add_up
 from streamledger.readmodel.rebuild.units import Unit
 from streamledger.readmodel.rebuild.worker import Done
 

@@ -51,8 +51,6 @@ class Pass:
         self.shown: list[Shown] = []
         self.errors: dict[int, str] = {}
         """Position to error of the events that cannot be read."""
-        self.untold: dict[int, str] = {}
-        """Likewise of those of which alone what they tell of senders cannot be."""
 
     def take(self, rows: Iterable[Row]) -> None:
         """The next rows, in the order of positions."""
@@ -80,11 +78,5 @@ class Pass:
                 self.sorter.put(originator, media)
         if self._counts:
             self.counted.append(Counted(position, kind, delivery))
-        if self._shows:
-            try:
-                shown = shown_by(position, delivery, t_s, sign)
-            except Exception as error:  # likewise
-                self.untold[position] = described(error)
-            else:
-                if shown is not None:
-                    self.shown.append(shown)
+        if self._shows and (shown := shown_by(position, delivery, t_s, sign)) is not None:
+            self.shown.append(shown)

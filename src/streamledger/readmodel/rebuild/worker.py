@@ -27,12 +27,12 @@ from streamledger.readmodel.projections.sessions import SessionsView
 from streamledger.readmodel.projections.tallies import TalliesView
 from streamledger.readmodel.projections.view import Projection
 from streamledger.readmodel.projections.writing import copy_in
+from streamledger.readmodel.rebuild.bulk import COLUMNS, fold_streams, tally
 from streamledger.readmodel.rebuild.part_way import PartWay
 from streamledger.readmodel.rebuild.reading import Pass, read_rows
 from streamledger.readmodel.rebuild.senders import Told
 from streamledger.readmodel.rebuild.shuffle import Run, SharedFile, event_of, read_kept
 from streamledger.readmodel.rebuild.spill import Spill
-from streamledger.readmodel.rebuild.streamwise import COLUMNS, fold_streams, tally
 from streamledger.readmodel.rebuild.units import EVENTS_PER_UNIT, Reading, Stretch, Unit
 
 LINES_PER_COPY: Final = 20_000
@@ -181,12 +181,13 @@ def read_piece(connection: psycopg.Connection[Any], task: Task, share: Share, pi
             tallies, lambda counted: copy_lines(connection, task.suffix, tally(counted)), done.counted
         )
         done.counted.clear()
-    own_errors = {SendersView.name: done.untold, TalliesView.name: uncounted}
     sorts = SessionsView.name in task.read
     return Done(
         # What is not sorted is not folded either, and is done with.
         events=count + (count - done.sorter.events if sorts else 0),
-        parked={name: done.errors | own_errors.get(name, {}) for name in task.read},
+        parked={
+            name: done.errors | uncounted if name == TalliesView.name else done.errors for name in task.read
+        },
         told=Told(piece.after, piece.until, done.shown).encoded() if SendersView.name in task.read else None,
         run=done.sorter.write(piece.after, share.number, share.files[share.number]) if sorts else None,
     )
