@@ -101,9 +101,6 @@ Reading = Callable[[Any], tuple[Any, bool]]
 """Reads a field's value, as sent, leniently: what it says (None: nothing), and whether it could be read."""
 
 
-_within: Final[set[Reading]] = set()
-
-
 def integer_within(low: int, high: int) -> Reading:
     """An integer within [low, high]."""
 
@@ -117,13 +114,7 @@ def integer_within(low: int, high: int) -> Reading:
             return number, True
         return None, False
 
-    _within.add(read)
     return read
-
-
-def is_numeric(reading: Reading) -> bool:
-    """Whether it gives an integer back as it came, or refuses it; of a time, one that is sent in seconds."""
-    return reading in _within or reading in (seconds, duration)
 
 
 _whole_seconds: Final = integer_within(TIME_S_MIN, TIME_S_MAX)

@@ -10,7 +10,7 @@ import msgspec
 from streamledger.domain.kinds import kind_of
 from streamledger.domain.notification import Notification
 from streamledger.tencent.bodies import BODY_BY_EVENT_TYPE, Body, OtherBody, event_type_read
-from streamledger.tencent.content import content_of, content_of_object
+from streamledger.tencent.content import content_of_object, content_of_strict
 from streamledger.tencent.envelope import event_type_of, stream_field_of, t_of
 from streamledger.tencent.fields import MILLISECONDS_FROM, integer_of, key_of, seconds
 from streamledger.tencent.filling import fill, readings_of, texts_of
@@ -65,7 +65,7 @@ def read_from(read: Body | None, body: bytes) -> tuple[Notification, str | None]
         obj = parse_object(body)[0]
         return notification_of(obj), t_of(obj.get("t"))
     t = None if read.t is None else str(read.t)
-    return _notification(read, event_type_read(type(read)), content_of(body), ()), t
+    return _notification(read, event_type_read(type(read)), content_of_strict(body, type(read)), ()), t
 
 
 def notification_of(obj: dict[str, Any]) -> Notification:

@@ -18,10 +18,16 @@ from streamledger.domain.notification import (
     Screenshot,
 )
 from streamledger.tencent.bodies import BODY_BY_EVENT_TYPE
-from streamledger.tencent.content import content_digest, meaning_of
+from streamledger.tencent.content import (
+    content_digest,
+    content_of_object,
+    content_of_strict,
+    meaning_of,
+)
 from streamledger.tencent.fields import is_blank
 from streamledger.tencent.filling import readings_of
-from streamledger.tencent.reader import mended_fields, read_notification
+from streamledger.tencent.reader import mended_fields, read_notification, read_plain
+from streamledger.tencent.tolerant import parse_object
 
 from .samples import NAMES, body_of, expected_of
 
@@ -278,3 +284,24 @@ def test_what_a_body_says_is_what_the_reading_of_each_of_its_fields_says(
             found, is_readable = readings[name](value)
             expected = found if is_readable else value
             assert (type(said[name]), said[name]) == (type(expected), expected)
+
+
+_ODD: tuple[Any, ...] = (
+    *(None, 1, 0, 2**65, 1.5, True, [], {"a": ""}),
+    *("", " ", "1", "007", "a b", "live ", "\0", "\x7f", "\\", "ä", "\u3000a"),
+)
+
+
+def test_a_body_that_fits_its_struct_says_what_its_fields_say() -> None:
+    fitting = set()
+    for name in READABLE:
+        obj, _ = parse_object(body_of(name))
+        for field in {*obj, "appid", "set_id", "callback_ext", "channel_id", "else"} - {"event_type"}:
+            for value in _ODD:  # one at a time: of two, one would hide what becomes of the other
+                sent = {**obj, field: value}
+                body = json.dumps(sent).encode()
+                read = read_plain(body)
+                if read is not None:
+                    fitting.add(type(read))
+                    assert content_of_strict(body, type(read)) == content_of_object(sent)
+    assert {BODY_BY_EVENT_TYPE[event_type] for event_type in (0, 1, 100, 200)} <= fitting
