@@ -27,7 +27,7 @@ from streamledger.readmodel.fold.rows import (
     TimelineRow,
     Totals,
 )
-from streamledger.readmodel.fold.view import Changes, Medium, Needed
+from streamledger.readmodel.fold.view import Changes, Laid, Needed, without
 
 Row = TypeVar("Row", SessionRow, TimelineRow, StreamRow)
 TimelineKey = tuple[str, str, str, int]
@@ -117,8 +117,13 @@ class MemoryView:
         return found
 
     def write(self, changes: Changes) -> set[int]:
-        new = [each for each in changes.media if _key(each) not in self.timeline_rows]
-        again = {each.media.position for each in changes.media} - {each.media.position for each in new}
+        again = {
+            media.position
+            for each in changes.media
+            for media in each.media
+            if (media.stream_id, media.kind, media.key, 0) in self.timeline_rows
+        }
+        new = without(changes.media, again)
         count_media(changes, new)
         for each in new:
             for row in _rows_of(each):
@@ -155,33 +160,31 @@ class MemoryView:
         self.timeline_rows[key] = row
 
 
-def _key(each: Medium) -> TimelineKey:
-    return each.media.stream_id, each.media.kind, each.media.key, 0
-
-
-def _rows_of(each: Medium) -> list[TimelineRow]:
-    """The rows of a plain medium; those of the short way as its line says."""
+def _rows_of(each: Laid) -> list[TimelineRow]:
+    """The rows of plain media; those of the short way as their lines say."""
     if each.rows is not None:
         return [_copy(row) for row in each.rows]
-    media = each.media
-    row = TimelineRow(
-        stream_id=media.stream_id,
-        kind=media.kind,
-        key=media.key,
-        sequence=each.sequence,
-        at_ms=media.at_ms,
-        until_ms=media.until_ms,
-        position=media.position,
-        received_ms=media.delivery.received_at_us // 1000,
-        deliveries=1,
-        duration_ms=media.duration_ms,
-        bytes=media.file_bytes,
-        began_ms=began_before(media),
-        task=media.task,
-        note=bare(media),
-    )
-    assert timeline_lines([each]) == [copy_line(row)]
-    return [row]
+    rows = [
+        TimelineRow(
+            stream_id=media.stream_id,
+            kind=media.kind,
+            key=media.key,
+            sequence=each.sequence,
+            at_ms=media.at_ms,
+            until_ms=media.until_ms,
+            position=media.position,
+            received_ms=media.received_us // 1000,
+            deliveries=1,
+            duration_ms=media.duration_ms,
+            bytes=media.file_bytes,
+            began_ms=began_before(media),
+            task=media.task,
+            note=bare(media),
+        )
+        for media in each.media
+    ]
+    assert timeline_lines([each]) == [copy_line(row) for row in rows]
+    return rows
 
 
 def _totals_of(row: SessionRow) -> Totals:

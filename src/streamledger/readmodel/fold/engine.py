@@ -15,7 +15,7 @@ from streamledger.domain.kinds import ATTRIBUTED_KINDS
 from streamledger.domain.notification import Kind
 from streamledger.domain.session import OPEN_END_MS, SessionState, Span
 from streamledger.readmodel.fold import judging, pushes
-from streamledger.readmodel.fold.counting import FIRST, count_kind, nothing_of, stream_of
+from streamledger.readmodel.fold.counting import FIRST, count_kind, see, stream_of
 from streamledger.readmodel.fold.entries import (
     as_stored,
     enter_again,
@@ -25,7 +25,7 @@ from streamledger.readmodel.fold.entries import (
     latest_ms_of,
     no_time_of,
 )
-from streamledger.readmodel.fold.facts import Event, Fact, PlainMedia, Sorting, as_fact
+from streamledger.readmodel.fold.facts import Event, Fact, PlainMedia, Sorting
 from streamledger.readmodel.fold.judging import MS_A_DAY
 from streamledger.readmodel.fold.pushes import MARGIN_MS, Interval, Pushes
 from streamledger.readmodel.fold.rows import (
@@ -36,8 +36,8 @@ from streamledger.readmodel.fold.rows import (
     StreamRow,
     TimelineRow,
 )
-from streamledger.readmodel.fold.sweep import item_of, item_of_plain, lay, place, surely_in
-from streamledger.readmodel.fold.view import Changes, Medium, Needed, View
+from streamledger.readmodel.fold.sweep import item_of, item_of_plain, lay, lay_plain, place
+from streamledger.readmodel.fold.view import Changes, Laid, Needed, View
 from streamledger.tencent.differences import differing_fields
 
 
@@ -141,7 +141,8 @@ class _Fold:
     def _enter_first(self, key: FactKey, fact: Fact) -> None:
         row = first_entry(fact)
         self._entries[key] = [row]
-        noted = judging.noted_first(fact)
+        judged = judging.judged_first(fact)
+        noted = judging.noted_first(fact, judged)
         if noted is not None:
             self._note(noted)
         else:
@@ -156,7 +157,7 @@ class _Fold:
             stream.unattributed += 1
             self._items[key] = item_of(notification)
         elif notification.sequence is not None:
-            self._fold(fact, is_new=True)
+            self._fold(fact, judging.is_signed_early(judged), is_new=True)
 
     def _enter_again(self, key: FactKey, rows: list[TimelineRow], fact: Fact, known: NotificationRow) -> None:
         if rows[0].content is None:
@@ -177,7 +178,7 @@ class _Fold:
                     self._changes.add_total(before, -1)
                     self._changes.add_total(after, +1)
         elif notification.sequence is not None:
-            self._fold(fact, is_new=is_new)
+            self._fold(fact, judging.was_signed_early(fact), is_new=is_new)
 
     def _tell_differences(
         self, conflicts: Sequence[tuple[int, Fact, NotificationRow]], bodies: dict[int, bytes]
@@ -201,7 +202,9 @@ class _Fold:
     def _stream(self, fact: Fact) -> StreamRow:
         stream_id = fact.notification.stream_id
         assert stream_id is not None  # noqa: S101  # the callers asked
-        return stream_of(self._changes, stream_id, fact.delivery.received_at_us, fact.position)
+        stream = stream_of(self._changes, stream_id)
+        see(stream, fact.delivery.received_at_us, fact.position)
+        return stream
 
     # --- sessions
 
@@ -217,7 +220,7 @@ class _Fold:
         if needed:
             self._pushes.update(self._view.pushes(needed))
 
-    def _fold(self, fact: Fact, *, is_new: bool) -> None:
+    def _fold(self, fact: Fact, signed_early: bool, *, is_new: bool) -> None:
         """Fold a delivery into the session that it names."""
         notification = fact.notification
         stream_id, sequence = notification.stream_id or "", notification.sequence or ""
@@ -242,7 +245,7 @@ class _Fold:
                 notification,
                 fact.position,
                 received_ms=fact.delivery.received_at_us // 1000,
-                signed_early=judging.was_signed_early(fact),
+                signed_early=signed_early,
             )
             claims = row.fold.starts if notification.kind is Kind.PUSH_STARTED else row.fold.stops
             (entry,) = self._entries[judging.key_of(notification)]
@@ -351,23 +354,18 @@ class _Fold:
             self._attribute_plain(stream_id, media)
 
     def _attribute_plain(self, stream_id: str, media: Sequence[PlainMedia]) -> None:
-        laid = self._changes.media
-        sure = None
-        for each, beside in lay(media, self._pushes[stream_id].placed()):
-            noted = judging.noted_first(as_fact(each)) if judging.may_be_noted(each) else None
-            if sure is None or not sure.holds(each, beside):
-                sure = surely_in(each, beside) if self._slack_ms == SLACK_MS else None
-            if sure is not None:
-                laid.append(Medium(each, sure.sequence, None, noted))
-            else:
+        for found, sequence, beside in lay_plain(media, self._pushes[stream_id].placed()):
+            if sequence is not None and self._slack_ms == SLACK_MS:
+                self._changes.media.append(Laid(found, sequence, None, judging.noted_plain(found)))
+                continue
+            for each in found:
                 item = item_of_plain(each)
                 decided = decide(item, beside.candidates(item, self._slack_ms), self._slack_ms)
-                laid.append(Medium(each, "", place(entry_of_plain(each), decided, None), noted))
+                rows = place(entry_of_plain(each), decided, None)
+                self._changes.media.append(Laid([each], "", rows, judging.noted_plain([each])))
 
     def _moved(self, before: list[TimelineRow], after: list[TimelineRow]) -> list[TimelineRow]:
-        stream = self._changes.streams.get(before[0].stream_id)
-        if stream is None:
-            stream = nothing_of(self._changes, before[0].stream_id)
+        stream = stream_of(self._changes, before[0].stream_id)
         for row in before:
             self._changes.add_total(row, -1)
             stream.unattributed -= not row.sequence

@@ -1,7 +1,7 @@
 """Judging deliveries in their order, each beside what is known of its notification; without I/O."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -11,7 +11,7 @@ from streamledger.domain.forensics import DeliveryClass, Judged, Sighting
 from streamledger.domain.kinds import PRESUMED_SCHEDULES, RetrySchedule, schedules_of
 from streamledger.domain.notification import Kind, Notification
 from streamledger.domain.senders import Senders
-from streamledger.readmodel.fold.facts import Fact, PlainMedia
+from streamledger.readmodel.fold.facts import Fact, PlainMedia, as_fact
 from streamledger.readmodel.fold.rows import FactKey, NotificationRow, RepeatRow, evidence_of, evidence_text
 from streamledger.tencent.expiry import SIGNATURE_VALIDITY_S
 
@@ -69,12 +69,18 @@ def was_signed_early(fact: Fact) -> bool:
     return is_signed_early(judged_first(fact))
 
 
-def noted_first(fact: Fact) -> RepeatRow | None:
+def noted_first(fact: Fact, judged: Judged) -> RepeatRow | None:
     """The row of a first delivery, which has one if it was released or bears the mark of a captured pair."""
-    judged = judged_first(fact)
     if judged.judged_as is DeliveryClass.FIRST and not is_signed_early(judged):
         return None
     return row_of(fact, judged, fact.position)
+
+
+def noted_plain(media: Iterable[PlainMedia]) -> list[RepeatRow]:
+    """The same of plain media that came first."""
+    facts = [as_fact(each) for each in media if may_be_noted(each)]
+    rows = [noted_first(fact, judged_first(fact)) for fact in facts]
+    return [row for row in rows if row is not None]
 
 
 def is_signed_early(judged: Judged) -> bool:

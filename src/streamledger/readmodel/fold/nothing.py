@@ -21,7 +21,7 @@ from streamledger.readmodel.fold.rows import (
     TimelineRow,
     Totals,
 )
-from streamledger.readmodel.fold.view import Changes, Medium, Needed
+from streamledger.readmodel.fold.view import Changes, Laid, Needed
 
 Lines = tuple[str, list[str]]
 """A table's name, and rows of it in the text format of COPY"""
@@ -130,40 +130,35 @@ def _added(stream: StreamRow, more: StreamRow) -> StreamRow:
     return msgspec.structs.replace(stream, **summed, **greatest, first_seen_us=first_us)
 
 
-_TOLD = ("stream_id", "key", "sequence", "at_ms", "until_ms", "position", "received_ms")
+_OF_ALL = ("stream_id", "sequence")
+_TOLD = ("key", "at_ms", "until_ms", "position", "received_ms")
 _TOLD_OF_FILES = ("duration_ms", "bytes", "began_ms", "task", "note")
 _RECORDING = Kind.RECORDING.value
 
 
 def _form(kind: Kind, told: Iterable[str]) -> str:
-    filled: dict[str, Any] = dict.fromkeys(told, "%s")
+    filled: dict[str, Any] = {**dict.fromkeys(_OF_ALL, "%s"), **dict.fromkeys(told, "%%s")}
     return copy_line(TimelineRow(kind=kind.value, deliveries=1, **filled))
 
 
 _MOMENT, _FILE = _form(Kind.SCREENSHOT, _TOLD), _form(Kind.RECORDING, (*_TOLD, *_TOLD_OF_FILES))
-"""The lines of media that surely lie in one push, to be filled in by %."""
+"""The lines of media that surely lie in one push, to be filled in by %: with what is of all, then of each."""
 
 
-def timeline_lines(found: Iterable[Medium]) -> list[str]:
+def timeline_lines(found: Iterable[Laid]) -> list[str]:
     """The rows of plain media, none of which was there before."""
     lines = []
     for each in found:
         if each.rows is not None:
             lines += [copy_line(row) for row in each.rows]
             continue
-        media = each.media
-        told = (
-            media.stream_id,
-            media.key,
-            each.sequence,
-            media.at_ms,
-            media.until_ms,
-            media.position,
-            media.received_us // 1000,
-        )
-        if media.kind != _RECORDING:
-            lines.append(_MOMENT % told)
-            continue
-        of_file = (media.duration_ms, media.file_bytes, began_before(media), media.task, bare(media))
-        lines.append(_FILE % (*told, *["\\N" if value is None else value for value in of_file]))
+        of_all = each.media[0].stream_id.replace("%", "%%"), each.sequence
+        moment, file = _MOMENT % of_all, _FILE % of_all
+        for media in each.media:
+            told = media.key, media.at_ms, media.until_ms, media.position, media.received_us // 1000
+            if media.kind == _RECORDING:
+                of_file = media.duration_ms, media.file_bytes, began_before(media), media.task, bare(media)
+                lines.append(file % (*told, *["\\N" if value is None else value for value in of_file]))
+            else:
+                lines.append(moment % told)
     return lines

@@ -38,6 +38,7 @@ class Timed(Protocol):
 
 
 Media = TypeVar("Media", bound=Timed)
+_BEGAN: Final = attrgetter("began_ms")
 
 
 class Beside(msgspec.Struct, gc=False):
@@ -76,29 +77,76 @@ def _comes_near(item: Item, found: Sequence[Placed], slack_ms: int) -> bool:
     return False
 
 
+class Sweep:
+    """The spans of a stream, in order of their beginnings, as they come and go while time goes on."""
+
+    def __init__(self, spans: Sequence[Placed], margin_ms: int = MARGIN_MS) -> None:
+        self._spans = spans
+        self._margin_ms = margin_ms
+        self._place = 0
+        if len(spans) <= FEW:
+            self._beside = Beside(list(spans))
+            self._comes_ms = self._gone_ms = OPEN_END_MS
+        else:
+            self._beside = Beside([], [], {})
+            self._comes_ms, self._gone_ms = spans[0].span.from_ms, OPEN_END_MS
+
+    def beside(self, began_ms: int, until_ms: int) -> Beside:
+        """The spans beside what lies there; it began no sooner than what was asked for before."""
+        margin_ms = self._margin_ms
+        if self._comes_ms <= until_ms + margin_ms or self._gone_ms < began_ms - margin_ms:
+            self._move(began_ms - margin_ms, until_ms + margin_ms)
+        return self._beside
+
+    @property
+    def stays_ms(self) -> int:
+        """Up to here all that has ended is beside the same spans."""
+        return min(self._comes_ms - self._margin_ms - 1, self._gone_ms + self._margin_ms)
+
+    def _move(self, gone_ms: int, come_ms: int) -> None:
+        near, spans = self._beside.near, self._spans
+        while self._place < len(spans) and spans[self._place].span.from_ms <= come_ms:
+            near.append(spans[self._place])
+            self._place += 1
+        self._beside = _without_gone(self._beside, gone_ms)
+        self._comes_ms = spans[self._place].span.from_ms if self._place < len(spans) else OPEN_END_MS
+        self._gone_ms = min((each.span.until_ms for each in self._beside.near), default=OPEN_END_MS)
+
+
 def lay(
     media: Iterable[Media], spans: Sequence[Placed], margin_ms: int = MARGIN_MS
 ) -> Iterator[tuple[Media, Beside]]:
-    """Media in the order of time, each with the spans beside it; `spans` are in order of their beginnings."""
-    ordered = sorted(media, key=attrgetter("began_ms"))
-    if len(spans) <= FEW:
-        beside = Beside(list(spans))
-        for each in ordered:
-            yield each, beside
-        return
-    beside = Beside([], [], {})
-    place = 0
-    comes_ms, gone_ms = spans[0].span.from_ms, OPEN_END_MS
-    for each in ordered:
-        if comes_ms <= each.until_ms + margin_ms or gone_ms < each.began_ms - margin_ms:
-            near = beside.near
-            while place < len(spans) and spans[place].span.from_ms <= each.until_ms + margin_ms:
-                near.append(spans[place])
-                place += 1
-            beside = _without_gone(beside, each.began_ms - margin_ms)
-            comes_ms = spans[place].span.from_ms if place < len(spans) else OPEN_END_MS
-            gone_ms = min((each.span.until_ms for each in beside.near), default=OPEN_END_MS)
-        yield each, beside
+    """Media in the order of time, each with the spans beside it."""
+    sweep = Sweep(spans, margin_ms)
+    for each in sorted(media, key=_BEGAN):
+        yield each, sweep.beside(each.began_ms, each.until_ms)
+
+
+def lay_plain(
+    media: Iterable[PlainMedia], spans: Sequence[Placed]
+) -> Iterator[tuple[Sequence[PlainMedia], str | None, Beside]]:
+    """Likewise, those together that surely lie in one push, with its sequence; all others one by one."""
+    ordered = sorted(media, key=_BEGAN)
+    sweep = Sweep(spans)
+    first, count = 0, len(ordered)
+    while first < count:
+        each = ordered[first]
+        beside = sweep.beside(each.began_ms, each.until_ms)
+        sure = surely_in(each, beside)
+        last = first + 1
+        if sure is not None:
+            until_ms = min(sure.until_ms, sweep.stays_ms)
+            stream_param, app, appname = each.stream_param, each.app, each.appname
+            while (
+                last < count
+                and (other := ordered[last]).until_ms <= until_ms
+                and other.stream_param == stream_param
+                and other.app == app
+                and other.appname == appname
+            ):
+                last += 1
+        yield ordered[first:last], None if sure is None else sure.sequence, beside
+        first = last
 
 
 def _without_gone(beside: Beside, gone_ms: int) -> Beside:
@@ -117,26 +165,11 @@ def _without_gone(beside: Beside, gone_ms: int) -> Beside:
     return Beside(near, opened[-LAST_OPEN_MAX:], by_witness)
 
 
-class Sure(msgspec.Struct, gc=False):
-    """The one push in which a medium surely lies, and all like it that lie between these moments."""
+class Sure(msgspec.Struct, frozen=True, gc=False):
+    """The one push in which a medium surely lies, and all like it that begin later and end by a moment."""
 
     sequence: str
-    like: PlainMedia
-    beside: Beside
-    from_ms: int
     until_ms: int
-
-    def holds(self, media: PlainMedia, beside: Beside) -> bool:
-        """Whether it says the same of another medium of the stream."""
-        like = self.like
-        return (
-            self.from_ms <= media.began_ms
-            and media.until_ms <= self.until_ms
-            and beside is self.beside
-            and media.stream_param == like.stream_param
-            and media.app == like.app
-            and media.appname == like.appname
-        )
 
 
 def surely_in(media: PlainMedia, beside: Beside) -> Sure | None:
@@ -144,20 +177,16 @@ def surely_in(media: PlainMedia, beside: Beside) -> Sure | None:
     began_ms, until_ms = media.began_ms, media.until_ms
     witness = witness_of(media.stream_param)
     only = None
-    after_ms, before_ms = -OPEN_END_MS, OPEN_END_MS
+    comes_ms = OPEN_END_MS
     for each in beside.near:
         if until_ms < each.from_ms:
-            before_ms = min(before_ms, each.from_ms)
-            continue
-        gone_ms = each.until_ms
-        if began_ms > gone_ms and each.span.stream_param == witness:
-            gone_ms = max(gone_ms, each.witness_until_ms)
-        if began_ms > gone_ms:
-            after_ms = max(after_ms, gone_ms)
-        elif only is not None or began_ms > each.until_ms:
-            return None
-        else:
+            comes_ms = min(comes_ms, each.from_ms)
+        elif began_ms <= each.until_ms:
+            if only is not None:
+                return None
             only = each
+        elif each.span.stream_param == witness and began_ms <= each.witness_until_ms:
+            return None
     if (
         only is None
         or media.at_ms < only.sure_from_ms
@@ -167,8 +196,9 @@ def surely_in(media: PlainMedia, beside: Beside) -> Sure | None:
         or witness in beside.by_witness
     ):
         return None
-    from_ms, until_ms = max(only.sure_from_ms, after_ms + 1), min(only.sure_until_ms, before_ms - 1)
-    return Sure(only.span.sequence, media, beside, from_ms, until_ms)
+    if began_ms < only.sure_from_ms:  # by its writing: then what begins later may lie before it all the same
+        return Sure(only.span.sequence, -OPEN_END_MS)
+    return Sure(only.span.sequence, min(only.sure_until_ms, comes_ms - 1))
 
 
 def item_of(notification: Notification) -> Item:

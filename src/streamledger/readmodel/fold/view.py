@@ -1,7 +1,7 @@
 """What the fold asks of a view, and what it gives it to write: the store, nothing, a moment, memory."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -42,22 +42,36 @@ class Needed(msgspec.Struct, gc=False):
         return self.witnesses.union(each for each in found if each is not None)
 
 
-class Medium(msgspec.Struct, frozen=True, gc=False):
-    """A plain medium as it is written: if its notification is there already, nothing of it is."""
+class Laid(msgspec.Struct, frozen=True, gc=False):
+    """Plain media as they are written: those whose notifications are there already are taken out before."""
 
-    media: PlainMedia
+    media: Sequence[PlainMedia]
+    """Of one stream; one alone where it has `rows`."""
     sequence: str
-    """Of the push in which it surely lies; "" where `rows` say more."""
+    """Of the push in which they surely lie; "" where `rows` say more."""
     rows: Sequence[TimelineRow] | None = None
-    """Its rows, where it does not surely lie in one push."""
-    noted: RepeatRow | None = None
+    """The rows of one that does not surely lie in one push."""
+    noted: Sequence[RepeatRow] = ()
+
+
+def without(found: Iterable[Laid], positions: Container[int]) -> list[Laid]:
+    """The same but for the deliveries at these positions."""
+    left = [
+        msgspec.structs.replace(
+            each,
+            media=[media for media in each.media if media.position not in positions],
+            noted=[row for row in each.noted if row.position not in positions],
+        )
+        for each in found
+    ]
+    return [each for each in left if each.media]
 
 
 class Changes:
     """What a fold gives a view to write."""
 
     def __init__(self) -> None:
-        self.media: list[Medium] = []
+        self.media: list[Laid] = []
         """Plain media that did not come before, unless they turn out to be there."""
         self.entries: dict[FactKey, list[TimelineRow]] = {}
         """All rows of these notifications."""

@@ -7,11 +7,11 @@ import psycopg
 
 from streamledger.readmodel.fold.columns import NARROW
 from streamledger.readmodel.fold.counting import count_media
-from streamledger.readmodel.fold.facts import bare, began_before
+from streamledger.readmodel.fold.facts import PlainMedia, bare, began_before
 from streamledger.readmodel.fold.lines import array_literal, copy_line, json_text, line_of
 from streamledger.readmodel.fold.nothing import set_totals
 from streamledger.readmodel.fold.rows import DayRow, StreamRow, TableRow, TimelineRow, Totals
-from streamledger.readmodel.fold.view import Changes, Medium
+from streamledger.readmodel.fold.view import Changes, Laid, without
 
 _TOTALS: Final = Totals.__struct_fields__
 _MOVING: Final = tuple(name for name in NARROW if name not in ("sequence", "stream_id", *_TOTALS))
@@ -69,8 +69,8 @@ class Writing:
     def write(self, changes: Changes) -> set[int]:
         """Write changes; returns the positions of plain media whose notifications were there already."""
         taken = self._insert_media(changes.media)
-        again = {each.media.position for each in changes.media} - taken
-        new = [each for each in changes.media if each.media.position in taken] if again else changes.media
+        again = {media.position for each in changes.media for media in each.media} - taken
+        new = without(changes.media, again) if again else changes.media
         count_media(changes, new)
         parts = [row for each in new for row in (each.rows or ())[1:]]
         self._replace("timeline", ("stream_id", "kind", "key"), changes.replaced)
@@ -88,10 +88,10 @@ class Writing:
         self._execute(_DAYS_SQL, [[getattr(row, name) for row in days] for name in DayRow.__struct_fields__])
         return again
 
-    def _insert_media(self, media: Sequence[Medium]) -> set[int]:
-        if not media:
+    def _insert_media(self, laid: Sequence[Laid]) -> set[int]:
+        if not laid:
             return set()
-        values = [_values(each) for each in media]
+        values = [_values(each, media) for each in laid for media in each.media]
         sql = _MEDIA_SQL.format(suffix=self._suffix)
         with self._connection.cursor(binary=True) as cursor:
             cursor.execute(sql, [array_literal(column) for column in zip(*values, strict=True)], prepare=True)
@@ -197,8 +197,7 @@ def _array_type(name: str) -> str:
     return "bool[]" if name in _FLAGS else "int8[]"
 
 
-def _values(each: Medium) -> tuple[Any, ...]:
-    media = each.media
+def _values(each: Laid, media: PlainMedia) -> tuple[Any, ...]:
     row = each.rows[0] if each.rows else None
     return (
         media.stream_id,
