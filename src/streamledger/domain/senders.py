@@ -85,8 +85,11 @@ class Senders:
             self.changed_pairs.add((shown.t_s, shown.sign))
             self._forget()
             return []
-        if pair.from_known and shown.source_ip in pair.addresses and shown.source_ip in self.known_from:
-            return []  # as nearly all: it says nothing new
+        if shown.source_ip in pair.addresses:
+            is_known = shown.source_ip in self.known_from
+            is_full = len(pair.positions) >= POSITIONS_MAX
+            if is_known if pair.from_known else is_full and not is_known:
+                return []  # as nearly all: it says nothing new
         return self._again(pair, shown)
 
     def is_known(self, source_ip: str, position: int) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from streamledger.domain.senders import PAIR_KEPT_S, Senders, Shown
+from streamledger.domain.senders import PAIR_KEPT_S, POSITIONS_MAX, Senders, Shown
 
 T_S = 1_764_000_600
 POOL, SECOND, STRANGER = "192.0.2.7", "192.0.2.8", "198.51.100.9"
@@ -42,6 +42,14 @@ def test_a_captured_pair_marks_what_came_with_it_from_an_unknown_address_whoever
     assert marked == [5]
     _, marked = taken_in([*made_known, shown(4, STRANGER, 60), shown(5, STRANGER, 60), shown(6, POOL, 60)])
     assert marked == [4, 5]
+
+
+def test_of_what_came_with_a_pair_before_it_was_known_as_captured_the_first_are_marked() -> None:
+    made_known = [shown(position, POOL, position) for position in (1, 2, 3)]
+    many = [shown(position, STRANGER, 60) for position in range(4, 99)]
+    senders, marked = taken_in([*made_known, *many, shown(99, POOL, 60)])
+    assert marked == [*range(4, 4 + POSITIONS_MAX)]
+    assert senders.take(shown(100, STRANGER, 60)) == [100]
 
 
 def test_facts_signed_in_one_second_by_a_pool_or_before_anybody_is_known_are_normal() -> None:
