@@ -49,7 +49,7 @@ REASONS: Final = {
 """What each reason code means, for people."""
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
+class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A recording (content interval) or a moment (until_ms == at_ms) that has to find its session."""
 
     at_ms: int
@@ -66,7 +66,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         return self.at_ms if self.writing_ms is None else min(self.at_ms, self.writing_ms)
 
 
-class Attribution(msgspec.Struct, frozen=True, kw_only=True):
+class Attribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One session an item belongs to; an item that spans several pushes has several."""
 
     sequence: str

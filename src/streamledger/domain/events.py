@@ -35,7 +35,7 @@ def is_notification(name: str) -> bool:
     return name != ADMIN_ACTED
 
 
-class Release(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Release(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """An operator's decision to believe a quarantined delivery."""
 
     quarantine_id: str
@@ -54,7 +54,7 @@ Late = Literal["grace", "away", "expired"]
 away; because it was released."""
 
 
-class Belief(msgspec.Struct, frozen=True, array_like=True):
+class Belief(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How a delivery was believed: only the moment of its receipt could tell. Stored as an array."""
 
     by: By = "unchecked"
@@ -71,7 +71,7 @@ class Belief(msgspec.Struct, frozen=True, array_like=True):
 UNCHECKED: Final = Belief()
 
 
-class RequestHeaders(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class RequestHeaders(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """The headers of a request that tell something about its sender, as sent; "" where there was none."""
 
     user_agent: str = ""
@@ -82,7 +82,7 @@ class RequestHeaders(msgspec.Struct, frozen=True, array_like=True, omit_defaults
 NO_HEADERS: Final = RequestHeaders()
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What is kept of one delivery: the bytes as received and what only that moment could tell.
 
     Everything else is derived from `body`, and can be derived anew when the readers improve. Stored as an

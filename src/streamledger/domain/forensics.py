@@ -69,7 +69,7 @@ REASONS: Final = {
 """Every reason code of `Evidence.because`, in words."""
 
 
-class Sighting(msgspec.Struct, frozen=True, kw_only=True):
+class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What forensics looks at in one delivery."""
 
     position: int
@@ -118,7 +118,7 @@ class Known(Tries, frozen=True, kw_only=True):
     """The tries by other keys."""
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Why a delivery is classed as it is; what does not apply is left out."""
 
     because: tuple[str, ...] = ()
@@ -146,7 +146,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of a conflict: top-level fields, t and sign apart, that differ from the first delivery's."""
 
 
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
+class Judged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a delivery is, which retry, and why."""
 
     judged_as: DeliveryClass

@@ -37,7 +37,7 @@ class Kind(StrEnum):
     OTHER = "other"  # everything else, kept whole
 
 
-class Push(msgspec.Struct, frozen=True, kw_only=True):
+class Push(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The fields of event types 1 and 0 (267/38081). Absent or unreadable ones are None."""
 
     node: str | None = None
@@ -49,7 +49,7 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     push_duration_ms: int | None = None
 
 
-class Recording(msgspec.Struct, frozen=True, kw_only=True):
+class Recording(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The fields of event type 100 (267/38082). Content is [end - duration, end], not [start, end]."""
 
     file_id: str | None = None
@@ -62,7 +62,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str | None = None
 
 
-class Screenshot(msgspec.Struct, frozen=True, kw_only=True):
+class Screenshot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The fields of event type 200 (267/38083)."""
 
     pic_url: str | None = None
@@ -73,7 +73,7 @@ class Screenshot(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str | None = None
 
 
-class AbnormalEvent(msgspec.Struct, frozen=True, kw_only=True):
+class AbnormalEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of a push error's abnormal_event list (267/53310)."""
 
     type: int
@@ -81,14 +81,14 @@ class AbnormalEvent(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
 
 
-class PushError(msgspec.Struct, frozen=True, kw_only=True):
+class PushError(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The fields of event type 321 (267/53310)."""
 
     report_interval_ms: int | None = None
     abnormal_events: tuple[AbnormalEvent, ...] = ()
 
 
-class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
+class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The fields of event types 332 (267/58590) and 341 (267/68622)."""
 
     record_event: str | None = None
@@ -102,7 +102,7 @@ class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
 Detail = Push | Recording | Screenshot | PushError | RecordingStatus | None
 
 
-class Notification(msgspec.Struct, frozen=True, kw_only=True):
+class Notification(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One fact, with the fields that every kind shares and one struct of those of its kind.
 
     Times are milliseconds since 1970-01-01 UTC, between 0 and 9999-12-31. A field that was

@@ -5,7 +5,7 @@ import msgspec
 from streamledger.domain.notification import Notification, PushError
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A commutative tally of the distinct reports of a session."""
 
     reports: int = 0

@@ -18,7 +18,7 @@ CLOCKS_APART_MS_MAX: Final = 5_000
 """What seems to be signed longer than this after its receipt was signed for longer than is known."""
 
 
-class Try(msgspec.Struct, frozen=True, kw_only=True):
+class Try(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One try of the sender, as far as it is known."""
 
     try_ms: int
@@ -46,7 +46,7 @@ class Tries(Try, frozen=True, kw_only=True):
     before: Try | None = None
 
 
-class Grid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Grid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The schedule that a repeated delivery fits, or the one that it misses least."""
 
     era: str
@@ -60,7 +60,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `reply_timeout_s` for each try since the last one seen, and the slack, it still fits."""
 
 
-class Fit(msgspec.Struct, frozen=True, kw_only=True):
+class Fit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a moment fits the sender's schedules."""
 
     grid: Grid

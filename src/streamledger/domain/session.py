@@ -44,7 +44,7 @@ OPEN_END_MS: Final = 2**63 - 1
 """The end of the span of a push whose stop is not known."""
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What one distinct content says of the start or the stop of a push."""
 
     at_ms: int | None
@@ -62,7 +62,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The earliest receipt, where no time of it can be read: all that is known of when."""
 
 
-class SessionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SessionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """All that is known of one push. `starts` are ordered from the one that counts, `stops` likewise."""
 
     stream_id: str
@@ -76,7 +76,7 @@ class SessionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Distinct notifications of types not modelled that name this sequence."""
 
 
-class Span(msgspec.Struct, frozen=True, kw_only=True):
+class Span(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where on its stream's time axis the content of a push can lie; half of attribution's input."""
 
     sequence: str
@@ -99,7 +99,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     stream_param: str | None = None
 
 
-class Bounds(msgspec.Struct, kw_only=True):
+class Bounds(msgspec.Struct, kw_only=True, gc=False):
     """Where a push can lie, and what of it bears on the pushes beside it; without a time, until < from.
 
     `bounds_of` says what follows from its own notifications; `succession.settle` sets what its neighbours

@@ -69,7 +69,7 @@ class _Usual(msgspec.Struct, gc=False):
 _ABSENT: Final = msgspec.Raw(b"null")
 
 
-class _Wire(msgspec.Struct):
+class _Wire(msgspec.Struct, gc=False):
     # Raw: a field of an unexpected type is for the lenient rules to judge, not for the decoder.
     event_type: msgspec.Raw = _ABSENT
     stream_id: msgspec.Raw = _ABSENT

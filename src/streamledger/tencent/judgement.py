@@ -21,7 +21,7 @@ class Verdict(StrEnum):
     UNSIGNED = "unsigned"
 
 
-class Judgement(msgspec.Struct, frozen=True):
+class Judgement(msgspec.Struct, frozen=True, gc=False):
     """A verdict and what led to it."""
 
     verdict: Verdict

@@ -20,7 +20,7 @@ _RECORDING: Final = Kind.RECORDING.value
 MEDIA_NAMES: Final = frozenset(ROW_BY_KIND[kind].stored_name for kind in (Kind.RECORDING, Kind.SCREENSHOT))
 
 
-class Fact(msgspec.Struct, frozen=True):
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """One event of the ledger, read."""
 
     position: int

@@ -18,7 +18,7 @@ MARGIN_MS: Final = 2 * SLACK_MS
 WHOLE: Final = -(2**63)
 
 
-class Interval(msgspec.Struct, frozen=True):
+class Interval(msgspec.Struct, frozen=True, gc=False):
     """An interval of a stream's time axis, both ends included."""
 
     stream_id: str

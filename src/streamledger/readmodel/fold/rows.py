@@ -53,7 +53,7 @@ class Totals(msgspec.Struct, gc=False):
     screenshots: int = 0
 
 
-class TimelineRow(msgspec.Struct, kw_only=True):
+class TimelineRow(msgspec.Struct, kw_only=True, gc=False):
     """A row of `timeline`: one notification in one session; sequence "" when it belongs to none."""
 
     TABLE: ClassVar[str] = "timeline"
@@ -93,7 +93,7 @@ class TimelineRow(msgspec.Struct, kw_only=True):
     copies: tuple[int, ...] | None = None
 
 
-class StreamRow(msgspec.Struct, kw_only=True):
+class StreamRow(msgspec.Struct, kw_only=True, gc=False):
     """A row of `streams`, or what is to be added to one: all of it can be added in any order."""
 
     TABLE: ClassVar[str] = "streams"
@@ -141,7 +141,7 @@ class NotificationRow(Known, frozen=True, kw_only=True):
     key: str
 
 
-class DayRow(msgspec.Struct, frozen=True, kw_only=True):
+class DayRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A row of `delivery_days`."""
 
     TABLE: ClassVar[str] = "delivery_days"
