@@ -4,7 +4,7 @@ Media in the intervals of time that were judged anew are left out: the caller ha
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +17,10 @@ from streamledger.readmodel.moments.moment import NO_TIME_MS
 from streamledger.readmodel.moments.tables import WINDOWS_INLINE_MAX, Interval, PastTables
 from streamledger.readmodel.queries.kinds import MEDIA, MOMENTS, REPORTS
 from streamledger.readmodel.queries.pages import EVENLY, PICTURE_SCREENSHOTS_ALL_MAX
+
+_COLUMNS: Final = columns_of("timeline", "t")
+_FILES: Final = "t.kind = 'recording'"
+_REPORTED: Final = "t.kind = 'recording_status'"
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -35,12 +39,12 @@ async def kept_sums(tables: PastTables, key: SessionKey, judged: Sequence[Interv
 
     Those with rivals are counted too, as they are known now: the caller has them apart.
     """
-    shots = _kept(tables, judged, "t.kind = 'screenshot'")
+    shots = _held(tables, judged, "t.kind = 'screenshot'")
+    files = _held(tables, judged, _FILES, moments=False)
     rows = await tables.fetch(
         f"SELECT count(*), min(t.at_ms), max(t.at_ms), 0::int8, 0::int8 {shots}"  # constant conditions
         " UNION ALL SELECT count(*), NULL, NULL,"
-        " coalesce(sum(t.duration_ms), 0)::int8, coalesce(sum(t.bytes), 0)::int8"
-        f" {_kept_recordings(tables, judged, with_rivals=True)}",
+        f" coalesce(sum(t.duration_ms), 0)::int8, coalesce(sum(t.bytes), 0)::int8 {files}",
         _of_session(tables, key, judged),
     )
     screenshots, recordings = rows
@@ -51,55 +55,34 @@ async def kept_sums(tables: PastTables, key: SessionKey, judged: Sequence[Interv
 
 
 async def kept_latest(
-    tables: PastTables, key: SessionKey, judged: Sequence[Interval], screenshots: Counted, with_rivals: int
+    tables: PastTables, key: SessionKey, judged: Sequence[Interval], screenshots: Counted
 ) -> list[TimelineRow]:
-    """The session's latest of each kind of media, among those that stand as they did.
-
-    `screenshots` is their sum; as many as `with_rivals` of the session's rows do not stand as they did.
-    """
-    branches = [
-        f"(SELECT {columns_of('timeline', 't')} FROM timeline AS t"  # noqa: S608  # constant names
-        " WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s"
-        f" AND t.kind = '{kind.value}' AND t.rivals IS NULL AND t.position <= %(position)s"
-        f"{_until(tables, 'until_ms')}{_outside(judged, moments=False)}"
-        # The sum keeps the planner from walking back through all screenshots in search of another kind.
-        f" ORDER BY t.at_ms{' + 0' if kind is Kind.RECORDING_EXCEPTION else ''} DESC, t.key DESC LIMIT 1)"
-        for kind in (Kind.RECORDING, Kind.RECORDING_STATUS, Kind.RECORDING_EXCEPTION)
-    ]
+    """The session's latest of each kind of media, among those that stand as they did; the sum of its
+    screenshots is given."""
     facts = _of_session(tables, key, judged)
+    branches = []
+    for kind in (Kind.RECORDING, Kind.RECORDING_STATUS, Kind.RECORDING_EXCEPTION):
+        # The sum keeps the planner from walking back through all screenshots in search of another kind.
+        at_ms = "t.at_ms + 0" if kind is Kind.RECORDING_EXCEPTION else "t.at_ms"
+        found = _kept(tables, judged, f"t.kind = '{kind.value}'", moments=False)
+        branches.append(f"(SELECT {_COLUMNS} {found} ORDER BY {at_ms} DESC, t.key DESC LIMIT 1)")
     if screenshots.until_ms is not None:
-        # The inner query reads the index alone, from the last of those that were counted: behind it may
-        # lie all that came after the moment.
-        branches.append(
-            f"(SELECT {columns_of('timeline', 'r')} FROM ("  # noqa: S608  # constant names
-            "SELECT t.stream_id, t.kind, t.key, t.sequence, t.at_ms FROM timeline AS t"
-            " WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s AND t.kind = 'screenshot'"
-            " AND t.at_ms <= %(last_ms)s"
-            f" AND t.position <= %(position)s{_until(tables, 'at_ms')}{_outside(judged, moments=True)}"
-            " ORDER BY t.at_ms DESC, t.kind DESC, t.key DESC LIMIT %(limit)s"
-            ") AS named JOIN timeline AS r USING (stream_id, kind, key, sequence, at_ms)"
-            " WHERE r.rivals IS NULL ORDER BY r.at_ms DESC, r.key DESC LIMIT 1)"
-        )
-        facts |= {"limit": 1 + with_rivals, "last_ms": screenshots.until_ms}
+        # From the last of those that were counted: behind it may lie all that came after the moment.
+        found = _kept(tables, judged, "t.kind = 'screenshot' AND t.at_ms <= %(last_ms)s")
+        branches.append(f"(SELECT {_COLUMNS} {found} ORDER BY t.at_ms DESC, t.key DESC LIMIT 1)")
+        facts["last_ms"] = screenshots.until_ms
     return [timeline_row(values) for values in await tables.fetch(" UNION ALL ".join(branches), facts)]
 
 
-async def kept_signs(
-    tables: PastTables, key: SessionKey, judged: Sequence[Interval], with_rivals: int
-) -> list[TimelineRow]:
-    """Of the session's media that stand as they did all files and recorders' words, and the latest of all.
-
-    As many as `with_rivals` of the session's rows do not stand as they did.
-    """
-    columns = columns_of("timeline", "t")
+async def kept_signs(tables: PastTables, key: SessionKey, judged: Sequence[Interval]) -> list[TimelineRow]:
+    """Of the session's media that stand as they did all files and recorders' words, and the latest of all."""
     latest = (
-        f"SELECT {columns} {_kept(tables, judged, f't.kind IN ({MOMENTS})')} AND t.rivals IS NULL"
+        f"SELECT {_COLUMNS} {_kept(tables, judged, f't.kind IN ({MOMENTS})')}"
         " ORDER BY t.at_ms DESC LIMIT %(limit)s"
     )
-    statuses = _kept(tables, judged, "t.kind = 'recording_status'")
-    told = f"SELECT {columns} {statuses} AND t.rivals IS NULL"  # constant conditions
-    files = f"SELECT {columns} {_kept_recordings(tables, judged)}"
-    facts = _of_session(tables, key, judged) | {"limit": SIGNS_MAX + with_rivals}
+    told = f"SELECT {_COLUMNS} {_kept(tables, judged, _REPORTED)}"
+    files = f"SELECT {_COLUMNS} {_kept(tables, judged, _FILES, moments=False)}"
+    facts = _of_session(tables, key, judged) | {"limit": SIGNS_MAX}
     rows = await tables.fetch(f"({latest}) UNION ALL ({told}) UNION ALL ({files})", facts)
     found = {(row.kind, row.key): row for row in map(timeline_row, rows)}
     return list(found.values())
@@ -112,14 +95,9 @@ async def kept_page(
     kind: Kind | None,
     after: tuple[int, str, str] | None,
     limit: int,
-    with_rivals: int,
 ) -> list[TimelineRow]:
-    """The session's media in order, after a key, among those that stand as they did.
-
-    As many as `with_rivals` of the session's rows do not. Moments are chosen by the index alone: behind
-    them may lie all that came after the moment.
-    """
-    facts = _of_session(tables, key, judged) | {"limit": limit, "chosen": limit + with_rivals}
+    """The session's media in order, after a key, among those that stand as they did."""
+    facts = _of_session(tables, key, judged) | {"limit": limit}
     follows = ""
     if after is not None:
         facts |= {"after_ms": after[0], "after_kind": after[1], "after_key": after[2]}
@@ -129,49 +107,35 @@ async def kept_page(
     branches = []
     if kind is not Kind.RECORDING:
         kinds = MOMENTS if kind is None else f"'{kind.value}'"
-        branches.append(
-            f"SELECT t.kind, t.key, t.at_ms {_kept(tables, judged, f't.kind IN ({kinds})')}{follows}"
-            " ORDER BY t.at_ms, t.kind, t.key LIMIT %(chosen)s"
-        )
+        branches.append(f"{_kept(tables, judged, f't.kind IN ({kinds})')}{follows}")
     if kind in (None, Kind.RECORDING):
-        branches.append(
-            f"SELECT t.kind, t.key, t.at_ms {_kept_recordings(tables, judged)}{follows}"
-            " ORDER BY t.at_ms, t.key LIMIT %(chosen)s"
-        )
-    chosen = " UNION ALL ".join(f"({branch})" for branch in branches)
-    sql = _rows_of(chosen) + " ORDER BY t.at_ms, t.kind, t.key LIMIT %(limit)s"
-    return [timeline_row(values) for values in await tables.fetch(sql, facts)]
+        branches.append(f"{_kept(tables, judged, _FILES, moments=False)}{follows}")
+    order = "ORDER BY t.at_ms, t.kind, t.key LIMIT %(limit)s"
+    found = " UNION ALL ".join(f"(SELECT t.* {branch} {order})" for branch in branches)
+    rows = await tables.fetch(f"SELECT {_COLUMNS} FROM ({found}) AS t {order}", facts)  # noqa: S608  # constant
+    return [timeline_row(values) for values in rows]
 
 
 async def kept_screenshots(
-    tables: PastTables,
-    key: SessionKey,
-    judged: Sequence[Interval],
-    sums: Counted,
-    limit: int,
-    with_rivals: int,
+    tables: PastTables, key: SessionKey, judged: Sequence[Interval], sums: Counted, limit: int
 ) -> list[TimelineRow]:
     """The session's screenshots among those that stand as they did; of many, about `limit` at even steps."""
     if sums.count <= PICTURE_SCREENSHOTS_ALL_MAX:
-        all_max = PICTURE_SCREENSHOTS_ALL_MAX
-        return await kept_page(tables, key, judged, Kind.SCREENSHOT, None, all_max, with_rivals)
+        return await kept_page(tables, key, judged, Kind.SCREENSHOT, None, PICTURE_SCREENSHOTS_ALL_MAX)
     shots = _kept(tables, judged, "t.kind = 'screenshot'")
     begin = "%(first_ms)s::int8 + (%(last_ms)s::int8 - %(first_ms)s::int8)"
-    chosen = (
-        "SELECT 'screenshot' AS kind, found.key, found.at_ms"  # noqa: S608  # constant conditions
-        " FROM generate_series(0, %(intervals)s - 1) AS step(number)"
-        f" CROSS JOIN LATERAL (SELECT t.key, t.at_ms {shots} AND t.at_ms >= {begin} * number / %(intervals)s"
-        f" AND t.at_ms < {begin} * (number + 1) / %(intervals)s"
-        " ORDER BY t.at_ms, t.key LIMIT 1) AS found"
-        f" UNION ALL (SELECT 'screenshot', t.key, t.at_ms {shots} AND t.at_ms = %(last_ms)s::int8"
-        " ORDER BY t.key DESC LIMIT 1)"
+    sql = (
+        f"SELECT {_COLUMNS} FROM generate_series(0, %(intervals)s - 1) AS step(number)"  # noqa: S608  # likewise
+        f" CROSS JOIN LATERAL (SELECT t.* {shots} AND t.at_ms >= {begin} * number / %(intervals)s"
+        f" AND t.at_ms < {begin} * (number + 1) / %(intervals)s ORDER BY t.at_ms, t.key LIMIT 1) AS t"
+        f" UNION ALL (SELECT {_COLUMNS} {shots} AND t.at_ms = %(last_ms)s::int8 ORDER BY t.key DESC LIMIT 1)"
     )
     facts = _of_session(tables, key, judged) | {
         "first_ms": sums.from_ms,
         "last_ms": sums.until_ms,
         "intervals": limit - 1,
     }
-    return [timeline_row(values) for values in await tables.fetch(_rows_of(chosen), facts)]
+    return [timeline_row(values) for values in await tables.fetch(sql, facts)]
 
 
 async def kept_others(
@@ -179,51 +143,30 @@ async def kept_others(
 ) -> tuple[list[TimelineRow], int]:
     """The session's other media among those that stand as they did, about `limit` evenly chosen ones of many,
     and how many there are."""
-    rare = f"t.kind IN ({REPORTS}) AND t.kind NOT IN ({MEDIA})"
-    chosen = (
-        f"SELECT kind, key, at_ms, total FROM ("  # noqa: S608  # constant conditions
-        "SELECT kind, key, at_ms, count(*) OVER () AS total,"
-        " row_number() OVER (ORDER BY at_ms, kind, key) AS number FROM ("
-        f"SELECT t.kind, t.key, t.at_ms {_kept_recordings(tables, judged)}"
-        f" UNION ALL SELECT t.kind, t.key, t.at_ms {_kept(tables, judged, rare)}) AS rare) AS numbered"
-        f" WHERE {EVENLY}"
+    files = _kept(tables, judged, _FILES, moments=False)
+    rare = _kept(tables, judged, f"t.kind IN ({REPORTS}) AND t.kind NOT IN ({MEDIA})")
+    sql = (
+        f"SELECT {_COLUMNS}, total FROM (SELECT *, count(*) OVER () AS total,"  # noqa: S608  # likewise
+        " row_number() OVER (ORDER BY at_ms, kind, key) AS number"
+        f" FROM (SELECT t.* {files} UNION ALL SELECT t.* {rare}) AS rare) AS t WHERE {EVENLY}"
     )
-    facts = _of_session(tables, key, judged) | {"others": limit}
-    rows = await tables.fetch(_rows_of(chosen, ", total"), facts)
+    rows = await tables.fetch(sql, _of_session(tables, key, judged) | {"others": limit})
     return [timeline_row(values[:-1]) for values in rows], rows[0][-1] if rows else 0
 
 
-def _kept(tables: PastTables, judged: Sequence[Interval], condition: str) -> str:
-    """FROM and WHERE: the moments of the session that this moment holds, outside of the intervals."""
+def _held(tables: PastTables, judged: Sequence[Interval], condition: str, *, moments: bool = True) -> str:
+    """FROM and WHERE: the session's media that this moment holds, outside of the intervals."""
     return (
         "FROM timeline AS t WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s"
         f" AND {condition} AND t.position <= %(position)s"
-        f"{_until(tables, 'at_ms')}{_outside(judged, moments=True)}"
+        f"{_until(tables, 'at_ms' if moments else 'until_ms')}{_outside(judged, moments=moments)}"
     )
 
 
-def _kept_recordings(tables: PastTables, judged: Sequence[Interval], *, with_rivals: bool = False) -> str:
-    """FROM and WHERE: the session's recordings that the moment holds, outside of the intervals."""
-    rivals = "" if with_rivals else " AND t.rivals IS NULL"
-    return (
-        "FROM timeline AS t WHERE t.stream_id = %(stream_id)s AND t.sequence = %(sequence)s"
-        f" AND t.kind = 'recording'{rivals} AND t.position <= %(position)s"
-        f"{_until(tables, 'until_ms')}{_outside(judged, moments=False)}"
-    )
-
-
-def _rows_of(chosen: str, more: str = "") -> str:
-    """SELECT: the rows of the session that are named by kind and key, without those that have rivals."""
-    return (
-        f"SELECT {columns_of('timeline', 't')}{more}"  # noqa: S608  # constant names and conditions
-        f" FROM (SELECT * FROM ({chosen}) AS named OFFSET 0) AS chosen"
-        # Each by itself (LIMIT 1): the planner takes all sessions for short ones, and would read it through.
-        " CROSS JOIN LATERAL (SELECT * FROM timeline AS found"
-        " WHERE found.stream_id = %(stream_id)s AND found.sequence = %(sequence)s"
-        " AND found.at_ms = chosen.at_ms AND found.kind = chosen.kind AND found.key = chosen.key"
-        " LIMIT 1) AS t"
-        " WHERE t.rivals IS NULL"
-    )
+def _kept(tables: PastTables, judged: Sequence[Interval], condition: str, *, moments: bool = True) -> str:
+    """The same of those that stand as they did. What came later is passed over in the index, which holds
+    positions."""
+    return _held(tables, judged, f"{condition} AND t.rivals IS NULL", moments=moments)
 
 
 def _of_session(tables: PastTables, key: SessionKey, judged: Sequence[Interval]) -> dict[str, Any]:

@@ -84,9 +84,7 @@ async def _drawn(
     `latest` are the latest of each kind of media that stand as they did.
     """
     read = (found.tables, found.key, found.judged)
-    shots = await past_kept.kept_screenshots(
-        *read, screenshots, PICTURE_SCREENSHOTS_MAX, len(found.recounted)
-    )
+    shots = await past_kept.kept_screenshots(*read, screenshots, PICTURE_SCREENSHOTS_MAX)
     others: Sequence[TimelineRow] = ()
     total = 0
     if any(row.kind != Kind.SCREENSHOT for row in latest):

@@ -221,9 +221,7 @@ def _merged(intervals: Iterable[Interval]) -> list[Interval]:
 
 async def latest_of(past: PastSession, sums: Mapping[str, Counted]) -> list[TimelineRow]:
     """The latest of each kind among the session's media that stand as they did."""
-    return await past_kept.kept_latest(
-        past.tables, past.key, past.judged, sums[Kind.SCREENSHOT.value], with_rivals=len(past.recounted)
-    )
+    return await past_kept.kept_latest(past.tables, past.key, past.judged, sums[Kind.SCREENSHOT.value])
 
 
 async def found_of(
@@ -248,7 +246,7 @@ async def found_of(
         recording_bytes=recordings.bytes,
         screenshots=screenshots.count,
     )
-    kept = await past_kept.kept_signs(past.tables, past.key, past.judged, len(past.recounted))
+    kept = await past_kept.kept_signs(past.tables, past.key, past.judged)
     rows = [*kept, *past.entries]
     return Found(
         row,
@@ -291,9 +289,7 @@ async def page_of(
     """A page of the session's timeline at the moment, of one kind or of some, and whether more follows."""
     kept = []
     if kind is None or kind in ATTRIBUTED_KINDS:
-        kept = await past_kept.kept_page(
-            past.tables, past.key, past.judged, kind, after, limit + 1, len(past.recounted)
-        )
+        kept = await past_kept.kept_page(past.tables, past.key, past.judged, kind, after, limit + 1)
         kept = await counted_then(past, kept)
     anew = [
         row

@@ -253,19 +253,14 @@ class PastTables:
         interval = "unnest(%(from_ms)s::int8[], %(until_ms)s::int8[]) AS w(from_ms, until_ms)"
         columns = columns_of("timeline", "t")
         moments = (
-            # Chosen by the index alone: beside what the moment holds may lie all that came after it. Each
-            # interval by itself: the planner takes all sessions for short ones, and would read one through.
-            f"SELECT {columns} FROM (SELECT DISTINCT i.kind, i.key, named.sequence, i.at_ms"  # noqa: S608  # constant names
-            f" FROM {interval} CROSS JOIN unnest(%(sequences)s::text[]) AS named(sequence)"
-            " CROSS JOIN LATERAL (SELECT t.kind, t.key, t.at_ms FROM timeline AS t"
-            " WHERE t.stream_id = %(stream_id)s AND t.sequence = named.sequence"
-            " AND t.at_ms >= greatest(w.from_ms, %(region_from_ms)s)"
-            " AND t.at_ms <= least(w.until_ms, %(region_until_ms)s, %(as_of_ms)s)"
-            f" AND t.kind IN ({MOMENTS}) AND t.position <= %(position)s OFFSET 0) AS i OFFSET 0) AS chosen"
-            " CROSS JOIN LATERAL (SELECT * FROM timeline AS found WHERE found.stream_id = %(stream_id)s"
-            " AND found.sequence = chosen.sequence AND found.at_ms = chosen.at_ms"
-            " AND found.kind = chosen.kind AND found.key = chosen.key LIMIT 1) AS t"
-            f" WHERE {held}"
+            # Each interval by itself (OFFSET 0): the planner takes all sessions for short ones, and would
+            # read one through.
+            f"SELECT {columns} FROM {interval} CROSS JOIN unnest(%(sequences)s::text[]) AS named(sequence)"  # noqa: S608  # constant names
+            " CROSS JOIN LATERAL (SELECT * FROM timeline AS o"
+            " WHERE o.stream_id = %(stream_id)s AND o.sequence = named.sequence"
+            " AND o.at_ms >= greatest(w.from_ms, %(region_from_ms)s)"
+            " AND o.at_ms <= least(w.until_ms, %(region_until_ms)s, %(as_of_ms)s)"
+            f" AND o.kind IN ({MOMENTS}) AND o.position <= %(position)s OFFSET 0) AS t WHERE {held}"
         )
         recordings = (
             f"SELECT {columns} FROM {interval} JOIN timeline AS t ON t.stream_id = %(stream_id)s"  # noqa: S608  # constant names
