@@ -22,6 +22,10 @@ POSITIONS_MAX: Final = 16
 """Deliveries of one pair that are remembered until a second address tells that they need a mark."""
 
 
+ADDRESSES_MAX: Final = 2
+"""From which a pair came that are remembered: that there is a second one is all that matters."""
+
+
 class Shown(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What this fold looks at in one delivery: those without a `t`, a key or an address tell nothing."""
 
@@ -85,7 +89,7 @@ class Senders:
             self.changed_pairs.add((shown.t_s, shown.sign))
             self._forget()
             return []
-        if shown.source_ip in pair.addresses:
+        if len(pair.addresses) >= ADDRESSES_MAX or shown.source_ip in pair.addresses:
             is_known = shown.source_ip in self.known_from
             is_full = len(pair.positions) >= POSITIONS_MAX
             if is_known if pair.from_known else is_full and not is_known:
@@ -125,10 +129,10 @@ class Senders:
             pair.from_known = True
         elif len(pair.positions) < POSITIONS_MAX:
             pair.positions.append(shown.position)
-        if shown.source_ip not in pair.addresses and len(pair.addresses) < 2:
+        if shown.source_ip not in pair.addresses and len(pair.addresses) < ADDRESSES_MAX:
             pair.addresses.append(shown.source_ip)
         self.changed_pairs.add((shown.t_s, shown.sign))
-        if not pair.from_known or len(pair.addresses) < 2:
+        if not pair.from_known or len(pair.addresses) < ADDRESSES_MAX:
             return []
         found, pair.positions = pair.positions, []
         return found

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from streamledger.domain.senders import PAIR_KEPT_S, POSITIONS_MAX, Senders, Shown
 
 T_S = 1_764_000_600
@@ -42,6 +45,25 @@ def test_a_captured_pair_marks_what_came_with_it_from_an_unknown_address_whoever
     assert marked == [5]
     _, marked = taken_in([*made_known, shown(4, STRANGER, 60), shown(5, STRANGER, 60), shown(6, POOL, 60)])
     assert marked == [4, 5]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.sampled_from([1, 1, 20])), max_size=20)
+)
+def test_what_says_nothing_new_may_be_passed_over(came: list[tuple[str, int, int]]) -> None:
+    class Whole(Senders):
+        def take(self, shown: Shown) -> list[int]:
+            pair = self.pairs.get((shown.t_s, shown.sign))
+            if pair is None:
+                return super().take(shown)
+            self._use_key(shown)
+            return self._again(pair, shown)
+
+    quick, whole = Senders(), Whole()
+    each_by_itself = [(ip, after_s) for ip, after_s, times in came for _ in range(times)]
+    for position, (ip, after_s) in enumerate(each_by_itself, start=1):
+        assert quick.take(shown(position, ip, after_s)) == whole.take(shown(position, ip, after_s))
+    assert (quick.pairs, quick.known_from, quick.shown) == (whole.pairs, whole.known_from, whole.shown)
 
 
 def test_of_what_came_with_a_pair_before_it_was_known_as_captured_the_first_are_marked() -> None:
