@@ -73,11 +73,15 @@ class Senders:
 
     def take(self, shown: Shown) -> list[int]:
         """Take one delivery in; returns the positions to be marked: this one's, or earlier ones'."""
-        self._use_key(shown)
-        self.latest_s = max(self.latest_s, shown.t_s)
-        if shown.t_s < self.latest_s - PAIR_KEPT_S:
+        t_s = shown.t_s
+        use = self.keys.get(shown.key)
+        if use is None or not use.from_s <= t_s <= use.until_s:
+            self._use_key(shown)
+        if t_s > self.latest_s:
+            self.latest_s = t_s
+        elif t_s < self.latest_s - PAIR_KEPT_S:
             return []
-        pair = self.pairs.get((shown.t_s, shown.sign))
+        pair = self.pairs.get((t_s, shown.sign))
         if pair is None:
             self._first_shown(shown)
             known = shown.source_ip in self.known_from
@@ -142,8 +146,6 @@ class Senders:
         if use is None:
             self.keys[shown.key] = KeyUse(shown.t_s, shown.t_s)
             self.changed_keys.add(shown.key)
-            return
-        if use.from_s <= shown.t_s <= use.until_s:
             return
         use.from_s, use.until_s = min(use.from_s, shown.t_s), max(use.until_s, shown.t_s)
         self.changed_keys.add(shown.key)

@@ -56,7 +56,6 @@ def test_what_says_nothing_new_may_be_passed_over(came: list[tuple[str, int, int
             pair = self.pairs.get((shown.t_s, shown.sign))
             if pair is None:
                 return super().take(shown)
-            self._use_key(shown)
             return self._again(pair, shown)
 
     quick, whole = Senders(), Whole()
