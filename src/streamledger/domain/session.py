@@ -13,7 +13,7 @@ from streamledger.domain.notification import AHEAD_MS_MAX, EARLIEST_MS, Kind, No
 from streamledger.domain.place import host_of
 from streamledger.domain.push_errors import Health, tallied
 
-FOLD_VERSION: Final = 10
+FOLD_VERSION: Final = 11
 """Raised whenever the same history would give other rows: a rebuild is then due."""
 
 CLAIMS_MAX: Final = 8
@@ -331,9 +331,9 @@ def bounds_of(bounds: Bounds, state: SessionState, witness_of: WitnessOf) -> Non
     bounds.span_from_ms, bounds.span_until_ms = from_ms, until_ms
     bounds.sure_from_ms, bounds.sure_until_ms = sure_from_ms, sure_until_ms
     bounds.reach_ms = until_ms
-    if bounds.ended:
+    if not bounds.is_open:
         bounds.newer_ms = bounds.rival_ms = OPEN_END_MS
-    if bounds.ended or bounds.witness is None:
+    if not bounds.is_open or bounds.witness is None:
         bounds.witness_until_ms = -1
 
 

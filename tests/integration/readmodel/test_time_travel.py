@@ -3,7 +3,7 @@
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from streamledger.domain.errors import (
     SessionUnknown,
     SessionUnknownThen,
 )
+from streamledger.domain.events import Delivery
 from streamledger.domain.instants import instant_us, parse_instant_ms
 from streamledger.domain.notification import Kind
 from streamledger.domain.suspicion import SuspectLimits
@@ -34,6 +35,7 @@ from streamledger.readmodel.projections.runner import catch_up
 from streamledger.readmodel.queries.sessions import Queries, SessionFilter
 from streamledger.tencent.reader import read_notification
 from tests.moments import SILENCE_MS_MAX, STARTS_AT_MS, append_all, connect_to, disordered, naive
+from tests.property.test_receipts_in_any_order import deliveries as received_in_any_order
 from tests.received import BEGAN_S, SCHEMA, keep, received, screenshot, started, stopped
 
 SEEDS = range(int(os.environ.get("STREAMLEDGER_TRAVEL_SEEDS", "2")))
@@ -89,7 +91,18 @@ async def then_of(past: PastQueries, sequence: str, asked: Asked) -> Answer | st
 def test_what_was_known_at_each_position_is_what_a_ledger_that_ended_there_says(
     database: Database, seed: int
 ) -> None:
-    deliveries = disordered(seed, streams=1 + seed % 2)
+    compare_with_shorter_ledgers(database, disordered(seed, streams=1 + seed % 2))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_same_where_an_earlier_receipt_takes_a_time_away_that_was_told_before(
+    database: Database, seed: int
+) -> None:
+    compare_with_shorter_ledgers(database, received_in_any_order(random.Random(seed)))
+
+
+def compare_with_shorter_ledgers(database: Database, deliveries: Sequence[Delivery]) -> None:
+    """Take these in one by one, and hold what was said of each session then to what is said of then."""
     sequences = sorted(
         {sequence for each in deliveries if (sequence := read_notification(each.body).sequence)}
     )
@@ -105,7 +118,7 @@ def test_what_was_known_at_each_position_is_what_a_ledger_that_ended_there_says(
             for position, answers in said:
                 asked = Asked(known_at=KnownAt(position=position))
                 for sequence, answer in answers.items():
-                    assert await then_of(past, sequence, asked) == answer, (seed, position, sequence)
+                    assert await then_of(past, sequence, asked) == answer, (position, sequence)
 
     asyncio.run(compare())
 

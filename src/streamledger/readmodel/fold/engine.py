@@ -164,7 +164,7 @@ class _Fold:
             for row in rows:
                 row.content = known.content
         was = [msgspec.structs.replace(row) for row in rows]
-        is_new, counts = enter_again(rows, fact)
+        is_new, counts = enter_again(rows, fact, self._view.facts)
         if not key[0]:
             return
         notification = fact.notification
@@ -172,8 +172,8 @@ class _Fold:
         if is_new:
             stream.latest_ms = max(stream.latest_ms, latest_ms_of(fact))
         if notification.kind in ATTRIBUTED_KINDS:
-            if counts:
-                self._items[key] = item_of(notification)
+            if counts is not None:
+                self._items[key] = item_of(counts)
                 for before, after in zip(was, rows, strict=True):
                     self._changes.add_total(before, -1)
                     self._changes.add_total(after, +1)

@@ -1,11 +1,11 @@
 """A delivery entered into its stream's timeline: what its row says, and which of several contents counts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from streamledger.domain.attributed import writing_of
 from streamledger.domain.kinds import ATTRIBUTED_KINDS
-from streamledger.domain.notification import Kind, Notification, Recording, RecordingStatus
+from streamledger.domain.notification import TIME_FIELD, Kind, Notification, Recording, RecordingStatus
 from streamledger.domain.session import Claim
 from streamledger.readmodel.fold.facts import Fact, PlainMedia, bare, began_before
 from streamledger.readmodel.fold.rows import BARE, COPIES_MAX, RIVALS_MAX, TimelineRow
@@ -14,6 +14,10 @@ from streamledger.readmodel.fold.witness import witness_of
 
 NO_TIME: Final = "no_time"
 """Reason code of a row whose notification has no time that can be read: it stands at its receipt."""
+
+ReadFacts = Callable[[Sequence[int]], Iterable[Fact]]
+Told = tuple[str, int]
+"""A content, and the position of a delivery of it."""
 
 
 def first_entry(fact: Fact) -> TimelineRow:
@@ -35,46 +39,49 @@ def first_entry(fact: Fact) -> TimelineRow:
     return row
 
 
-def enter_again(rows: Sequence[TimelineRow], fact: Fact) -> tuple[bool, bool]:
-    """Enter one more delivery: whether its content is new, and whether it is the one that counts now.
+def enter_again(rows: Sequence[TimelineRow], fact: Fact, read: ReadFacts) -> tuple[bool, Notification | None]:
+    """Enter one more delivery: whether its content is new, and what counts now, if it is not what did.
 
-    The rows must hold the content that counts. `rows` are those of one notification.
+    The rows are those of one notification, and hold the content that counts. `read` reads the ledger.
     """
     first, notification = rows[0], fact.notification
     rivals = first.rivals or ()
-    is_new = notification.content != first.content and all(
-        content != notification.content for content, _ in rivals
-    )
-    is_push = notification.kind in (Kind.PUSH_STARTED, Kind.PUSH_STOPPED)
-    cannot_be = (
-        notification.content == first.content and at_ms_of(notification) is None and first.because != NO_TIME
-    )
-    counts = not is_push and (cannot_be or (is_new and _counts_more(notification, first)))
+    is_new = notification.content not in {first.content, *(content for content, _ in rivals)}
+    counts = None
+    if notification.kind not in (Kind.PUSH_STARTED, Kind.PUSH_STOPPED):
+        if is_new and _counts_more(notification, first):
+            counts = fact
+        elif notification.content == first.content and _says_less(notification, first):
+            others = [position for content, position in rivals if content != first.content]
+            counts = _most([fact, *read(others)] if others else [fact])
+    told = (notification.content, fact.position)
+    if counts is not None:
+        told_now = (counts.notification.content, counts.position)
+        rivals = _rivals({*rivals, told, (first.content or "", first.position)} - {told_now})
+    elif is_new or _may_be_less(notification, [content for content, _ in rivals]):
+        rivals = _rivals({*rivals, told})
     for row in rows:
         row.deliveries += 1
         row.copies = (*(row.copies or ()), fact.position)[:COPIES_MAX]
-        if counts:
-            if is_new:
-                row.rivals = _rivals(rivals, (row.content or "", row.position))
-                row.content, row.position = notification.content, fact.position
-            _describe(row, notification)
-        elif is_new:
-            row.rivals = _rivals(rivals, (notification.content, fact.position))
-    return is_new, counts
+        row.rivals = rivals or None
+        if counts is not None:
+            row.content, row.position = counts.notification.content, counts.position
+            _describe(row, counts.notification)
+    return is_new, None if counts is None else counts.notification
 
 
 def follow(row: TimelineRow, claim: Claim) -> None:
     """Let the row of a start or a stop tell of the content that counts for its session."""
     if row.content is not None and row.content != claim.content:
         others = [each for each in row.rivals or () if each[0] != claim.content]
-        row.rivals = _rivals(others, (row.content, row.position))
+        row.rivals = _rivals({*others, (row.content, row.position)})
         row.content, row.position = claim.content, claim.position
     row.because = NO_TIME if claim.at_ms is None else None
     row.at_ms = row.until_ms = row.received_ms if claim.at_ms is None else claim.at_ms
 
 
-def _rivals(rivals: Sequence[tuple[str, int]], more: tuple[str, int]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted({*rivals, more})[:RIVALS_MAX])
+def _rivals(found: Iterable[Told]) -> tuple[Told, ...]:
+    return tuple(sorted(found)[:RIVALS_MAX])
 
 
 def _describe(row: TimelineRow, notification: Notification) -> None:
@@ -107,11 +114,51 @@ def _counts_more(notification: Notification, row: TimelineRow) -> bool:
 
     One without a readable time counts least; ties by content.
     """
+    return _order(notification) < (
+        row.because == NO_TIME,
+        -row.until_ms * (row.because != NO_TIME),
+        row.content or "",
+    )
+
+
+def _order(notification: Notification) -> tuple[bool, int, str]:
+    end_ms = _end_ms(notification)
+    return end_ms is None, -(end_ms or 0), notification.content
+
+
+def _end_ms(notification: Notification) -> int | None:
     at_ms = at_ms_of(notification)
-    if at_ms is None or row.because == NO_TIME:
-        return (at_ms is None, notification.content) < (row.because == NO_TIME, row.content or "")
-    until_ms = max(at_ms, notification.until_ms or 0)
-    return (-until_ms, notification.content) < (-row.until_ms, row.content or "")
+    return None if at_ms is None else max(at_ms, notification.until_ms or 0)
+
+
+def _says_less(notification: Notification, row: TimelineRow) -> bool:
+    """Whether a copy came so early that a time which the row tells cannot have been.
+
+    The earliest receipt of a content is what tells (`domain.notification.believable`).
+    """
+    end_ms = _end_ms(notification)
+    return row.because != NO_TIME and (end_ms is None or end_ms < row.until_ms)
+
+
+def _may_be_less(notification: Notification, contents: Sequence[str]) -> bool:
+    """Whether the same may be true of a content that does not count.
+
+    One may be told three times: whole, without its end, and without any time.
+    """
+    versions = contents.count(notification.content)
+    unreadable = TIME_FIELD.get(notification.kind) in notification.unreadable
+    return unreadable and 0 < versions < (3 if at_ms_of(notification) is None else 2)
+
+
+def _most(facts: Iterable[Fact]) -> Fact:
+    """Which of several contents counts, each by the delivery of it that says least."""
+    least: dict[str, Fact] = {}
+    for fact in facts:
+        content = fact.notification.content
+        known = least.get(content)
+        if known is None or _order(known.notification) < _order(fact.notification):
+            least[content] = fact
+    return min(least.values(), key=lambda fact: _order(fact.notification))
 
 
 def latest_ms_of(fact: Fact) -> int:

@@ -154,6 +154,7 @@ def _entry(row: TimelineRow, detail: dict[str, Any]) -> TimelineEntry:
             alternatives_total=row.alternatives_total or len(named),
         )
     happened_ms = row.until_ms if row.kind == Kind.RECORDING else row.at_ms
+    rivals = row.rivals or ()
     return TimelineEntry(
         at=instant_ms(row.at_ms),
         until=instant_ms(row.until_ms) if row.until_ms != row.at_ms else None,
@@ -162,8 +163,8 @@ def _entry(row: TimelineRow, detail: dict[str, Any]) -> TimelineEntry:
         received_at=instant_ms(row.received_ms),
         delay_ms=row.received_ms - happened_ms,
         deliveries=row.deliveries,
-        conflicts=len(row.rivals or ()),
-        conflicts_at_least=len(row.rivals or ()) >= RIVALS_MAX,
+        conflicts=len({content for content, _ in rivals} - {row.content}),
+        conflicts_at_least=len(rivals) >= RIVALS_MAX,
         attribution=attribution,
         detail=detail,
     )
