@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from streamledger.postgres.connection import Database, connect
 from streamledger.postgres.embedded import running_dsn
 from tests.acceptance.serving import COMMAND, Service, data_directory, run, serving, settings_of
 from tests.deliveries import push_started, screenshot
+from tests.waiting import until
 
 NOW_S = int(time.time())
 STORED = "SELECT count(*) FROM ledger_events WHERE originator_id LIKE %s"
@@ -60,14 +61,6 @@ def started(*arguments: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 60
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    return found
 
 
 def numbered_without_gap(connection: psycopg.Connection[Any], prefix: str) -> bool:

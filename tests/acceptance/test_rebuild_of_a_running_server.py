@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from streamledger.postgres.embedded import running_dsn
 from streamledger.readmodel.rebuild import record
 from tests.acceptance.serving import Answer, Service, beginning, data_directory, run, serving
 from tests.deliveries import push_started, push_stopped
+from tests.waiting import until
 
 NOW_S = int(time.time())
 SCHEMA = Database("").schema
@@ -59,14 +60,6 @@ def followed(service: Service, rebuild_id: str) -> list[tuple[str, Any]]:
         if not block.startswith(":"):
             name, data = block.split("\n")
             found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
-    return found
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 60
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
     return found
 
 

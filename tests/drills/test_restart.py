@@ -15,7 +15,8 @@ from tests.acceptance.serving import data_directory, end, serving, signed_now, s
 from tests.deliveries import KEY, push_started
 from tests.drills.activation import Unit
 from tests.drills.auditor import audit
-from tests.drills.drill import ROUNDS, settled, wait_until
+from tests.drills.drill import ROUNDS, settled
+from tests.waiting import until
 
 CLIENTS = 48
 """Without a pause: a thousand requests a second and more, where the machine has time for them."""
@@ -99,13 +100,13 @@ def test_on_a_hangup_keys_and_tokens_are_read_again_and_nobody_is_cut_off(tmp_pa
                     'api_tokens = "watch:read:0123456789abcdef"\nqueue_length_max = 500\nhost = "127.0.0.2"\n'
                 )
                 os.killpg(service.process.pid, signal.SIGHUP)  # as a closing terminal would: to all of them
-                wait_until(lambda: "were read again" in service.log.read_text())
-                wait_until(lambda: service.post(body).status == 200)
+                until(lambda: "were read again" in service.log.read_text())
+                until(lambda: service.post(body).status == 200)
                 record.wait_for(50)
                 assert service.get("/v1/streams").status == 401
                 config.write_text('callback_keys = "x:1,x:2"\n')
                 os.kill(service.process.pid, signal.SIGHUP)
-                wait_until(lambda: "stay as they were" in service.log.read_text())
+                until(lambda: "stay as they were" in service.log.read_text())
                 assert service.post(body).status == 200
                 record.wait_for(50)
             assert "only after a new start (SIGUSR2): queue_length_max\n" in service.log.read_text()

@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,6 +38,7 @@ from tests.integration.readmodel.histories import (
     rows_of,
     store,
 )
+from tests.waiting import until
 
 SHAPE = Shape(streams=4, sessions_per_stream=3, duration_s=900, recording_interval_s=120)
 INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1"
@@ -66,14 +65,6 @@ def leftovers(connection: psycopg.Connection[Any]) -> list[Any]:
     return connection.execute(
         "SELECT tablename FROM pg_tables WHERE tablename ~ '_(g|was)[0-9]+$'"
     ).fetchall()
-
-
-def until(condition: Callable[[], Any], what: str) -> None:
-    """Poll a condition, with a deadline."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 def states(connection: psycopg.Connection[Any]) -> list[Any]:
