@@ -74,7 +74,7 @@ def _is_below(named: str, pattern: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """The host of an address, to be shown."""
+    """The host of an address; empty where it names none."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:

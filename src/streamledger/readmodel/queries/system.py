@@ -1,7 +1,6 @@
 """What the system says of itself: intake counters, use of the quarantine, projections, tokens in force."""
 
 import time
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -58,14 +57,9 @@ _FIRST_BEHIND: Final = (
 class SystemQueries:
     """Queries of the system's own state."""
 
-    def __init__(
-        self,
-        pool: AsyncConnectionPool[AsyncConnection],
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    ) -> None:
+    def __init__(self, pool: AsyncConnectionPool[AsyncConnection]) -> None:
         self.pool = pool
         """The connections, which queries never take."""
-        self._clock_ms = clock_ms
 
     async def state(self) -> SystemState:
         """Counters, usage and projections. Raises StoreUnavailable."""
@@ -96,7 +90,7 @@ class SystemQueries:
                 )
         except psycopg.Error as error:
             raise StoreUnavailable(cause=first_line(error)) from error
-        now_s = self._clock_ms() / 1000
+        now_s = time.time()
         # What cannot be decoded has no receipt to tell of; it is parked, and counted there.
         told = {each.position: each for each in reader.events_and_errors([*behind.values(), *latest])[0]}
         waiting_since = {
