@@ -48,7 +48,10 @@ class ImageHosts:
             named = f"{named}:{port}"
         return any(
             named == pattern
-            or (not is_private(host) and (pattern == ANY_PUBLIC or _is_below(named, pattern)))
+            or (
+                not is_private(host)
+                and (pattern == ANY_PUBLIC or (pattern.startswith("*.") and named.endswith(pattern[1:])))
+            )
             for pattern in self._patterns
         )
 
@@ -67,10 +70,6 @@ def is_private(host: str) -> bool:
         # Browsers take 127.1 and 0x7f000001 for addresses too; public names have a dot and end in no number.
         last = host.rpartition(".")[2]
         return "." not in host or host.endswith(_PRIVATE_ENDINGS) or _NUMBER.fullmatch(last) is not None
-
-
-def _is_below(named: str, pattern: str) -> bool:
-    return pattern.startswith("*.") and named.endswith(pattern[1:])
 
 
 def host_of(url: str) -> str:

@@ -81,8 +81,9 @@ class RebuildQueries:
             "purpose": "dry_run" if dry_run else "rebuild",
         }
         async with self._pool.connection() as connection:
-            await _refuse_a_second(connection)
-            head = int((await fetch(connection, HEAD_SQL, {}))[0][0])
+            if await fetch(connection, IS_HELD_SQL, {"name": LEASE}):
+                raise RebuildUnderWay
+            head = int((await fetch(connection, HEAD_SQL))[0][0])
             if to_position is not None and not 0 < to_position <= head:
                 expected = f"a position from 1 to {head}" if head else "no position: the ledger is empty"
                 raise ParameterInvalid(name="to", expected=expected, got=to_position)
@@ -158,11 +159,6 @@ def _refuse_unknown(parameter: str, names: Sequence[str]) -> None:
         if name not in _NAMES:
             expected = f"names among {', '.join(_NAMES)}"
             raise ParameterInvalid(name=parameter, expected=expected, got=repr(name))
-
-
-async def _refuse_a_second(connection: AsyncConnection) -> None:
-    if await fetch(connection, IS_HELD_SQL, {"name": LEASE}):
-        raise RebuildUnderWay
 
 
 async def _one(connection: AsyncConnection, number: int) -> RebuildAnswer:

@@ -275,14 +275,13 @@ class Queries:
                 " FROM projections AS p,"
                 " LATERAL (SELECT coalesce(max(notification_id), 0) FROM ledger_events) AS h(head)"
                 " ORDER BY p.name",
-                {},
             )
         return [answering.projection_status(row, self.now_ms()) for row in rows]
 
     async def position(self) -> int:
         """The position that the sessions have taken in."""
         async with self.pool.connection() as connection:
-            rows = await fetch(connection, "SELECT position FROM projections WHERE name = 'sessions'", {})
+            rows = await fetch(connection, "SELECT position FROM projections WHERE name = 'sessions'")
         return int(rows[0][0]) if rows else 0
 
     async def wait_for(self, min_position: int) -> None:

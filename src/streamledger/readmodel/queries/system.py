@@ -12,6 +12,7 @@ from streamledger.domain.errors import StoreUnavailable
 from streamledger.ledger import reader
 from streamledger.postgres.errors import first_line
 from streamledger.readmodel.queries.fetching import fetch
+from streamledger.readmodel.queries.pages import USAGE_SQL
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -66,17 +67,14 @@ class SystemQueries:
         try:
             async with self.pool.connection() as connection, connection.transaction():
                 await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                counters = await fetch(connection, "SELECT outcome, count FROM intake_counters", {})
-                usage = await fetch(
-                    connection, "SELECT budget, rows, bytes FROM quarantine_usage ORDER BY budget", {}
-                )
+                counters = await fetch(connection, "SELECT outcome, count FROM intake_counters")
+                usage = await fetch(connection, USAGE_SQL)
                 projections = await fetch(
                     connection,
                     "SELECT name, position, (SELECT count(*) FROM parked WHERE projection = projections.name)"
                     " FROM projections ORDER BY name",
-                    {},
                 )
-                behind = {row[0]: row[1:] for row in await fetch(connection, _FIRST_BEHIND, {})}
+                behind = {row[0]: row[1:] for row in await fetch(connection, _FIRST_BEHIND)}
                 latest = await fetch(
                     connection,
                     f"SELECT {reader.COLUMNS} FROM ledger_events"  # noqa: S608  # constant columns
@@ -86,7 +84,6 @@ class SystemQueries:
                 aside = await fetch(
                     connection,
                     "SELECT received_at_us FROM quarantine ORDER BY received_at_us DESC, id DESC LIMIT 1",
-                    {},
                 )
         except psycopg.Error as error:
             raise StoreUnavailable(cause=first_line(error)) from error
@@ -124,7 +121,6 @@ class SystemQueries:
                     connection,
                     "SELECT name, scope, secret_sha256 FROM api_tokens WHERE revoked_at_us IS NULL"
                     " ORDER BY name",
-                    {},
                 )
         except psycopg.Error as error:
             raise StoreUnavailable(cause=first_line(error)) from error
