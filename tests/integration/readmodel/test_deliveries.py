@@ -411,7 +411,7 @@ def random_deliveries(chance: random.Random) -> list[NewEvent]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_pages_of_any_filter_are_the_whole_ledger_sieved(
+async def test_pages_of_any_filter_are_the_whole_ledger_sieved(
     database: Database, connection: psycopg.Connection[Any], seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The search in the ledger, the rows of repeats, those of a sequence: held against brute force."""
@@ -420,33 +420,29 @@ def test_pages_of_any_filter_are_the_whole_ledger_sieved(
     monkeypatch.setattr(ledger_scan, "CHUNK_EVENTS", chance.choice([1, 3, 500]))
     monkeypatch.setattr(ledger_scan, "SCANNED_MAX", chance.choice([7, 20_000]))
     monkeypatch.setattr(ledger_scan, "RANGES_MAX", chance.choice([1, 2, 2_000]))
-
-    async def asked() -> None:
-        pool = await open_pool_async(database, min_size=1, max_size=1, name="test")
-        try:
-            queries = DeliveryQueries(pool)
-            async with pool.connection() as opened:
-                head = (
-                    await (await opened.execute("SELECT max(notification_id) FROM ledger_events")).fetchall()
-                )[0][0]
-                rows = await delivered_at(opened, range(1, head + 1))
-            assert len(rows) == head
-            for _ in range(40):
-                wanted = random_filter(chance)
-                expected = [at for at in sorted(rows, reverse=True) if wanted.fits(rows[at])]
-                found, cursor, limit = [], None, chance.choice([1, 4, 100])
-                while True:
-                    page = await queries.deliveries(wanted, limit, cursor)
-                    assert len(page.items) <= limit
-                    found += [int(each.position) for each in page.items]
-                    cursor = page.next_cursor
-                    if cursor is None:
-                        break
-                assert found == expected, wanted
-        finally:
-            await pool.close()
-
-    asyncio.run(asked())
+    pool = await open_pool_async(database, min_size=1, max_size=1, name="test")
+    try:
+        queries = DeliveryQueries(pool)
+        async with pool.connection() as opened:
+            head = (
+                await (await opened.execute("SELECT max(notification_id) FROM ledger_events")).fetchall()
+            )[0][0]
+            rows = await delivered_at(opened, range(1, head + 1))
+        assert len(rows) == head
+        for _ in range(40):
+            wanted = random_filter(chance)
+            expected = [at for at in sorted(rows, reverse=True) if wanted.fits(rows[at])]
+            found, cursor, limit = [], None, chance.choice([1, 4, 100])
+            while True:
+                page = await queries.deliveries(wanted, limit, cursor)
+                assert len(page.items) <= limit
+                found += [int(each.position) for each in page.items]
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+            assert found == expected, wanted
+    finally:
+        await pool.close()
 
 
 def random_filter(chance: random.Random) -> DeliveryFilter:

@@ -1,6 +1,5 @@
 """Every list of sessions, streams and what belongs to a stream reads an index in the order it needs."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -89,7 +88,7 @@ def filled(postgres_server: Any, template_database: str) -> Iterator[Database]:
 
 
 @pytest.mark.parametrize("listing", LISTS)
-def test_a_list_reads_no_more_rows_than_it_shows_and_scans_no_table(
+async def test_a_list_reads_no_more_rows_than_it_shows_and_scans_no_table(
     filled: Database, listing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plans: list[dict[str, Any]] = []
@@ -104,18 +103,15 @@ def test_a_list_reads_no_more_rows_than_it_shows_and_scans_no_table(
         plans.append(json.loads(row[0])[0]["Plan"] if isinstance(row[0], str) else row[0][0]["Plan"])
         return await fetching.fetch(connection, sql, facts)
 
-    async def ask() -> None:
-        pool = await open_pool_async(filled, min_size=1, max_size=1, name="test")
-        try:
-            asked = Queries(pool, SuspectLimits(silence_ms_max=3_600_000), clock_ms=lambda: NOW_MS)
-            await LISTS[listing](asked, StreamQueries(asked))
-        finally:
-            await pool.close()
-
     monkeypatch.setattr(queries, "fetch", explained)
     monkeypatch.setattr(stream_queries, "fetch", explained)
     monkeypatch.setattr(session_counts, "fetch", explained)
-    asyncio.run(ask())
+    pool = await open_pool_async(filled, min_size=1, max_size=1, name="test")
+    try:
+        asked = Queries(pool, SuspectLimits(silence_ms_max=3_600_000), clock_ms=lambda: NOW_MS)
+        await LISTS[listing](asked, StreamQueries(asked))
+    finally:
+        await pool.close()
     assert plans
     for plan in plans:
         for node in nodes(plan):
