@@ -26,7 +26,6 @@ from tests.deliveries import KEY
 
 COMMAND = (sys.executable, "-m", "streamledger.cli")
 CALLBACKS = "/callbacks/tencent"
-READY_WAIT_S = 60
 
 
 class Answer(msgspec.Struct, frozen=True):
