@@ -57,7 +57,7 @@ def test_the_counts_are_those_of_the_lists_at_any_time(database: Database, seed:
     shape = Shape(streams=8, duration_s=1200, stop_unreported=0.4, start_unreported=0.1, backed_up=0.3)
     found = bodies(seed, shape)
     with connect(database, application_name="test") as connection:
-        store(connection, SCHEMA, found)
+        store(connection, found)
         project(connection, SCHEMA)
     mixed = 0
     for at_ms in (0, HOUR_MS // 3, HOUR_MS // 2, HOUR_MS, 6 * HOUR_MS, 30 * HOUR_MS):
