@@ -17,9 +17,8 @@ import pytest
 from streamledger.domain.events import Delivery, event_name
 from streamledger.ledger import mapper, portable
 from streamledger.ledger.portable import Head
-from streamledger.postgres.connection import Database, connect
-from streamledger.postgres.embedded import running_dsn
-from tests.acceptance.serving import COMMAND, Service, data_directory, run, serving, settings_of
+from streamledger.postgres.connection import connect
+from tests.acceptance.serving import COMMAND, Service, data_directory, database_of, run, serving, settings_of
 from tests.deliveries import push_started, screenshot
 from tests.waiting import until
 
@@ -35,9 +34,7 @@ def own() -> Iterator[tuple[Service, str]]:
 
 
 def connected(data_dir: str) -> psycopg.Connection[Any]:
-    dsn = running_dsn(Path(data_dir))
-    assert dsn is not None
-    return connect(Database(dsn), application_name="test")
+    return connect(database_of(data_dir), application_name="test")
 
 
 def lines_of(prefix: str, count: int) -> list[bytes]:

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from streamledger.postgres.connection import Database
-from streamledger.postgres.embedded import running_dsn
 from tests.acceptance.load import NOW_S, Client, Record
-from tests.acceptance.serving import data_directory, end, serving, signed_now, start
+from tests.acceptance.serving import data_directory, database_of, end, serving, signed_now, start
 from tests.deliveries import KEY, push_started
 from tests.drills.activation import Unit
 from tests.drills.auditor import audit
@@ -28,9 +26,7 @@ def held_against(data_dir: Path, record: Record) -> None:
     print(f"{len(record.sent) / lasted_s:.0f} requests/s, restarts included")  # noqa: T201  # a measurement
     assert [each for each in record.sent if each.status is None] == []
     assert record.statuses()[503] == 0, record.statuses()
-    dsn = running_dsn(data_dir)
-    assert dsn is not None
-    audit(Database(dsn), record)
+    audit(database_of(data_dir), record)
 
 
 def test_the_sockets_of_a_service_manager_hold_who_connects_while_the_program_restarts() -> None:

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from streamledger.postgres.connection import Database
-from streamledger.postgres.embedded import running_dsn
 from streamledger.postgres.processes import processes_on
 from tests.acceptance.load import Client, Record
-from tests.acceptance.serving import data_directory, serving
+from tests.acceptance.serving import data_directory, database_of, serving
 from tests.drills.auditor import audit
 from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, LONG, settled, unready
 from tests.waiting import until
@@ -61,9 +59,7 @@ def test_while_postgresql_hangs_every_delivery_is_answered_and_afterwards_all_is
             assert found_s is not None
             assert found_s < BACK_S_MAX
         settled(service)
-        dsn = running_dsn(data_dir)
-        assert dsn is not None
-        audit(Database(dsn), record)
+        audit(database_of(data_dir), record)
         assert record.waited_s_max() < ANSWER_S_MAX
         assert record.statuses()[None] == 0
         log = service.log.read_text()
