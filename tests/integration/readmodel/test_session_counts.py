@@ -23,8 +23,7 @@ SILENCE_MS_MAX = 600_000
 
 def ask(database: Database, now_ms: int, question: Callable[[Queries], Awaitable[Any]]) -> Any:
     async def asked() -> Any:
-        pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
-        try:
+        async with await open_pool_async(database, min_size=1, max_size=2, name="test") as pool:
             return await question(
                 Queries(
                     pool,
@@ -32,8 +31,6 @@ def ask(database: Database, now_ms: int, question: Callable[[Queries], Awaitable
                     clock_ms=lambda: now_ms,
                 )
             )
-        finally:
-            await pool.close()
 
     return asyncio.run(asked())
 

@@ -45,11 +45,8 @@ Found = TypeVar("Found")
 
 @asynccontextmanager
 async def open_queries(database: Database) -> AsyncIterator[Queries]:
-    pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
-    try:
+    async with await open_pool_async(database, min_size=1, max_size=2, name="test") as pool:
         yield Queries(pool, SuspectLimits(silence_ms_max=SILENCE_MS_MAX), clock_ms=lambda: NOW_MS)
-    finally:
-        await pool.close()
 
 
 async def told(answer: Callable[[], Awaitable[Found]]) -> Found | str:

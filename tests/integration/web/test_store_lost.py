@@ -42,14 +42,11 @@ async def test_a_query_says_that_the_store_is_away_and_answers_once_it_is_back(
     database: Database, name: str
 ) -> None:
     ask = QUERIES[name]
-    pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
-    pool.timeout = 0.3
-    queries = Queries(pool, SuspectLimits(silence_ms_max=1000))
-    try:
+    async with await open_pool_async(database, min_size=1, max_size=2, name="test") as pool:
+        pool.timeout = 0.3
+        queries = Queries(pool, SuspectLimits(silence_ms_max=1000))
         before = await ask(queries)
         with away(database), pytest.raises(StoreUnavailable):
             await ask(queries)
         pool.timeout = 30
         assert await ask(queries) == before
-    finally:
-        await pool.close()
