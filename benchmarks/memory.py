@@ -3,7 +3,6 @@
 import os
 import threading
 from pathlib import Path
-from types import TracebackType
 
 SAMPLE_EVERY_S = 0.1
 
@@ -24,9 +23,7 @@ class PeakMemory:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
 

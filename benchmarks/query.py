@@ -87,8 +87,7 @@ def sequence_of(sessions: int, drawn: random.Random) -> tuple[str, str]:
 
 
 async def _ask(database: Database, sessions: int) -> None:
-    pool = await open_pool_async(database, min_size=1, max_size=1, name="benchmark")
-    try:
+    async with await open_pool_async(database, min_size=1, max_size=1, name="benchmark") as pool:
         queries = Queries(
             pool,
             SuspectLimits(
@@ -121,8 +120,6 @@ async def _ask(database: Database, sessions: int) -> None:
             1,
             LONG_ASKED,
         )
-    finally:
-        await pool.close()
     bare = percentile(taken["bare look-up by primary key"], 50)
     print_table(
         ("query", "p50 ms", "p99 ms", "p50 of the bare look-up's"),

@@ -30,11 +30,11 @@ def settings_page() -> str:
         "|---|---|---|",
     ]
     for name, field in FIELDS.items():
-        wanted, meta = typing.get_args(field.type)
+        wanted, text = typing.get_args(field.type)[:2]
         default = "" if field.default is None else str(field.default)
         secret = " Secret: never shown." if Secret in typing.get_args(wanted) else ""
         lines.append(
-            f"| `STREAMLEDGER_{name.upper()}` | {f'`{default}`' if default else ''} | {meta.description}{secret} |"
+            f"| `STREAMLEDGER_{name.upper()}` | {f'`{default}`' if default else ''} | {text}{secret} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -1,7 +1,9 @@
 """PostgreSQL for the tests (one server a session, one cloned database a test) and Hypothesis's profiles."""
 
+import asyncio
 import atexit
 import gc
+import inspect
 import itertools
 import os
 import random
@@ -49,6 +51,21 @@ UNPRESSED = {"wal_compression": "off"}
 quarters of the work. What `start_embedded` promises stays as it is, and `doctor` looks for it."""
 
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test that is a coroutine has an event loop of its own, at most for its module's DEADLINE_S."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    given = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+
+    async def with_deadline() -> None:
+        async with asyncio.timeout(getattr(pyfuncitem.module, "DEADLINE_S", None)):
+            await pyfuncitem.obj(**given)
+
+    asyncio.run(with_deadline())
+    return True
 
 
 def pytest_configure(config: pytest.Config) -> None:

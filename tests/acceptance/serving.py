@@ -20,13 +20,13 @@ from typing import Any
 
 import msgspec
 
-from streamledger.postgres.embedded import start_embedded
+from streamledger.postgres.connection import Database
+from streamledger.postgres.embedded import running_dsn, start_embedded
 from streamledger.tencent.signature import signature_of
 from tests.deliveries import KEY
 
 COMMAND = (sys.executable, "-m", "streamledger.cli")
 CALLBACKS = "/callbacks/tencent"
-READY_WAIT_S = 60
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -174,6 +174,13 @@ def serving(data_dir: Path, arguments: Sequence[str] = (), **settings: object) -
         yield service
     finally:
         end(service)
+
+
+def database_of(data_dir: Path | str) -> Database:
+    """The database of a server that runs its own PostgreSQL in this directory."""
+    dsn = running_dsn(Path(data_dir))
+    assert dsn is not None
+    return Database(dsn)
 
 
 @contextmanager

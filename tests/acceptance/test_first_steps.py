@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.serving import Service, data_directory, serving
-from tests.drills.drill import wait_until
 from tests.house.rooms import ROOT
+from tests.waiting import until
 
 SHIPPED = "http://127.0.0.1:8470"
 STATUS = "curl() { command curl -m 20 -o /dev/null -w '%{http_code}\\n' \"$@\"; }\n"
@@ -49,7 +49,7 @@ def served() -> Iterator[Service]:
     assert key is not None
     with data_directory(made=True) as data_dir, serving(data_dir, callback_keys=key[1]) as service:
         assert typed(callback, service) == '{"code":0}'
-        wait_until(lambda: "room-1" in typed(call, service))
+        until(lambda: "room-1" in typed(call, service))
         yield service
 
 
@@ -91,6 +91,6 @@ def test_the_feed_of_the_document_tells_of_the_first_callback(served: Service, t
         ) as follower,
     ):
         try:
-            wait_until(lambda: '"push-started.v1"' in told.read_text())
+            until(lambda: '"push-started.v1"' in told.read_text())
         finally:
             follower.terminate()

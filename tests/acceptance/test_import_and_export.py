@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ import pytest
 from streamledger.domain.events import Delivery, event_name
 from streamledger.ledger import mapper, portable
 from streamledger.ledger.portable import Head
-from streamledger.postgres.connection import Database, connect
-from streamledger.postgres.embedded import running_dsn
-from tests.acceptance.serving import COMMAND, Service, data_directory, run, serving, settings_of
+from streamledger.postgres.connection import connect
+from tests.acceptance.serving import COMMAND, Service, data_directory, database_of, run, serving, settings_of
 from tests.deliveries import push_started, screenshot
+from tests.waiting import until
 
 NOW_S = int(time.time())
 STORED = "SELECT count(*) FROM ledger_events WHERE originator_id LIKE %s"
@@ -34,9 +34,7 @@ def own() -> Iterator[tuple[Service, str]]:
 
 
 def connected(data_dir: str) -> psycopg.Connection[Any]:
-    dsn = running_dsn(Path(data_dir))
-    assert dsn is not None
-    return connect(Database(dsn), application_name="test")
+    return connect(database_of(data_dir), application_name="test")
 
 
 def lines_of(prefix: str, count: int) -> list[bytes]:
@@ -60,14 +58,6 @@ def started(*arguments: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 60
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    return found
 
 
 def numbered_without_gap(connection: psycopg.Connection[Any], prefix: str) -> bool:

@@ -7,9 +7,17 @@ from typing import Any
 import psycopg
 import pytest
 
-from streamledger.postgres.embedded import running_dsn
 from tests.acceptance.conftest import TOKEN
-from tests.acceptance.serving import CALLBACKS, Answer, Service, data_directory, run, serving, signed_now
+from tests.acceptance.serving import (
+    CALLBACKS,
+    Answer,
+    Service,
+    data_directory,
+    database_of,
+    run,
+    serving,
+    signed_now,
+)
 from tests.deliveries import push_started, signed
 
 NewSequence = Callable[[], str]
@@ -46,9 +54,7 @@ def guarded() -> Iterator[tuple[Service, Store]]:
             quarantine_signed_rows_max=3,
         ) as service,
     ):
-        dsn = running_dsn(data_dir)
-        assert dsn is not None
-        yield service, Store(dsn)
+        yield service, Store(database_of(data_dir).dsn)
 
 
 def assert_problem(answer: Answer, status: int) -> None:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.acceptance.serving import CALLBACKS, Service, data_directory, run, serving, signed_now
+from tests.waiting import until
 
 TOKENS = "reader:read:the-right-token-of-reader"
 BEARER = {"Authorization": "Bearer the-right-token-of-reader"}
@@ -103,10 +104,7 @@ def connections_that(service: Service, phase: str) -> int:
 
 
 def await_reached(service: Service, limit: str, before: int) -> None:
-    deadline = time.monotonic() + 30
-    while times_reached(service, limit) <= before:
-        assert time.monotonic() < deadline, f"{limit} was not counted"
-        time.sleep(0.05)
+    until(lambda: times_reached(service, limit) > before, f"{limit} was not counted", wait_s=30)
 
 
 @pytest.mark.parametrize(

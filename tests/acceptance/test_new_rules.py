@@ -2,7 +2,6 @@
 
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,10 @@ from streamledger.postgres.embedded import start_embedded
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from tests.acceptance.serving import Service, run, serving
 from tests.deliveries import push_started, push_stopped, screenshot
+from tests.waiting import until
 
 NOW_S = int(time.time())
 SEQUENCE = "2210464508206756938"
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 60
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 def screenshots_of(service: Service) -> int:

@@ -4,21 +4,19 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
-from streamledger.postgres.connection import Database, connect
-from streamledger.postgres.embedded import running_dsn
+from streamledger.postgres.connection import connect
 from streamledger.readmodel.rebuild import record
-from tests.acceptance.serving import Answer, Service, beginning, data_directory, run, serving
+from tests.acceptance.serving import Answer, Service, beginning, data_directory, database_of, run, serving
 from tests.deliveries import push_started, push_stopped
+from tests.waiting import until
 
 NOW_S = int(time.time())
-SCHEMA = Database("").schema
 LEFT_BEHIND = "SELECT FROM pg_tables WHERE tablename ~ '_(g|was)[0-9]+$'"
 
 
@@ -36,9 +34,7 @@ def own() -> Iterator[tuple[Service, str]]:
 
 
 def connected(data_dir: str) -> psycopg.Connection[Any]:
-    dsn = running_dsn(Path(data_dir))
-    assert dsn is not None
-    return connect(Database(dsn), application_name="test")
+    return connect(database_of(data_dir), application_name="test")
 
 
 def asked(service: Service, **request: Any) -> Answer:
@@ -59,14 +55,6 @@ def followed(service: Service, rebuild_id: str) -> list[tuple[str, Any]]:
         if not block.startswith(":"):
             name, data = block.split("\n")
             found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
-    return found
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 60
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
     return found
 
 
@@ -93,9 +81,7 @@ def test_a_rebuild_that_is_not_there_cannot_be_followed(own: tuple[Service, str]
 
 def test_a_second_rebuild_is_refused_with_a_sentence_everywhere(own: tuple[Service, str]) -> None:
     service, data_dir = own
-    dsn = running_dsn(Path(data_dir))
-    assert dsn is not None
-    with record.only_one(Database(dsn, SCHEMA)):
+    with record.only_one(database_of(data_dir)):
         answer = asked(service)
         assert (answer.status, answer.headers["content-type"]) == (409, "application/problem+json")
         assert "under way" in answer.json()["detail"]

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from streamledger.postgres.connection import Database, connect
-from streamledger.postgres.embedded import running_dsn
-from tests.acceptance.serving import COMMAND, Service, data_directory, serving, settings_of
+from streamledger.postgres.connection import connect
+from tests.acceptance.serving import COMMAND, Service, data_directory, database_of, serving, settings_of
 from tests.deliveries import push_started
 
 NOW_S = 1_713_731_478
@@ -99,9 +98,7 @@ def test_each_phase_has_its_bar(own: tuple[Service, str]) -> None:
 
 def test_ctrl_c_ends_it_and_the_sentence_stands_below_the_bar(own: tuple[Service, str]) -> None:
     _, data_dir = own
-    dsn = running_dsn(Path(data_dir))
-    assert dsn is not None
-    with connect(Database(dsn), application_name="test") as reader:
+    with connect(database_of(data_dir), application_name="test") as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT FROM sessions")  # the switch waits
         terminal = Terminal("rebuild", "--data-dir", data_dir)

@@ -17,10 +17,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from streamledger.postgres.embedded import running_dsn
 from streamledger.readmodel.queries.pages import PICTURE_SCREENSHOTS_ALL_MAX
 from tests import sql_forms
-from tests.acceptance.serving import Service, data_directory, run, serving, signed_now
+from tests.acceptance.serving import Service, data_directory, database_of, run, serving, signed_now
 from tests.deliveries import push_started, push_stopped, recording, screenshot
 from tests.house.rooms import ROOT
 from tests.sql_forms import faults_of, logged
@@ -64,9 +63,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[str]]:
             act(service)
             query(service)
             command(str(data_dir), files)
-            dsn = running_dsn(data_dir)
-            assert dsn is not None
-            with psycopg.connect(dsn) as connection:
+            with psycopg.connect(database_of(data_dir).dsn) as connection:
                 found = connection.execute(
                     "SELECT DISTINCT proname FROM pg_proc WHERE provolatile <> 'i'"
                 ).fetchall()

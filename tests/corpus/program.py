@@ -173,8 +173,7 @@ class Asker:
 @asynccontextmanager
 async def asking(database: Database, now_ms: int) -> AsyncIterator[Asker]:
     """An asker whose now stands still, with the limits that are the settings' defaults."""
-    pool = await open_pool_async(database, min_size=1, max_size=POOL_SIZE, name="corpus")
-    try:
+    async with await open_pool_async(database, min_size=1, max_size=POOL_SIZE, name="corpus") as pool:
         yield Asker(
             Queries(
                 pool,
@@ -186,8 +185,6 @@ async def asking(database: Database, now_ms: int) -> AsyncIterator[Asker]:
                 clock_ms=lambda: now_ms,
             )
         )
-    finally:
-        await pool.close()
 
 
 async def _pages(question: Question, page: Callable[[int, str | None], Awaitable[Any]]) -> list[Any]:

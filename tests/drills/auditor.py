@@ -10,7 +10,7 @@ from streamledger.operations.diagnose import diagnose
 from streamledger.postgres.connection import Database, connect
 from streamledger.tencent.envelope import read_envelope
 from tests.acceptance.load import EXPECTED, Record
-from tests.drills.drill import wait_until
+from tests.waiting import until
 
 
 def audit(database: Database, record: Record, *, counts_lost: bool = False) -> dict[str, int]:
@@ -27,7 +27,7 @@ def audit(database: Database, record: Record, *, counts_lost: bool = False) -> d
         counters = dict(connection.execute("SELECT outcome, count FROM intake_counters").fetchall())
         findings = [each for each in diagnose(connection, 0, deep=True) if each.level == "bad"]
         assert findings == []
-        wait_until(lambda: _is_taken_in(connection))
+        until(lambda: _is_taken_in(connection))
         sessions = connection.execute("SELECT sequence FROM sessions").fetchall()
     assert Counter(row[0] for row in sessions) == stored + away, "the read model is what was believed"
     _once(stored, record, "believed")

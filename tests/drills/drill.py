@@ -2,10 +2,10 @@
 
 import os
 import time
-from collections.abc import Callable
 from typing import Final
 
 from tests.acceptance.serving import Service
+from tests.waiting import until
 
 LONG: Final = bool(os.environ.get("STREAMLEDGER_TEST_DRILLS_LONG"))
 """Set it to anything for drills of many rounds: minutes instead of seconds."""
@@ -20,17 +20,9 @@ ORPHAN_S_MAX: Final = 1.0
 HEALTH_S_MAX: Final = 1.0
 
 
-def wait_until(condition: Callable[[], bool], wait_s: float = 60) -> None:
-    """For what the contract sets no time: a machine under load may take long."""
-    deadline = time.monotonic() + wait_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def settled(service: Service) -> None:
     """Returns when the counts that ride in later transactions are stored, and the store answers."""
-    wait_until(lambda: service.get("/health/ready").status == 200)
+    until(lambda: service.get("/health/ready").status == 200)
     time.sleep(2)  # each worker stores bare counts once a second
 
 

@@ -24,9 +24,8 @@ import pytest
 
 from streamledger.domain.events import ForeignEvent
 from streamledger.ledger.delivery_id import new_delivery_id
-from streamledger.postgres.connection import Database, connect
-from streamledger.postgres.embedded import running_dsn
-from tests.acceptance.serving import CALLBACKS, Service, data_directory, serving, signed_now
+from streamledger.postgres.connection import connect
+from tests.acceptance.serving import CALLBACKS, Service, data_directory, database_of, serving, signed_now
 from tests.deliveries import AMPLE, new_event, push_started, quarantined, store
 from tests.drills.drill import settled
 from tests.drills.scraping import (
@@ -78,9 +77,7 @@ class Place:
         return signed_now(start, **signing)  # type: ignore[arg-type]  # ahead_s or key
 
     def connect(self) -> psycopg.Connection[tuple[object, ...]]:
-        dsn = running_dsn(self.data_dir)
-        assert dsn is not None
-        return connect(Database(dsn), application_name="drill")
+        return connect(database_of(self.data_dir), application_name="drill")
 
     def told(self, wanted: Callable[[Scrape], bool]) -> Scrape:
         """The first scrape of which this is true."""

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 
 from streamledger.ledger import reader
-from streamledger.postgres.connection import Database, connect
-from streamledger.postgres.embedded import running_dsn
+from streamledger.postgres.connection import connect
 from tests.acceptance.load import Client, Record
-from tests.acceptance.serving import data_directory, run, serving
+from tests.acceptance.serving import data_directory, database_of, run, serving
 from tests.conftest import clone
 from tests.deliveries import any_event, push_started, store
 from tests.drills.drill import settled
@@ -15,9 +14,7 @@ from tests.drills.drill import settled
 
 def held(data_dir: Path) -> tuple[set[str], int]:
     """The deliveries of the ledger and of the quarantine, and the head."""
-    dsn = running_dsn(data_dir)
-    assert dsn is not None
-    with connect(Database(dsn), application_name="test") as connection:
+    with connect(database_of(data_dir), application_name="test") as connection:
         rows = connection.execute(
             "SELECT delivery_id::text FROM ledger_events UNION ALL SELECT id::text FROM quarantine"
         ).fetchall()

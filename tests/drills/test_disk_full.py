@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from streamledger.postgres.connection import Database
-from streamledger.postgres.embedded import running_dsn
 from streamledger.postgres.healing import LOOK_S
 from tests.acceptance.load import Client, Record
-from tests.acceptance.serving import serving
+from tests.acceptance.serving import database_of, serving
 from tests.drills.auditor import audit
 from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, settled, unready
 
@@ -76,9 +74,7 @@ def test_a_full_disk_costs_refusals_and_nothing_that_was_acknowledged() -> None:
             assert back_s is not None
             assert back_s < BACK_S_MAX
         settled(service)
-        dsn = running_dsn(disk / "ledger")
-        assert dsn is not None
-        audit(Database(dsn), record)
+        audit(database_of(disk / "ledger"), record)
         assert record.waited_s_max() < ANSWER_S_MAX
         # The log lies on that disk: it cannot say before that it is full.
         deadline = time.monotonic() + 2 * LOOK_S

@@ -7,11 +7,9 @@ import signal
 import time
 from pathlib import Path
 
-from streamledger.postgres.connection import Database
-from streamledger.postgres.embedded import running_dsn
 from streamledger.postgres.processes import processes_on
 from tests.acceptance.load import Client, Record
-from tests.acceptance.serving import data_directory, serving
+from tests.acceptance.serving import data_directory, database_of, serving
 from tests.drills.auditor import audit
 from tests.drills.drill import ANSWER_S_MAX, LONG, settled
 
@@ -38,7 +36,5 @@ def test_whatever_is_killed_nothing_acknowledged_is_lost_and_no_hand_is_needed()
                     os.kill(chance.choice(victims(service.process.pid, data_dir)), signal.SIGKILL)
             record.wait_for(100)
         settled(service)
-        dsn = running_dsn(data_dir)
-        assert dsn is not None
-        audit(Database(dsn), record, counts_lost=True)
+        audit(database_of(data_dir), record, counts_lost=True)
         assert record.waited_s_max() < ANSWER_S_MAX

@@ -71,7 +71,8 @@ def test_a_lock_of_a_node_that_fell_silent_ends_within_fifteen_seconds(database:
     from streamledger.postgres.patience import APPENDING
 
     with proxied(database.dsn) as proxy:
-        silent = connect(Database(proxy.dsn), application_name="silent", autocommit=False, patience=APPENDING)
+        silent = connect(Database(proxy.dsn), application_name="silent", patience=APPENDING)
+        silent.autocommit = False
         silent.execute(HEAD_LOCK_SQL)
         proxy.set(swallow=True)
         began = time.monotonic()

@@ -8,10 +8,8 @@ import urllib.parse
 
 import pytest
 
-from streamledger.postgres.connection import Database
-from streamledger.postgres.embedded import running_dsn
 from tests.acceptance.load import Client, Record
-from tests.acceptance.serving import data_directory, end, serving, start
+from tests.acceptance.serving import data_directory, database_of, end, serving, start
 from tests.drills.auditor import audit
 from tests.drills.drill import ORPHAN_S_MAX, ROUNDS, settled
 
@@ -43,6 +41,4 @@ def test_the_port_of_a_killed_parent_is_free_within_a_second(workers: int) -> No
                 end(service)
         with serving(data_dir) as service:
             settled(service)
-            dsn = running_dsn(data_dir)
-            assert dsn is not None
-            audit(Database(dsn), record, counts_lost=True)
+            audit(database_of(data_dir), record, counts_lost=True)

@@ -5,10 +5,8 @@ import signal
 import time
 from pathlib import Path
 
-from streamledger.postgres.connection import Database
-from streamledger.postgres.embedded import running_dsn
 from tests.acceptance.load import Client, Record
-from tests.acceptance.serving import data_directory, serving
+from tests.acceptance.serving import data_directory, database_of, serving
 from tests.drills.auditor import audit
 from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, ROUNDS, settled
 
@@ -30,9 +28,7 @@ def test_a_killed_postmaster_costs_less_than_five_seconds_and_no_acknowledged_de
                 assert back_s is not None
                 assert back_s < BACK_S_MAX
         settled(service)
-        dsn = running_dsn(data_dir)
-        assert dsn is not None
-        audit(Database(dsn), record)
+        audit(database_of(data_dir), record)
         assert record.waited_s_max() < ANSWER_S_MAX
         log = service.log.read_text()
         assert log.count("the embedded PostgreSQL ended by itself") == ROUNDS

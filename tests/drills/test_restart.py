@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from streamledger.postgres.connection import Database
-from streamledger.postgres.embedded import running_dsn
 from tests.acceptance.load import NOW_S, Client, Record
-from tests.acceptance.serving import data_directory, end, serving, signed_now, start
+from tests.acceptance.serving import data_directory, database_of, end, serving, signed_now, start
 from tests.deliveries import KEY, push_started
 from tests.drills.activation import Unit
 from tests.drills.auditor import audit
-from tests.drills.drill import ROUNDS, settled, wait_until
+from tests.drills.drill import ROUNDS, settled
+from tests.waiting import until
 
 CLIENTS = 48
 """Without a pause: a thousand requests a second and more, where the machine has time for them."""
@@ -27,9 +26,7 @@ def held_against(data_dir: Path, record: Record) -> None:
     print(f"{len(record.sent) / lasted_s:.0f} requests/s, restarts included")  # noqa: T201  # a measurement
     assert [each for each in record.sent if each.status is None] == []
     assert record.statuses()[503] == 0, record.statuses()
-    dsn = running_dsn(data_dir)
-    assert dsn is not None
-    audit(Database(dsn), record)
+    audit(database_of(data_dir), record)
 
 
 def test_the_sockets_of_a_service_manager_hold_who_connects_while_the_program_restarts() -> None:
@@ -99,13 +96,13 @@ def test_on_a_hangup_keys_and_tokens_are_read_again_and_nobody_is_cut_off(tmp_pa
                     'api_tokens = "watch:read:0123456789abcdef"\nqueue_length_max = 500\nhost = "127.0.0.2"\n'
                 )
                 os.killpg(service.process.pid, signal.SIGHUP)  # as a closing terminal would: to all of them
-                wait_until(lambda: "were read again" in service.log.read_text())
-                wait_until(lambda: service.post(body).status == 200)
+                until(lambda: "were read again" in service.log.read_text())
+                until(lambda: service.post(body).status == 200)
                 record.wait_for(50)
                 assert service.get("/v1/streams").status == 401
                 config.write_text('callback_keys = "x:1,x:2"\n')
                 os.kill(service.process.pid, signal.SIGHUP)
-                wait_until(lambda: "stay as they were" in service.log.read_text())
+                until(lambda: "stay as they were" in service.log.read_text())
                 assert service.post(body).status == 200
                 record.wait_for(50)
             assert "only after a new start (SIGUSR2): queue_length_max\n" in service.log.read_text()

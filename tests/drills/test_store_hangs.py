@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from streamledger.postgres.connection import Database
-from streamledger.postgres.embedded import running_dsn
 from streamledger.postgres.processes import processes_on
 from tests.acceptance.load import Client, Record
-from tests.acceptance.serving import data_directory, serving
+from tests.acceptance.serving import data_directory, database_of, serving
 from tests.drills.auditor import audit
-from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, LONG, settled, unready, wait_until
+from tests.drills.drill import ANSWER_S_MAX, BACK_S_MAX, LONG, settled, unready
+from tests.waiting import until
 
 END_S_MAX = 30
 """The deliveries in hand are answered first, and the projector and the server are given time to answer."""
@@ -60,9 +59,7 @@ def test_while_postgresql_hangs_every_delivery_is_answered_and_afterwards_all_is
             assert found_s is not None
             assert found_s < BACK_S_MAX
         settled(service)
-        dsn = running_dsn(data_dir)
-        assert dsn is not None
-        audit(Database(dsn), record)
+        audit(database_of(data_dir), record)
         assert record.waited_s_max() < ANSWER_S_MAX
         assert record.statuses()[None] == 0
         log = service.log.read_text()
@@ -90,7 +87,7 @@ def test_a_worker_that_dies_meanwhile_is_begun_and_refuses_until_the_store_is_ba
         refused, record = Record(), Record()
         with stopped(data_dir):
             os.kill(worker, signal.SIGKILL)
-            wait_until(lambda: "a web worker begins without the store" in service.log.read_text())
+            until(lambda: "a web worker begins without the store" in service.log.read_text())
             with Client(service.url, refused, clients=2):
                 refused.wait_for(20, 503)
             assert service.get("/health/live").status == 200
@@ -112,6 +109,6 @@ def test_a_worker_without_a_store_ends_when_it_is_told_to() -> None:
         worker = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
         with stopped(data_dir):
             os.kill(worker, signal.SIGKILL)
-            wait_until(lambda: "a web worker begins without the store" in service.log.read_text())
+            until(lambda: "a web worker begins without the store" in service.log.read_text())
             service.process.send_signal(signal.SIGTERM)
             assert service.process.wait(END_S_MAX) == 0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.acceptance.serving import Service, data_directory, serving
 from tests.deliveries import push_started
-from tests.drills.drill import wait_until
 from tests.drills.scraping import scrape, value_of
+from tests.waiting import until
 
 WORKERS = 2
 
@@ -45,6 +45,6 @@ def test_every_worker_tells_the_answers_of_all_and_no_count_goes_back_when_one_i
                 commits = committed
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)
-                wait_until(lambda gone=pid: gone not in children(service))
-                wait_until(lambda: len(children(service)) == WORKERS + 1)
+                until(lambda gone=pid: gone not in children(service))
+                until(lambda: len(children(service)) == WORKERS + 1)
         assert not set(workers) & set(children(service))

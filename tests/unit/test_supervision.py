@@ -25,7 +25,7 @@ class Time:
         await asyncio.sleep(0)
 
 
-def test_a_task_that_fails_is_begun_again_later_each_time_and_soon_again_once_it_was_steady(
+async def test_a_task_that_fails_is_begun_again_later_each_time_and_soon_again_once_it_was_steady(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock = Time()
@@ -42,35 +42,29 @@ def test_a_task_that_fails_is_begun_again_later_each_time_and_soon_again_once_it
             await asyncio.sleep(3600)
         raise ValueError("a fault with a secret")
 
-    async def play() -> None:
-        async with tasks.keep("feed", run):
-            await done.wait()
-            (status,) = tasks.statuses()
-            assert (status.name, status.state, status.failures, status.cause) == (
-                "feed", "running", 10, "ValueError",
-            )  # fmt: skip
-        assert tasks.statuses() == []
-
-    asyncio.run(play())
+    async with tasks.keep("feed", run):
+        await done.wait()
+        (status,) = tasks.statuses()
+        assert (status.name, status.state, status.failures, status.cause) == (
+            "feed", "running", 10, "ValueError",
+        )  # fmt: skip
+    assert tasks.statuses() == []
     assert began == ["running"] * 11
     doubled = [min(BACK_OFF_S * 2**number, BACK_OFF_S_MAX) for number in range(8)]
     assert clock.slept == [*doubled, BACK_OFF_S, 2 * BACK_OFF_S]
     assert caplog.text.count("the task feed failed (ValueError)") == 10
 
 
-def test_a_task_that_waits_to_be_begun_again_is_said_to_have_failed() -> None:
+async def test_a_task_that_waits_to_be_begun_again_is_said_to_have_failed() -> None:
     tasks = Tasks()
 
     async def ends() -> None:
         return
 
-    async def play() -> None:
-        async with tasks.keep("listener", ends):
-            await asyncio.sleep(0)
-            assert tasks.statuses()[0].state == "failed"
-            assert tasks.statuses()[0].cause == "it ended by itself"
-
-    asyncio.run(play())
+    async with tasks.keep("listener", ends):
+        await asyncio.sleep(0)
+        assert tasks.statuses()[0].state == "failed"
+        assert tasks.statuses()[0].cause == "it ended by itself"
 
 
 def test_a_thread_that_fails_is_begun_again_until_it_is_told_to_stop(

@@ -87,7 +87,8 @@ def play(settings: Settings, url: str, streams: int, seed: int) -> None:
     now_ms = time.time_ns() // 1_000_000
     calls = story(now_ms, streams=streams, seed=seed, images=f"{url}/static")
     with bootstrap.open_store(settings) as database:
-        since_ms = _received_until_ms(database)
+        with connect(database, application_name="streamledger demo") as connection:
+            since_ms = last_received_us(connection) // 1000  # what an earlier demo has is not put in again
         past = [each for each in received(calls, signing) if since_ms < each.at_ms <= now_ms]
         asyncio.run(_receive(settings, database, past))
     # Blanks before the first word: the log of the server ends its lines by itself.
@@ -109,12 +110,6 @@ def play(settings: Settings, url: str, streams: int, seed: int) -> None:
             seed += 1
             calls = story(now, streams=streams, seed=seed, images=f"{url}/static")
         now_ms = now
-
-
-def _received_until_ms(database: Database) -> int:
-    """When the latest delivery of an earlier demo came: what it has is not put in again."""
-    with connect(database, application_name="streamledger demo") as connection:
-        return last_received_us(connection) // 1000
 
 
 async def _receive(settings: Settings, database: Database, past: Sequence[Received]) -> None:

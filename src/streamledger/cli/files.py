@@ -7,7 +7,6 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Final
 
 from streamledger.domain.errors import StreamledgerError
@@ -75,9 +74,7 @@ class LineFile:
             self._file.truncate()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._flush()
         self._file.flush()
         if self._file is not sys.stdout.buffer:

@@ -1,36 +1,16 @@
 """--as-of, --known-at and --slack-s: the moment, and the what-if, that a reading command asks about."""
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import click
 
+from streamledger.cli.options import together
 from streamledger.cli.times import WHEN
 from streamledger.domain.attributed import SLACK_MS
 from streamledger.domain.attribution import SLACK_S_MAX
 from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import instant_ms
 from streamledger.readmodel.moments.moment import Asked
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def moment_options(command: Command) -> Command:
-    """--as-of, --known-at and --slack-s."""
-    for option in (
-        click.option(
-            "--slack-s",
-            type=click.IntRange(0, SLACK_S_MAX),
-            help="What if attribution granted this many seconds beside a push, instead of"
-            f" {SLACK_MS // 1000}?",
-        ),
-        click.option(
-            "--known-at", type=KNOWN, help="As the ledger knew it: up to a position, or a time of receipt."
-        ),
-        click.option("--as-of", type=WHEN, help="As it had happened by this time."),
-    ):
-        command = option(command)
-    return command
 
 
 class _Known(click.ParamType[str]):
@@ -46,7 +26,18 @@ class _Known(click.ParamType[str]):
         return text if "T" in text and text.endswith("Z") else instant_ms(WHEN.convert(text, param, ctx))
 
 
-KNOWN: Final = _Known()
+moment_options: Final = together(
+    click.option("--as-of", type=WHEN, help="As it had happened by this time."),
+    click.option(
+        "--known-at", type=_Known(), help="As the ledger knew it: up to a position, or a time of receipt."
+    ),
+    click.option(
+        "--slack-s",
+        type=click.IntRange(0, SLACK_S_MAX),
+        help=f"What if attribution granted this many seconds beside a push, instead of {SLACK_MS // 1000}?",
+    ),
+)
+"""--as-of, --known-at and --slack-s."""
 
 
 def asked(as_of: int | None, known_at: str | None, slack_s: int | None = None) -> Asked | None:

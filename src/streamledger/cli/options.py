@@ -21,25 +21,29 @@ WIDE_COLUMNS: Final = 120
 """From here on tables show what 80 columns have no room for."""
 STORE_FLAGS: Final = ("data_dir", "database_url")
 Command = TypeVar("Command", bound=Callable[..., Any])
+Option = Callable[[Command], Command]
 
 
-def store_options(command: Command) -> Command:
-    """Where the ledger is: --data-dir or --database-url, and --config."""
-    for option in (
-        click.option("--config", "config", type=click.Path(path_type=Path), help="TOML file with settings."),
-        click.option("--database-url", help="External PostgreSQL, 15 or newer, instead of the embedded one."),
-        click.option("--database-schema", help="PostgreSQL schema that holds the ledger."),
-        click.option(
-            "--data-dir", type=click.Path(path_type=Path), help="Directory of the embedded PostgreSQL."
-        ),
-    ):
-        command = option(command)
-    return command
+def together(*options: Option[Any]) -> Option[Command]:
+    """Options that several commands share, as one decorator."""
+
+    def with_options(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return with_options
 
 
-def json_option(command: Command) -> Command:
-    """--json for reading commands."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)
+store_options: Final = together(
+    click.option("--data-dir", type=click.Path(path_type=Path), help="Directory of the embedded PostgreSQL."),
+    click.option("--database-schema", help="PostgreSQL schema that holds the ledger."),
+    click.option("--database-url", help="External PostgreSQL, 15 or newer, instead of the embedded one."),
+    click.option("--config", "config", type=click.Path(path_type=Path), help="TOML file with settings."),
+)
+"""Where the ledger is: --data-dir or --database-url, and --config."""
+json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+"""--json for reading commands."""
 
 
 def console() -> Console:

@@ -1,8 +1,6 @@
 """`streamledger quarantine`: what was not believed; looked at, and released."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -15,6 +13,7 @@ from streamledger.cli.options import (
     plain_table,
     store_options,
     store_settings,
+    together,
     user_name,
 )
 from streamledger.cli.source import at, path_of, source_of, source_options
@@ -27,23 +26,18 @@ from streamledger.operations.release import REASON_CHARACTERS_MAX, ReleaseReport
 from streamledger.readmodel.queries.quarantine import QuarantineQueries
 from streamledger.readmodel.queries.sessions import LIMIT_MAX, Page
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 
 @click.group()
 def quarantine() -> None:
     """Deliveries that were not believed: list, show, release."""
 
 
-def _filter_options(command: Command) -> Command:
-    for option in (
-        click.option("--stream", "stream_id", help="Only deliveries of this stream."),
-        click.option("--until", type=WHEN, help="Received before this time."),
-        click.option("--since", type=WHEN, help="Received at or after: 1h, yesterday, a time."),
-        click.option("--reason", type=click.Choice(REASONS), help="Only those set aside for this reason."),
-    ):
-        command = option(command)
-    return command
+_filter_options = together(
+    click.option("--reason", type=click.Choice(REASONS), help="Only those set aside for this reason."),
+    click.option("--since", type=WHEN, help="Received at or after: 1h, yesterday, a time."),
+    click.option("--until", type=WHEN, help="Received before this time."),
+    click.option("--stream", "stream_id", help="Only deliveries of this stream."),
+)
 
 
 @quarantine.command("list")

@@ -19,14 +19,14 @@ from streamledger.cli.files import read_lines
 from streamledger.cli.terminal import say
 from streamledger.domain.errors import StreamledgerError
 from streamledger.operations.private_files import open_private
-from streamledger.simulator.connection import Target, target
-from streamledger.simulator.delivery import Call, Era, Faults, Signing, plan
+from streamledger.simulator.connection import target
+from streamledger.simulator.delivery import Era, Faults, Signing, plan
 from streamledger.simulator.history import generate, randomness
 from streamledger.simulator.incident import read_incident
 from streamledger.simulator.oddities import of_all, with_oddities
 from streamledger.simulator.player import Pace, Player
 from streamledger.simulator.report import Report, Tally
-from streamledger.simulator.truth import History, Shape
+from streamledger.simulator.truth import Shape
 
 _LINE_EVERY_S = 5.0
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -111,6 +111,7 @@ def _share(name: str, default: float, text: str) -> Callable[[Callable[..., None
 @click.pass_context
 def simulate(
     ctx: click.Context,
+    /,
     *,
     url: str,
     key: str | None,
@@ -124,15 +125,7 @@ def simulate(
     live: bool,
     seed: int,
     starts_at: int | None,
-    duplicates: float,
-    reorder: float,
-    lost_acknowledgements: float,
-    expired: float,
-    forged: float,
-    unsigned: float,
-    malformed: float,
     oddities: float,
-    altered: float,
     renew_t: bool,
     validity: int,
     retries: str,
@@ -141,6 +134,7 @@ def simulate(
     connections: int,
     truth: Path | None,
     as_json: bool,
+    **shares: float,
 ) -> None:
     """Play Tencent Cloud: streams, sessions, recordings and screenshots, with the provider's retries.
 
@@ -167,16 +161,7 @@ def simulate(
         duration_s=duration,
         screenshot_interval_s=screenshot_interval,
     )
-    faults = Faults(
-        duplicates=duplicates,
-        reorder=reorder,
-        lost_acknowledgements=lost_acknowledgements,
-        expired=expired,
-        forged=forged,
-        unsigned=unsigned,
-        malformed=malformed,
-        altered=altered,
-    )
+    faults = Faults(**shares)  # their names are those of the options
     era = Era(retries)
     if incident is not None:
         history, calls = read_incident(read_lines(incident))
@@ -204,17 +189,20 @@ def simulate(
     if truth is not None:
         with open_private(truth, "wb") as file:
             file.write(msgspec.json.encode(history.sessions) + b"\n")
+    tally = Tally(history.facts)
     try:
-        report = _play(
-            history,
+        player = Player(
             calls,
             target(url, token),
             signing,
-            Pace(speed or None),
+            starts_at_ms=history.starts_at_ms,
+            pace=Pace(speed or None),
+            on_try=tally.take,
             era=era,
             connections=connections,
             outage_s=outage,
         )
+        report = _play(player, tally)
     except StreamledgerError as error:
         click.echo(f"Error: {error}", err=True)
         ctx.exit(error.exit_code)
@@ -232,30 +220,7 @@ def _first_key() -> str | None:
     return first.rpartition(":")[2].strip() or None
 
 
-def _play(
-    history: History,
-    calls: tuple[Call, ...],
-    to: Target,
-    signing: Signing,
-    pace: Pace,
-    *,
-    era: Era,
-    connections: int,
-    outage_s: tuple[int, int] | None,
-) -> Report:
-    tally = Tally(history.facts)
-    player = Player(
-        calls,
-        to,
-        signing,
-        starts_at_ms=history.starts_at_ms,
-        pace=pace,
-        on_try=tally.take,
-        era=era,
-        connections=connections,
-        outage_s=outage_s,
-    )
-
+def _play(player: Player, tally: Tally) -> Report:
     async def played() -> None:
         async with _progress(tally):
             await player.play()

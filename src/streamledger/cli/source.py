@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from streamledger import bootstrap
-from streamledger.cli.options import STORE_FLAGS, load_settings, store_options
+from streamledger.cli.options import STORE_FLAGS, load_settings, store_options, together
 from streamledger.cli.terminal import say
 from streamledger.domain.answers import LedgerEntry
 from streamledger.domain.errors import SettingInvalid, StoreUnavailable, StreamledgerError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # a tenth of a second that only remote commands need
     import httpx
 
 Answer = TypeVar("Answer")
-Command = TypeVar("Command", bound=Callable[..., Any])
 Parameters = Mapping[str, object]
 
 TIMEOUT_S: Final = 30.0
@@ -53,16 +52,12 @@ class ServerSaid(StreamledgerError):
         self.exit_code = self.EXIT_CODE_OF.get(status, 1)  # type: ignore[misc]  # as the same error at the store
 
 
-def source_options(command: Command) -> Command:
-    """--url and --token of a running server, and where the ledger is when none is asked."""
-    for option in (
-        click.option(
-            "--token", help="Its bearer token; STREAMLEDGER_SERVER_TOKEN shows it to no process list."
-        ),
-        click.option("--url", help="Ask this running server, https://HOST[/PREFIX], instead of a store."),
-    ):
-        command = option(command)
-    return store_options(command)
+source_options: Final = together(
+    store_options,
+    click.option("--url", help="Ask this running server, https://HOST[/PREFIX], instead of a store."),
+    click.option("--token", help="Its bearer token; STREAMLEDGER_SERVER_TOKEN shows it to no process list."),
+)
+"""--url and --token of a running server, and where the ledger is when none is asked."""
 
 
 def source_of(options: Mapping[str, object]) -> "Store | Server":

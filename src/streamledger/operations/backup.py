@@ -10,6 +10,7 @@ import msgspec
 
 from streamledger.domain.errors import StreamledgerError
 from streamledger.ledger.reader import check_head
+from streamledger.operations.private_files import open_private
 from streamledger.postgres import dump
 from streamledger.postgres.connection import Database, connect
 from streamledger.postgres.dump import NotABackup
@@ -60,8 +61,7 @@ def back_up(database: Database, file: Path, *, embedded: bool, on_progress: OnPr
     program = dump.program_for(database, "pg_dump", embedded=embedded)
     position, quarantined = _counted(database)
     partial = file.with_name(f"{file.name}.partial")
-    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
-    partial.chmod(0o600)
+    open_private(partial, "wb").close()
     try:
         dump.dump(program, database, partial, _following(partial, on_progress))
         dump.contents(dump.program_for(database, "pg_restore", embedded=embedded), partial)

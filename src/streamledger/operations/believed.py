@@ -17,6 +17,7 @@ Identity = tuple[str, str, str]
 """stream_id ("" without one), kind and key; without a stream the key is preceded by the event type."""
 
 _PAGE_SIZE: Final = 2000
+_POSITION_MAX: Final = 2**63 - 1
 
 
 def identity_of(body: bytes) -> Identity:
@@ -74,19 +75,9 @@ class Believed:
             return
         self._streamless.add(originator)
         version = 0
-        while True:
-            with self._connection.cursor(binary=True) as cursor:
-                cursor.execute(
-                    f"SELECT {reader.COLUMNS} FROM ledger_events"  # noqa: S608  # constant columns
-                    " WHERE originator_id = %s AND originator_version > %s"
-                    " ORDER BY originator_version LIMIT %s",
-                    (originator, version, _PAGE_SIZE),
-                )
-                events = reader.events_of(cursor.fetchall())
-            if not events:
-                return
-            version = events[-1].originator_version
-            self._add(events)
+        while rows := reader.read_rows_of(self._connection, originator, version, _POSITION_MAX, _PAGE_SIZE):
+            version = rows[-1][2]
+            self._add(reader.events_of(rows))
 
     def _add(self, events: Iterable[LedgerEvent]) -> None:
         self._tail.update(identity_of(event.delivery.body) for event in events if is_notification(event.name))

@@ -18,7 +18,7 @@ from streamledger.ledger.quarantining import waiting
 from streamledger.operations.absences import Absences
 from streamledger.operations.agreement import Agreement
 from streamledger.operations.answer_speed import AnswerSpeed, Speed
-from streamledger.operations.timings import SHARED, Timings
+from streamledger.operations.timings import SHARED
 from streamledger.operations.troubles import Trouble, disk_trouble, last_received_us, stored_troubles
 from streamledger.postgres.connection import STORE_FAULTS
 from streamledger.postgres.disk_space import MEBIBYTE, free_bytes
@@ -76,10 +76,9 @@ class Health:
         clock_us: Callable[[], int],
         absences: Absences | None = None,
         agreement: Agreement | None = None,
-        timings: Timings = SHARED,
     ) -> None:
         """`data_dir` is the embedded store's."""
-        self._answer_speed = AnswerSpeed(timings)
+        self._answer_speed = AnswerSpeed(SHARED)
         self._answer_speed.look(time.monotonic())
         self.speed: Speed | None = None
         """How quickly callbacks were answered lately, as of the last look."""

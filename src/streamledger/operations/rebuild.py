@@ -123,38 +123,27 @@ def rebuild(
         return done
 
 
-class _Work:
+class _Work(msgspec.Struct):
     """One rebuild from beginning to end."""
 
-    def __init__(
-        self,
-        database: Database,
-        order: Order,
-        row: Record,
-        lease: Lease,
-        clock_us: Callable[[], int],
-        on_progress: Callable[[Progress], None],
-        is_cancelled: Callable[[], bool],
-        on_row: OnRow,
-    ) -> None:
-        self._database = database
-        self._order = order
-        self._row = row
-        self._lease = lease
-        self._clock_us = clock_us
-        self._on_progress = on_progress
-        self._is_cancelled = is_cancelled
-        self._on_row = on_row
-        self._progress = Progress()
-        self._memory_bytes_max = 0
-        self._standings: list[Standing] = []
-        self._differences: list[Difference] = []
-        self._changes: list[Change] = []
+    database: Database
+    order: Order
+    row: Record
+    lease: Lease
+    clock_us: Callable[[], int]
+    on_progress: Callable[[Progress], None]
+    is_cancelled: Callable[[], bool]
+    on_row: OnRow
+    progress: Progress = msgspec.field(default_factory=Progress)
+    memory_bytes_max: int = 0
+    standings: list[Standing] = []
+    differences: list[Difference] = []
+    changes: list[Change] = []
 
     def run(self, guard: psycopg.Connection[Any]) -> Rebuilt:
         """Raises as `rebuild` does."""
         began_s = time.monotonic()
-        order = self._order
+        order = self.order
         tables = generation.tables_of(order.projections)
         generation.drop_leftovers(guard, tables)
         with self._connect() as connection:
@@ -163,8 +152,8 @@ class _Work:
         until = self._until(reader.head(guard))
         building = Building(
             order.projections,
-            self._database.schema,
-            self._row.number,
+            self.database.schema,
+            self.row.number,
             until,
             is_final=order.to_position is not None,
         )
@@ -174,24 +163,24 @@ class _Work:
             finally:
                 self._drop(guard, tables)
         except BaseException:
-            if guard.closed or not self._row.is_switched:
+            if guard.closed or not self.row.is_switched:
                 raise
             # What is committed is done: the cancellation, or the loss of the answer, came too late.
             self._drop(guard, tables)
         seconds = time.monotonic() - began_s
         return Rebuilt(
-            id=self._row.number,
+            id=self.row.number,
             purpose=order.purpose,
             position=min(building.positions.values()),
-            events=self._progress.events_done,
+            events=self.progress.events_done,
             seconds=round(seconds, 3),
-            events_per_s=round(self._progress.events_done / seconds, 1),
-            standings=self._standings,
+            events_per_s=round(self.progress.events_done / seconds, 1),
+            standings=self.standings,
             switched=order.purpose == "rebuild",
             parked={name: len(errors) for name, errors in building.parked.items()},
-            memory_bytes_max=max(self._memory_bytes_max, memory_bytes_max()),
-            differences=self._differences,
-            changes=self._changes,
+            memory_bytes_max=max(self.memory_bytes_max, memory_bytes_max()),
+            differences=self.differences,
+            changes=self.changes,
         )
 
     def _build(self, building: Building, until: int) -> None:
@@ -202,19 +191,19 @@ class _Work:
             self._enter("catching_up")
             self._catch_up(connection, building)
             self._enter("comparing")
-            self._standings = self._compare(connection, building)
-            if self._order.purpose == "rebuild":
+            self.standings = self._compare(connection, building)
+            if self.order.purpose == "rebuild":
                 self._enter("switching")
                 self._switch(connection, building)
-            elif self._order.purpose == "verify":
-                self._note_digests(connection, [each for each in self._standings if each.equal])
+            elif self.order.purpose == "verify":
+                self._note_digests(connection, [each for each in self.standings if each.equal])
 
     def _until(self, head: int) -> int:
-        wanted = self._order.to_position
+        wanted = self.order.to_position
         if wanted is None:
             followed = self._followed_to()
             is_near = followed is not None and head - followed <= LIVE_LAG_EVENTS_MAX
-            return followed if followed is not None and (is_near or self._order.purpose == "verify") else head
+            return followed if followed is not None and (is_near or self.order.purpose == "verify") else head
         if not 0 < wanted <= head:
             expected = f"a position from 1 to {head}" if head else "no position: the ledger is empty"
             raise ParameterInvalid(name="to", expected=expected, got=wanted)
@@ -224,40 +213,40 @@ class _Work:
         """Where the live rows stand, if they are not to be passed, or else nothing could be compared:
         while a runner moves them on, or when they are verified, wherever they stand."""
         with self._connect() as connection:
-            if self._order.purpose != "verify":
+            if self.order.purpose != "verify":
                 held = connection.execute(IS_HELD_SQL, {"name": runner.LEASE}).fetchone()
                 if held is None:
                     return None  # nobody runs
-            return min(checkpointing.positions_of(connection, self._order.projections).values())
+            return min(checkpointing.positions_of(connection, self.order.projections).values())
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return connect(self._database, application_name="streamledger rebuild")
+        return connect(self.database, application_name="streamledger rebuild")
 
     def _drop(self, guard: psycopg.Connection[Any], tables: Sequence[str]) -> None:
         if guard.closed:
             return  # the next rebuild or the next start drops them
         with suppress(LeaseLost):  # else another's generation would be dropped
-            self._lease.fence(guard)
+            self.lease.fence(guard)
             generation.drop_leftovers(guard, tables)
 
     def _check(self, *, now: bool = False) -> None:
         """Show the progress; raises RebuildCancelled when somebody has asked for it."""
-        self._on_progress(self._progress)
-        self._row.write(self._progress, now=now)
-        if self._row.cancel_asked or self._is_cancelled():
+        self.on_progress(self.progress)
+        self.row.write(self.progress, now=now)
+        if self.row.cancel_asked or self.is_cancelled():
             raise RebuildCancelled
 
     def _enter(self, phase: str) -> None:
-        self._progress.phase = phase
+        self.progress.phase = phase
         self._check(now=True)
 
     def _fold(self, connection: psycopg.Connection[Any], building: Building, until: int) -> None:
-        order = self._order
+        order = self.order
         read = [each.name for each in order.projections if each.name in READ]
         sequential = {each.name: each for each in order.projections if each.name not in READ}
         workers = min(order.workers or os.cpu_count() or 1, WORKERS_MAX)
         sorts = SessionsView.name in read
-        self._progress.events_total = until * (bool(read) + sorts + len(sequential))
+        self.progress.events_total = until * (bool(read) + sorts + len(sequential))
         self._enter("folding")
         # What takes batches in looks rows up, so its tables need their indexes from the beginning.
         early = generation.tables_of(
@@ -265,9 +254,9 @@ class _Work:
         )
         late = [table for table in building.tables if table not in early]
         if early:
-            building.index(self._connect, early, self._check, workers, self._progress)
+            building.index(self._connect, early, self._check, workers, self.progress)
         task = Task(
-            database=self._database,
+            database=self.database,
             suffix=building.suffix,
             until=until,
             read=read,
@@ -280,7 +269,7 @@ class _Work:
             if sorts:
                 self._do(connection, lambda: refuse_without_room_to_sort(connection, until))
             shared = [SharedFile(file.fileno()) for file in files]
-            senders = SendersInOrder(connection, self._database.schema, building.suffix)
+            senders = SendersInOrder(connection, self.database.schema, building.suffix)
             with (
                 self._connect() as own,
                 Alone(task, own, self._check, shared)
@@ -289,28 +278,28 @@ class _Work:
             ):
                 for done in work_through(pool, task, shared, senders):
                     building.note(done)
-                    self._memory_bytes_max = max(self._memory_bytes_max, done.memory_bytes_max)
-                    self._progress.add(done.events, time.monotonic())
+                    self.memory_bytes_max = max(self.memory_bytes_max, done.memory_bytes_max)
+                    self.progress.add(done.events, time.monotonic())
                     self._check()
             if not building.has_left:
                 stack.close()  # the indexes may need the room
             if late:
                 # Of those that were made before the fold.
-                self._progress.indexes_done = self._progress.indexes_total = 0
+                self.progress.indexes_done = self.progress.indexes_total = 0
                 self._enter("indexing")
                 self._do(connection, lambda: building.add_up(connection))
-                building.index(self._connect, late, self._check, workers, self._progress)
+                building.index(self._connect, late, self._check, workers, self.progress)
             if building.has_left:
                 self._enter("folding")
-                self._do(connection, lambda: building.take_left(connection, shared, self._progress))
+                self._do(connection, lambda: building.take_left(connection, shared, self.progress))
 
     def _catch_up(self, connection: psycopg.Connection[Any], building: Building) -> None:
         while True:
             taken = self._take_in(connection, building, self._followed_to())
-            self._progress.events_done += taken * len(self._order.projections)
+            self.progress.events_done += taken * len(self.order.projections)
             if taken < CLOSE_EVENTS:
                 break
-        if self._order.to_position is None and self._order.purpose == "rebuild":
+        if self.order.to_position is None and self.order.purpose == "rebuild":
             self._let_live_catch_up(building)
 
     def _let_live_catch_up(self, building: Building) -> None:
@@ -322,10 +311,10 @@ class _Work:
                 return  # a runner is at work; it will have passed the generation's position
             live = checkpointing.checkpoints(connection, building.projections)
             if min(building.positions.values()) - min(live.values()) <= LIVE_LAG_EVENTS_MAX:
-                now_us = self._clock_us()
+                now_us = self.clock_us()
                 self._do(
                     connection,
-                    lambda: runner.catch_up(connection, self._database.schema, building.projections, now_us),
+                    lambda: runner.catch_up(connection, self.database.schema, building.projections, now_us),
                 )
             lease.release()
 
@@ -342,7 +331,7 @@ class _Work:
         for left in reversed(range(SWITCH_TRIES_MAX)):
             self._check()
             try:
-                self._do(connection, lambda: building.switch(connection, self._clock_us(), self._mark))
+                self._do(connection, lambda: building.switch(connection, self.clock_us(), self._mark))
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
                 if not left:
                     raise SwitchBlocked from error
@@ -354,9 +343,9 @@ class _Work:
 
     def _mark(self, connection: psycopg.Connection[Any]) -> None:
         """The last statements of the switch."""
-        self._note_digests(connection, self._standings)
-        self._row.mark_switched(connection, self._clock_us(), digests_equal=all_equal(self._standings))
-        self._lease.fence(connection)
+        self._note_digests(connection, self.standings)
+        self.row.mark_switched(connection, self.clock_us(), digests_equal=all_equal(self.standings))
+        self.lease.fence(connection)
 
     def _note_digests(self, connection: psycopg.Connection[Any], standings: Sequence[Standing]) -> None:
         for each in standings:  # where none was counted, one of rows that are gone is forgotten
@@ -368,7 +357,7 @@ class _Work:
 
         Before a switch only where they are to be equal: rows of other rules, or of another position, are not.
         """
-        purpose = self._order.purpose
+        purpose = self.order.purpose
         with self._connect() as snapshot, self._connect() as beside:
             with self._connect() as lock, lock.transaction():
                 # The runner waits until the snapshot is taken, which so sees both at one position.
@@ -392,7 +381,7 @@ class _Work:
     def _tell(self, snapshot: psycopg.Connection[Any], building: Building) -> None:
         """How the generations differ, by rows and by answers."""
         given = (snapshot, building.tables, building.suffix)
-        examples_max = self._order.examples_max
-        self._differences = compare(*given, examples_max, on_row=self._on_row)
-        now_ms = self._clock_us() // 1000
-        self._changes = changes(*given, now_ms=now_ms, limits=self._order.limits, examples_max=examples_max)
+        examples_max = self.order.examples_max
+        self.differences = compare(*given, examples_max, on_row=self.on_row)
+        now_ms = self.clock_us() // 1000
+        self.changes = changes(*given, now_ms=now_ms, limits=self.order.limits, examples_max=examples_max)

@@ -1,7 +1,6 @@
 """Retention of the quarantine: what nobody released ages out, in small batches, counted."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -40,7 +39,7 @@ def purge_quarantine(connection: psycopg.Connection[Any], before_us: int) -> int
 
 
 class Retention:
-    """Purges again and again until told to stop, on a thread of its own."""
+    """Purges again and again, on a thread of its own."""
 
     def __init__(
         self,
@@ -51,17 +50,12 @@ class Retention:
         self._connect = connect
         self._days_max = days_max
         self._clock_us = clock_us
-        self._stopping = threading.Event()
-
-    def stop(self) -> None:
-        """End `run` after the batch in hand."""
-        self._stopping.set()
 
     def run(self) -> None:
-        """Purge at once and then every EVERY_S; a store that is away is tried again next time."""
-        while not self._stopping.is_set():
+        """Purge at once and then every EVERY_S, for ever; a store that is away is tried again next time."""
+        while True:
             self.step()
-            self._stopping.wait(EVERY_S)
+            time.sleep(EVERY_S)
 
     def step(self) -> int:
         """Purge once; returns how many deliveries aged out, 0 when the store is away."""

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from streamledger.domain.errors import SettingInvalid
+from streamledger.operations.private_files import PRIVATE
 
 logger = logging.getLogger(__name__)
 
 SECRET_BYTES: Final = 32
 COOKIE_KEY_NAME: Final = "cookie.key"
 """In the data directory, beside the database and not in it: a database that has leaked signs no cookie."""
-PRIVATE: Final = 0o600
 
 
 def secret_in(path: Path) -> str:

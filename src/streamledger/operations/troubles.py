@@ -7,7 +7,6 @@ import msgspec
 import psycopg
 
 from streamledger.domain.errors import MalformedBody
-from streamledger.domain.events import LedgerEvent
 from streamledger.ledger import reader
 from streamledger.ledger.quarantining import SIGNED_REASONS
 from streamledger.operations.agreement import disagreement
@@ -103,7 +102,7 @@ def clock_trouble(connection: psycopg.Connection[Any], now_us: int) -> Trouble |
         (event.delivery.received_at_us, event.delivery.body)
         for event in events
         # What the clock called later than now was received before it was put back.
-        if _is_signed(event) and since_us <= event.delivery.received_at_us <= now_us
+        if event.delivery.believed.by == "key" and since_us <= event.delivery.received_at_us <= now_us
     ]
     found += connection.execute(
         _SET_ASIDE_SQL, (sorted(SIGNED_REASONS), since_us, now_us, LOOKED_AT_MAX)
@@ -112,10 +111,6 @@ def clock_trouble(connection: psycopg.Connection[Any], now_us: int) -> Trouble |
     signings = [_signing(received_at_us, bytes(body)) for received_at_us, body in found]
     off = judge_clock(each for each in signings if each is not None)
     return None if off is None else Trouble("clock", str(off))
-
-
-def _is_signed(event: LedgerEvent) -> bool:
-    return event.delivery.believed.by == "key"
 
 
 def _signing(received_at_us: int, body: bytes) -> Signing | None:

@@ -108,23 +108,15 @@ class Database(msgspec.Struct, frozen=True):
 
 
 def connect(
-    database: Database,
-    *,
-    application_name: str,
-    autocommit: bool = True,
-    patience: Patience = UNHURRIED,
-    **parameters: Any,
+    database: Database, *, application_name: str, patience: Patience = UNHURRIED
 ) -> psycopg.Connection:
-    """A connection whose search_path is the schema alone, in UTC and UTF8; `parameters` go to psycopg.
+    """An autocommit connection whose search_path is the schema alone, in UTC and UTF8.
 
     Raises StoreUnavailable, or PostgresTooOld below `POSTGRES_MAJOR_MIN`.
     """
+    parameters = _parameters(database, application_name, patience)
     try:
-        connection = HastyConnection.connect(
-            database.dsn,
-            autocommit=autocommit,
-            **_parameters(database, application_name, patience, parameters),
-        )
+        connection = HastyConnection.connect(database.dsn, autocommit=True, **parameters)
         connection.answer_s_max = patience.answer_s_max
     except psycopg.OperationalError as error:
         raise _unavailable(database, error) from None
@@ -137,20 +129,12 @@ def connect(
 
 
 async def connect_async(
-    database: Database,
-    *,
-    application_name: str,
-    autocommit: bool = True,
-    patience: Patience = UNHURRIED,
-    **parameters: Any,
+    database: Database, *, application_name: str, patience: Patience = UNHURRIED
 ) -> psycopg.AsyncConnection:
     """Like `connect`, for asyncio."""
+    parameters = _parameters(database, application_name, patience)
     try:
-        connection = await HastyAsyncConnection.connect(
-            database.dsn,
-            autocommit=autocommit,
-            **_parameters(database, application_name, patience, parameters),
-        )
+        connection = await HastyAsyncConnection.connect(database.dsn, autocommit=True, **parameters)
         connection.answer_s_max = patience.answer_s_max
     except psycopg.OperationalError as error:
         raise _unavailable(database, error) from None
@@ -217,7 +201,7 @@ async def open_pool_async(
     pool = StorePool(
         database.dsn,
         connection_class=HastyAsyncConnection,
-        kwargs={"autocommit": True, **_parameters(database, name, patience, {})},
+        kwargs={"autocommit": True, **_parameters(database, name, patience)},
         min_size=min_size,
         max_size=max_size,
         name=name,
@@ -274,13 +258,11 @@ def carry_connection(datastore: "PostgresDatastore", database: Database, *, appl
     row_factory = datastore.pool.kwargs["row_factory"]  # type: ignore[index] # the library passes a dict
     datastore.pool.kwargs = {
         "row_factory": row_factory,
-        **_parameters(database, application_name, UNHURRIED, {}),
+        **_parameters(database, application_name, UNHURRIED),
     }
 
 
-def _parameters(
-    database: Database, application_name: str, patience: Patience, given: dict[str, Any]
-) -> dict[str, Any]:
+def _parameters(database: Database, application_name: str, patience: Patience) -> dict[str, Any]:
     facts = conninfo_to_dict(database.dsn)
     ours = {"connect_timeout": patience.connect_s_max, "tcp_user_timeout": UNACKNOWLEDGED_MS_MAX, **KEEPALIVE}
     # Compiling a plan takes PostgreSQL a hundred milliseconds and more; every query here is done sooner.
@@ -291,7 +273,6 @@ def _parameters(
     )
     return {
         **{name: value for name, value in ours.items() if not facts.get(name)},
-        **given,
         "application_name": application_name,
         "client_encoding": "UTF8",
         "options": options,

@@ -21,36 +21,36 @@ WAL_SHARE: Final = 0.05
 Level = Literal["ample", "scarce", "nearly full"]
 
 
-def free_bytes(directory: Path) -> int | None:
-    """What the user of this process may still write there; None where that is not told."""
+def _free_and_all_bytes(directory: Path) -> tuple[int, int] | None:
+    """What this process may still write there, and the whole disk; None where that is not told."""
     try:
         found = os.statvfs(directory)
     except (OSError, AttributeError):  # Windows has no statvfs
         return None
-    return found.f_bavail * found.f_frsize
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+
+def free_bytes(directory: Path) -> int | None:
+    """What the user of this process may still write there; None where that is not told."""
+    found = _free_and_all_bytes(directory)
+    return None if found is None else found[0]
 
 
 def level_of(directory: Path) -> Level:
     """How the disk is filled."""
-    free = free_bytes(directory)
-    if free is None:
+    if (found := _free_and_all_bytes(directory)) is None:
         return "ample"
-    found = os.statvfs(directory)
-    if free < min(NEARLY_FULL_BYTES, found.f_blocks * found.f_frsize * NEARLY_FULL_SHARE):
+    free, of = found
+    if free < min(NEARLY_FULL_BYTES, of * NEARLY_FULL_SHARE):
         return "nearly full"
-    if free < min(SCARCE_BYTES, found.f_blocks * found.f_frsize * SCARCE_SHARE):
-        return "scarce"
-    return "ample"
+    return "scarce" if free < min(SCARCE_BYTES, of * SCARCE_SHARE) else "ample"
 
 
 def wal_bytes_max(directory: Path) -> int:
     """How far the write-ahead log may grow: rare checkpoints on a large disk, a small log on a small one."""
-    try:
-        found = os.statvfs(directory)
-    except (OSError, AttributeError):
+    if (found := _free_and_all_bytes(directory)) is None:
         return WAL_BYTES_MAX
-    share = int(found.f_blocks * found.f_frsize * WAL_SHARE)
-    return max(WAL_BYTES_MIN, min(WAL_BYTES_MAX, share))
+    return max(WAL_BYTES_MIN, min(WAL_BYTES_MAX, int(found[1] * WAL_SHARE)))
 
 
 class DiskSpace:

@@ -72,13 +72,6 @@ def migrate(database: Database, *, directory: Traversable = MIGRATIONS) -> list[
         return applied
 
 
-def pending(database: Database, *, directory: Traversable = MIGRATIONS) -> list[str]:
-    """The names of the migrations that `migrate` would apply; writes nothing and raises as `migrate` does."""
-    migrations = read_migrations(directory)
-    with connect(database, application_name="streamledger pending") as connection:
-        return [migration.name for migration in _missing(connection, database, migrations)]
-
-
 def read_migrations(directory: Traversable = MIGRATIONS) -> list[Migration]:
     """The migrations of this release in order; raises MigrationFileInvalid on a bad name or number.
 

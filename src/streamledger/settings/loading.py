@@ -6,7 +6,7 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -79,7 +79,7 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 def _convert(field: str, shown_name: str, value: object) -> object:
     annotation = FIELDS[field].type
-    wanted, meta = typing.get_args(annotation)
+    wanted = typing.get_args(annotation)[0]
     kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
     if Secret in kinds:
         if isinstance(value, list):
@@ -99,7 +99,7 @@ def _convert(field: str, shown_name: str, value: object) -> object:
     if str in kinds and isinstance(value, list):
         value = ",".join(str(each) for each in value)
     try:
-        return msgspec.convert(value, Annotated[wanted, msgspec.Meta(ge=meta.ge, le=meta.le)], strict=False)
+        return msgspec.convert(value, annotation, strict=False)
     except msgspec.ValidationError as error:
         expected = str(error).partition(",")[0].removeprefix("Expected ").replace("`", "")
         raise SettingInvalid(name=shown_name, expected=expected, got=repr(value)) from error

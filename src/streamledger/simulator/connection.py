@@ -7,7 +7,6 @@ simulator and not the receiver; and it cannot hang up between request and answer
 import asyncio
 import contextlib
 import ssl
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -85,9 +84,7 @@ class Connection:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def open(self) -> None:

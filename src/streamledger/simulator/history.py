@@ -109,9 +109,6 @@ class _Writing:
             # Never both missing: a push of which nothing is told is no session that anyone could know.
             start_reported=ended_ms is None or chance >= shape.start_unreported,
             stop_reported=ended_ms is not None and chance < 1 - shape.stop_unreported,
-            errcode=None,
-            recordings=(),
-            screenshots=(),
         )
         session = self._report_push(origin, session, replaced=replaced)
         seen_until_ms = self._ends_at_ms if ended_ms is None else ended_ms
@@ -141,9 +138,6 @@ class _Writing:
             ended_at_ms=ended_ms,
             start_reported=True,
             stop_reported=ended_ms is not None,
-            errcode=None,
-            recordings=(),
-            screenshots=(),
         )
         origin = self._origin(main.stream_id, started_ms, sequence=session.sequence)
         self._sessions.append(self._report_push(origin, session, replaced=False))

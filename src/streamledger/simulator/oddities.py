@@ -67,20 +67,17 @@ def with_oddities(history: History, oddities: Oddities, random: Random) -> Histo
     )
 
 
-class _Stream:
+class _Stream(msgspec.Struct):
     """One stream's facts and sessions while oddities are drawn into them."""
 
-    def __init__(
-        self, number: int, facts: list[Fact], sessions: list[TrueSession], oddities: Oddities, random: Random
-    ) -> None:
-        self.facts = facts
-        self.sessions = sessions
-        self._number = number
-        self._oddities = oddities
-        self._random = random
+    number: int
+    facts: list[Fact]
+    sessions: list[TrueSession]
+    oddities: Oddities
+    random: Random
 
     def draw(self) -> None:
-        random, odd = self._random, self._oddities
+        random, odd = self.random, self.oddities
         self._add_rivals()
         self._add_tasks()
         self._add_impossible_starts()
@@ -97,7 +94,7 @@ class _Stream:
         if random.random() < odd.named_by_channel:
             self._change(lambda body: {name: value for name, value in body.items() if name != "stream_id"})
         if random.random() < odd.named_in_gb18030:
-            self._rename(f"直播{chr(0x4E00 + self._number % 2000)}_{self.facts[0].stream_id}")
+            self._rename(f"直播{chr(0x4E00 + self.number % 2000)}_{self.facts[0].stream_id}")
         if random.random() < odd.partly_configured:
             kinds = random.choice((_PUSHES, _PUSHES | {Kind.RECORDING}, _PUSHES | {Kind.SCREENSHOT}))
             self.facts = [fact for fact in self.facts if fact.kind in kinds]
@@ -110,13 +107,13 @@ class _Stream:
     ) -> None:
         self.facts = [
             replace(fact, body=change(fact.body))
-            if fact.kind is kind and self._random.random() < share
+            if fact.kind is kind and self.random.random() < share
             else fact
             for fact in self.facts
         ]
 
     def _spelt(self, body: dict[str, object]) -> dict[str, object]:
-        host = self._random.choice(("push.example.com", "Push.Example.com", "push.example.com:1935"))
+        host = self.random.choice(("push.example.com", "Push.Example.com", "push.example.com:1935"))
         return {name: host if name in ("app", "domain") else value for name, value in body.items()}
 
     def _rename(self, stream_id: str) -> None:
@@ -135,10 +132,10 @@ class _Stream:
     def _add_rivals(self) -> None:
         for session in [each for each in self.sessions if each.role == "main"]:
             start = self._fact_of(session, Kind.PUSH_STARTED)
-            if start is None or self._random.random() >= self._oddities.rivals_refused:
+            if start is None or self.random.random() >= self.oddities.rivals_refused:
                 continue
             lasts_until_ms = session.ended_at_ms or session.started_at_ms + 60_000
-            at_ms = self._random.randint(session.started_at_ms, lasts_until_ms)
+            at_ms = self.random.randint(session.started_at_ms, lasts_until_ms)
             rival = replace(
                 session,
                 sequence=self._sequence(),
@@ -152,7 +149,7 @@ class _Stream:
                 screenshots=(),
             )
             named = start.body | {"sequence": rival.sequence, "event_time": at_ms // 1000}
-            named |= {"stream_param": f"txSecret={self._random.getrandbits(64):016x}"}
+            named |= {"stream_param": f"txSecret={self.random.getrandbits(64):016x}"}
             for event_type, kind in ((1, Kind.PUSH_STARTED), (0, Kind.PUSH_STOPPED)):
                 body = named | {"event_type": event_type, "errcode": 0 if event_type else 18}
                 self._put(start, kind, body, rival.sequence, at_ms)
@@ -165,9 +162,9 @@ class _Stream:
                 for fact in self.facts
                 if fact.kind is Kind.RECORDING and fact.sequence == session.sequence
             ]
-            if not files or self._random.random() >= self._oddities.recorded_by_task:
+            if not files or self.random.random() >= self.oddities.recorded_by_task:
                 continue
-            pattern, file_id = self._random.choice(files), self._sequence()
+            pattern, file_id = self.random.choice(files), self._sequence()
             truth = next(each for each in session.recordings if each.file_id == pattern.key)
             body = {name: value for name, value in pattern.body.items() if name != "stream_param"}
             body |= {"file_id": file_id, "record_file_id": file_id, "task_id": self._sequence()}
@@ -179,7 +176,7 @@ class _Stream:
     def _add_impossible_starts(self) -> None:
         for session in self.sessions:
             start = self._fact_of(session, Kind.PUSH_STARTED)
-            if start is not None and self._random.random() < self._oddities.impossible_starts:
+            if start is not None and self.random.random() < self.oddities.impossible_starts:
                 body = start.body | {"event_time": 0}
                 self._put(start, Kind.PUSH_STARTED, body, f"{session.sequence}@0", start.happened_at_ms)
 
@@ -197,13 +194,13 @@ class _Stream:
                 sequence=str(body["sequence"]),
                 key=key,
                 happened_at_ms=at_ms,
-                called_at_ms=at_ms + self._random.randint(400, 1_400),
+                called_at_ms=at_ms + self.random.randint(400, 1_400),
                 body=body,
             )
         )
 
     def _sequence(self) -> str:
-        return str(self._random.randint(10**17, 2**63 - 1))
+        return str(self.random.randint(10**17, 2**63 - 1))
 
 
 _PUSHES = frozenset({Kind.PUSH_STARTED, Kind.PUSH_STOPPED})

@@ -66,9 +66,9 @@ class TrueSession(msgspec.Struct, frozen=True, kw_only=True):
     """None when the push goes on at the end of the line."""
     start_reported: bool
     stop_reported: bool
-    errcode: int | None
-    recordings: tuple[TrueRecording, ...]
-    screenshots: tuple[TrueScreenshot, ...]
+    errcode: int | None = None
+    recordings: tuple[TrueRecording, ...] = ()
+    screenshots: tuple[TrueScreenshot, ...] = ()
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from litestar.handlers import BaseRouteHandler
 from streamledger.domain.errors import StoreUnavailable
 from streamledger.ledger.acts import Actor
 from streamledger.operations.tokens import ANONYMOUS, SCOPES, digest_of
+from streamledger.web.images import host_of
 from streamledger.web.senders import Senders, is_loopback
 
 __all__ = ["SCOPES", "ApiToken", "Caller", "Tokens", "find_token", "may_administer", "may_read"]
@@ -55,7 +56,6 @@ class Tokens:
         self,
         fixed: Sequence[ApiToken] = (),
         load: Callable[[], Awaitable[Sequence[ApiToken]]] | None = None,
-        clock_s: Callable[[], float] = time.monotonic,
         *,
         open_without: bool = True,
     ) -> None:
@@ -66,7 +66,6 @@ class Tokens:
         self.open_without = open_without
         self._fixed = tuple(fixed)
         self._load = load
-        self._clock_s = clock_s
         self._stored: Sequence[ApiToken] | None = None
         self._loaded_at_s = 0.0
 
@@ -95,7 +94,7 @@ class Tokens:
     async def _stored_now(self) -> Sequence[ApiToken]:
         if self._load is None:
             return ()
-        now_s = self._clock_s()
+        now_s = time.monotonic()
         if self._stored is None or now_s - self._loaded_at_s >= REMEMBERED_S:
             try:
                 self._stored = await self._load()
@@ -186,7 +185,7 @@ def _is_this_machine(connection: Connection) -> bool:
 
     A page of another site is known by its Origin; one whose name was rebound to 127.0.0.1, by its Host.
     """
-    host = _host_of("//" + connection.headers.get("host", ""))
+    host = host_of("//" + connection.headers.get("host", ""))
     origin = connection.headers.get("origin")
     own_page = connection.headers.get("sec-fetch-site") == "same-origin"
     return (
@@ -195,15 +194,8 @@ def _is_this_machine(connection: Connection) -> bool:
         and not any(name in connection.headers for name in PROXY_HEADERS)
         and _is_local_name(host)
         # A form of our own pages, which send no referrer, has the Origin "null"; no page can forge the other.
-        and (origin is None or own_page or _is_local_name(_host_of(origin)))
+        and (origin is None or own_page or _is_local_name(host_of(origin)))
     )
-
-
-def _host_of(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
 
 
 def _is_local_name(host: str) -> bool:

@@ -296,14 +296,15 @@ class HotPath:
     ) -> None:
         """`prefix` is the path that the server stands below; `timings` is where `acknowledge` is counted."""
         self.acknowledged = (timings or Timings(1).row(0)).acknowledged
-        self._application = application
+        self.application = application
+        """What answers everything but the intake."""
         self.connections = connections
         self._prefix = prefix
         self._pace = Pace()
 
     @property
     def _callbacks(self) -> Callbacks:
-        callbacks: Callbacks = self._application.state.callbacks  # from the start of its lifespan on
+        callbacks: Callbacks = self.application.state.callbacks  # from the start of its lifespan on
         return callbacks
 
     def begin(self, scope: Scope, body: bytes) -> Begun | None:
@@ -321,11 +322,6 @@ class HotPath:
 
         return answer
 
-    @property
-    def application(self) -> Litestar:
-        """What answers everything but the intake."""
-        return self._application
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Any ASGI connection."""
         if self._prefix:
@@ -342,7 +338,7 @@ class HotPath:
             if scope["method"] == "HEAD":
                 await self._answer_head(scope, receive, send)
                 return
-        await self._application(scope, receive, send)
+        await self.application(scope, receive, send)
 
     async def _answer_head(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = Event()
@@ -361,7 +357,7 @@ class HotPath:
             return message
 
         as_get: Any = {**scope, "method": "GET"}
-        await self._application(as_get, receive_end, send_head)
+        await self.application(as_get, receive_end, send_head)
 
 
 def callback_routes() -> list[ASGIRouteHandler]:

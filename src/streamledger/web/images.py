@@ -48,7 +48,10 @@ class ImageHosts:
             named = f"{named}:{port}"
         return any(
             named == pattern
-            or (not is_private(host) and (pattern == ANY_PUBLIC or _is_below(named, pattern)))
+            or (
+                not is_private(host)
+                and (pattern == ANY_PUBLIC or (pattern.startswith("*.") and named.endswith(pattern[1:])))
+            )
             for pattern in self._patterns
         )
 
@@ -69,12 +72,8 @@ def is_private(host: str) -> bool:
         return "." not in host or host.endswith(_PRIVATE_ENDINGS) or _NUMBER.fullmatch(last) is not None
 
 
-def _is_below(named: str, pattern: str) -> bool:
-    return pattern.startswith("*.") and named.endswith(pattern[1:])
-
-
 def host_of(url: str) -> str:
-    """The host of an address, to be shown."""
+    """The host of an address; empty where it names none."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:

@@ -35,7 +35,6 @@ async def progress_stream(
     first: RebuildAnswer,
     tail: Tail,
     state: State,
-    look_s: float = LOOK_S,
     content: Callable[[RebuildAnswer], bytes] = in_json,
     may_go_on: Callable[[], Awaitable[bool]] | None = None,
 ) -> AsyncIterator[bytes]:
@@ -48,7 +47,7 @@ async def progress_stream(
         shown, said_s = first, time.monotonic()
         yield _text(first, content)
         while shown.state in OPEN_STATES and not tail.closing:
-            await asyncio.sleep(look_s)
+            await asyncio.sleep(LOOK_S)
             try:
                 if may_go_on is not None and not await may_go_on():
                     return  # the reader's token was revoked meanwhile

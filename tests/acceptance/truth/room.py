@@ -84,6 +84,12 @@ class Room:
         return [each["code"] for each in self.session(name)["anomalies"]]
 
 
+def told_in(module: Mapping[str, Any]) -> list[Scenario]:
+    """The scenarios of a module, by its names: all functions that take a room alone and give deliveries."""
+    takes = {"room": Room, "return": Iterator[Bodies]}
+    return [each for each in module.values() if getattr(each, "__annotations__", None) == takes]
+
+
 _rooms = itertools.count(1)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance.serving import Service
-from tests.acceptance.truth.room import Bodies, Room, Scenario, play
+from tests.acceptance.truth.room import Bodies, Room, Scenario, play, told_in
 
 
 def another_stream_param_inside_the_only_push(room: Room) -> Iterator[Bodies]:
@@ -159,25 +159,6 @@ def a_witness_alone_names_no_others(room: Room) -> Iterator[Bodies]:
     assert entry["attribution"]["codes"] == ["stream_param"]  # and not "several": there is no other
 
 
-SCENARIOS: list[Scenario] = [
-    another_stream_param_inside_the_only_push,
-    a_file_of_the_first_push_closed_while_the_second_ran,
-    the_same_without_any_stream_param,
-    a_duration_of_zero_is_the_whole,
-    a_duration_longer_than_the_writing,
-    a_duration_with_a_fraction,
-    the_short_last_part_of_a_resumed_file,
-    hosts_are_one_without_case_and_default_port,
-    an_address_and_a_domain_with_an_equal_stream_param,
-    the_reach_of_a_stop_alone_ends_at_a_closed_push,
-    a_file_that_began_with_the_first_of_two_that_began_together,
-    the_same_stream_param_on_all_tells_nothing,
-    a_file_that_began_with_the_first_of_two_with_one_stream_param,
-    a_file_of_a_main_push_whose_backup_came_and_went,
-    a_witness_alone_names_no_others,
-]
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("scenario", told_in(globals()), ids=lambda scenario: scenario.__name__)
 def test_attribution_goes_by_time_and_by_its_witnesses(service: Service, scenario: Scenario) -> None:
     play(service, scenario)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance.serving import Service
-from tests.acceptance.truth.room import Bodies, Room, Scenario, play
+from tests.acceptance.truth.room import Bodies, Room, Scenario, play, told_in
 
 HOUR = 3600
 
@@ -145,28 +145,6 @@ def a_type_that_is_not_modelled_makes_nobody_live(room: Room) -> Iterator[Bodies
     assert room.stream()["presence"] != "live"
 
 
-SCENARIOS: list[Scenario] = [
-    only_pushes_are_configured,
-    pushes_and_recorders_reports_are_configured,
-    a_recorder_reports_again_and_then_nothing_comes,
-    never_heard_of_for_a_day,
-    the_next_hourly_file_is_still_being_written,
-    one_short_file_alone,
-    one_of_two_tasks_has_ended,
-    all_tasks_have_ended,
-    a_fragment_after_a_file_of_half_an_hour,
-    a_task_of_somebodys_own_ended,
-    a_rival_that_was_refused,
-    a_newer_push_and_no_sign_since,
-    a_backup_that_began_with_it,
-    a_push_after_the_backup_that_began_with_it,
-    silent_beyond_its_own_rhythm,
-    silent_within_its_own_rhythm,
-    live_among_many_newer_ones,
-    a_type_that_is_not_modelled_makes_nobody_live,
-]
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("scenario", told_in(globals()), ids=lambda scenario: scenario.__name__)
 def test_presence_is_told_by_what_would_have_come(service: Service, scenario: Scenario) -> None:
     play(service, scenario)

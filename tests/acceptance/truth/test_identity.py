@@ -7,7 +7,7 @@ import pytest
 
 from streamledger.domain.instants import instant_ms
 from tests.acceptance.serving import Service, signed_now
-from tests.acceptance.truth.room import Bodies, Room, Scenario, play
+from tests.acceptance.truth.room import Bodies, Room, Scenario, play, told_in
 
 DAY = 86_400
 
@@ -206,28 +206,6 @@ def texts_of_a_session_are_bounded(room: Room) -> Iterator[Bodies]:
     assert room.confidences("a", "screenshots") == ["certain", "probable"]
 
 
-SCENARIOS: list[Scenario] = [
-    one_file_name_for_every_screenshot,
-    the_same_file_name_a_day_later,
-    one_name_under_two_push_domains,
-    contents_that_mean_the_same,
-    times_that_cannot_be_overrule_nothing,
-    a_stop_ten_years_ahead,
-    a_duration_that_cannot_be_infers_no_start,
-    a_stop_whose_time_cannot_be_is_told_by_its_duration,
-    a_time_in_milliseconds,
-    three_formats_of_one_interval,
-    many_different_stops,
-    a_sequence_that_comes_again_after_its_stop,
-    a_channel_alone_names_the_stream,
-    two_names_in_gb18030,
-    inside_an_inferred_push,
-    a_name_that_holds_a_secret,
-    what_had_to_be_mended_is_noted,
-    texts_of_a_session_are_bounded,
-]
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("scenario", told_in(globals()), ids=lambda scenario: scenario.__name__)
 def test_facts_are_what_they_mean(service: Service, scenario: Scenario) -> None:
     play(service, scenario)

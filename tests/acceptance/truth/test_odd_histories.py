@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.acceptance.serving import Service, signed_now
-from tests.acceptance.truth.room import ORDERS, Bodies, Room, Scenario, play
+from tests.acceptance.truth.room import ORDERS, Bodies, Room, Scenario, play, told_in
 from tests.deliveries import push_started, push_stopped, recording, screenshot
 
 HOUR = 3600
@@ -277,30 +277,7 @@ def _instant(at_s: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
 
 
-SCENARIOS: list[Scenario] = [
-    a_refused_rival_and_then_a_newer_push,
-    a_refused_rival_and_a_newer_push_of_a_moment_ago,
-    a_newer_push_between_refusals,
-    a_push_that_stood_beside_a_newer_one_is_not_replaced_by_the_next,
-    refusals_hold_no_media,
-    a_refusal_just_after_the_end,
-    a_push_that_was_refused_after_a_while_alone,
-    a_push_that_ran_and_was_cut_with_the_code_of_a_refusal,
-    a_refusal_whose_stop_alone_came,
-    files_over_a_reconnect,
-    a_late_start_gives_back_what_the_other_push_held,
-    task_files_with_fractions,
-    fractions_as_text,
-    one_screenshot_name_on_two_domains,
-    milliseconds_everywhere,
-    everything_ten_years_ahead,
-    ten_years_ahead_in_milliseconds,
-    media_with_the_witness_of_one_of_two,
-    an_open_push_whose_witness_comes_after_a_newer_one,
-]
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("scenario", told_in(globals()), ids=lambda scenario: scenario.__name__)
 def test_an_odd_history_is_told_by_the_rules(service: Service, scenario: Scenario) -> None:
     play(service, scenario)
 

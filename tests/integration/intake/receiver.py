@@ -51,7 +51,7 @@ class Running:
     @property
     def litestar(self) -> Litestar:
         """The application behind the hot path."""
-        found = vars(self._app)["_application"]
+        found = self._app.application
         assert isinstance(found, Litestar)
         return found
 

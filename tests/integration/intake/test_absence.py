@@ -67,7 +67,7 @@ def test_the_first_beat_and_short_silences_are_no_absence_and_any_node_is_there(
         assert beat(two, 10_000 * US)[-1] == Absence(1062 * US, 10_000 * US)
 
 
-def test_after_an_outage_of_twelve_minutes_the_retries_are_believed_without_a_hand(
+async def test_after_an_outage_of_twelve_minutes_the_retries_are_believed_without_a_hand(
     database: Database, clock: Clock
 ) -> None:
     async def deliver(sequence: str, signed_s: int, believe: bool = True) -> None:
@@ -75,20 +75,17 @@ def test_after_an_outage_of_twelve_minutes_the_retries_are_believed_without_a_ha
             answer = await receiver.deliver(signed(push(1, signed_s, sequence), signed_s + 600))
             assert answer.json() == {"code": 0}
 
-    async def play() -> None:
-        await deliver("1", NOW_S)
-        clock.now_s = NOW_S + 720
-        await deliver("2", NOW_S + 60, believe=False)  # who does not want it
-        await deliver("3", NOW_S + 60)
-        await deliver("4", NOW_S - 400)  # its schedule is over: a captured one
-
-    asyncio.run(play())
+    await deliver("1", NOW_S)
+    clock.now_s = NOW_S + 720
+    await deliver("2", NOW_S + 60, believe=False)  # who does not want it
+    await deliver("3", NOW_S + 60)
+    await deliver("4", NOW_S - 400)  # its schedule is over: a captured one
     assert counters(database)["quarantine:expired"] == 2
     assert rows(database, "SELECT sequence FROM quarantine ORDER BY sequence") == [("2",), ("4",)]
     conserved(database)
 
 
-def test_an_expired_delivery_is_neither_believed_nor_set_aside_while_the_store_cannot_tell(
+async def test_an_expired_delivery_is_neither_believed_nor_set_aside_while_the_store_cannot_tell(
     database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tests.integration.web.test_store_lost import away
@@ -100,25 +97,22 @@ def test_an_expired_delivery_is_neither_believed_nor_set_aside_while_the_store_c
         looks.append(1)
         await look(self)
 
-    async def play() -> None:
-        async with running(database, believe_after_absence=True) as receiver:
-            monkeypatch.setattr(absences.Absences, "look", counted)
-            await asyncio.sleep(1.1)
-            with away(database):
-                late = signed(push(1, NOW_S - 700), NOW_S - 100)
-                assert (await receiver.deliver(late)).status_code == 503
-                assert looks == [1]
-                assert (await receiver.deliver(signed(push(1, NOW_S), NOW_S + 600))).status_code == 503
-                assert (await receiver.deliver(late)).status_code == 503
-                assert looks == [1], "known to be gone, and yet looked for"
-            clock.now_s += 40
-            await asyncio.sleep(1.1)
-            for _ in range(50):
-                if (await receiver.deliver(late)).status_code == 200:
-                    break
-                await asyncio.sleep(0.1)
-
-    asyncio.run(play())
+    async with running(database, believe_after_absence=True) as receiver:
+        monkeypatch.setattr(absences.Absences, "look", counted)
+        await asyncio.sleep(1.1)
+        with away(database):
+            late = signed(push(1, NOW_S - 700), NOW_S - 100)
+            assert (await receiver.deliver(late)).status_code == 503
+            assert looks == [1]
+            assert (await receiver.deliver(signed(push(1, NOW_S), NOW_S + 600))).status_code == 503
+            assert (await receiver.deliver(late)).status_code == 503
+            assert looks == [1], "known to be gone, and yet looked for"
+        clock.now_s += 40
+        await asyncio.sleep(1.1)
+        for _ in range(50):
+            if (await receiver.deliver(late)).status_code == 200:
+                break
+            await asyncio.sleep(0.1)
     assert rows(database, "SELECT count(*) FROM ledger_events") == [(1,)]
     assert rows(database, "SELECT count(*) FROM quarantine") == [(0,)]
     conserved(database)
@@ -141,7 +135,7 @@ class Beating:
         return await self._receiver.deliver(body)
 
 
-def test_an_outage_under_the_providers_schedule_leaves_every_session_as_without_it(
+async def test_an_outage_under_the_providers_schedule_leaves_every_session_as_without_it(
     database: Database, empty_database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twelve minutes, with the first `t` on every retry, on a clock that is played, without a release."""
@@ -150,24 +144,18 @@ def test_an_outage_under_the_providers_schedule_leaves_every_session_as_without_
     migrate(empty_database)
     signing = Signing(key=KEY)
     planned = calls()
-
-    async def drill() -> None:
-        clock.now_s = STARTS_AT_MS / 1000
-        async with (
-            running(database, believe_after_absence=True) as receiver,
-            running(empty_database) as never_away,
-        ):
-            beating: Any = Beating(receiver, clock)
-            given_up = await play(beating, clock, planned, signing, AWAY_MS)
-            assert {call.kind for call in planned if call.number in given_up} <= {Kind.SCREENSHOT}
-            assert (
-                counters(database)["ledger"] == len(planned) - len(given_up) == counters(database)["received"]
-            )
-            arrived = tuple(call for call in planned if call.number not in given_up)
-            await play(never_away, clock, arrived, signing, (0, 0))
-            assert await answers(receiver) == await answers(never_away)
-
-    asyncio.run(drill())
+    clock.now_s = STARTS_AT_MS / 1000
+    async with (
+        running(database, believe_after_absence=True) as receiver,
+        running(empty_database) as never_away,
+    ):
+        beating: Any = Beating(receiver, clock)
+        given_up = await play(beating, clock, planned, signing, AWAY_MS)
+        assert {call.kind for call in planned if call.number in given_up} <= {Kind.SCREENSHOT}
+        assert counters(database)["ledger"] == len(planned) - len(given_up) == counters(database)["received"]
+        arrived = tuple(call for call in planned if call.number not in given_up)
+        await play(never_away, clock, arrived, signing, (0, 0))
+        assert await answers(receiver) == await answers(never_away)
     with connect(database, application_name="test") as connection:
         late = [event for event in read_all(connection) if event.delivery.believed.late == "away"]
     assert late, "nothing came after its t"

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from click.testing import CliRunner
 from litestar import Litestar
@@ -75,47 +74,40 @@ def path_of(template: str, facts: dict[str, str]) -> str:
     return re.sub(r"\{(\w+):\w+\}", lambda found: str(facts.get(found[1], 1)), template)
 
 
-def test_no_route_is_without_its_guard_and_what_changes_something_is_for_administrators(
+async def test_no_route_is_without_its_guard_and_what_changes_something_is_for_administrators(
     database: Database, clock: Clock
 ) -> None:
-    async def look() -> None:
-        async with running(database) as receiver:
-            for path, method, handler in guarded(receiver.litestar):
-                guards = handler.resolve_guards()
-                assert may_read in guards or may_administer in guards, f"{method} {path} is open to everybody"
-                if method not in ("GET", "HEAD"):
-                    assert may_administer in guards, f"{method} {path} is open to scope read"
-
-    asyncio.run(look())
+    async with running(database) as receiver:
+        for path, method, handler in guarded(receiver.litestar):
+            guards = handler.resolve_guards()
+            assert may_read in guards or may_administer in guards, f"{method} {path} is open to everybody"
+            if method not in ("GET", "HEAD"):
+                assert may_administer in guards, f"{method} {path} is open to scope read"
 
 
-def test_every_route_answers_each_scope_as_it_should(database: Database, clock: Clock) -> None:
+async def test_every_route_answers_each_scope_as_it_should(database: Database, clock: Clock) -> None:
     facts = {"quarantine_id": "01a20bc0-5bc5-72a1-8b81-25cf27daed35"}
-
-    async def ask() -> None:
-        async with running(database, api_tokens=TOKENS) as receiver:
-            asked = 0
-            for path, method, _ in guarded(receiver.litestar):
-                statuses = []
-                for token in (None, "wrong") if path == ENDLESS else (None, "wrong", "r-e-a-d", "a-d-m-i-n"):
-                    async with receiver.client(token=token) as client:
-                        answer = await client.request(method, path_of(path, facts))
-                        statuses.append(answer.status_code)
-                assert statuses[:2] == [401, 401], f"{method} {path}: {statuses}"
-                asked += 1
-                if path == ENDLESS:
-                    continue
-                assert (statuses[2] == 403) == (method not in ("GET", "HEAD")), f"{method} {path}: {statuses}"
-                assert statuses[3] not in (401, 403, 500), f"{method} {path}: {statuses}"
-            assert asked > 10
-            for path in ("/health/live", "/health/ready"):
-                async with receiver.client("203.0.113.9") as client:
-                    assert (await client.get(path)).status_code == 200
-
-    asyncio.run(ask())
+    async with running(database, api_tokens=TOKENS) as receiver:
+        asked = 0
+        for path, method, _ in guarded(receiver.litestar):
+            statuses = []
+            for token in (None, "wrong") if path == ENDLESS else (None, "wrong", "r-e-a-d", "a-d-m-i-n"):
+                async with receiver.client(token=token) as client:
+                    answer = await client.request(method, path_of(path, facts))
+                    statuses.append(answer.status_code)
+            assert statuses[:2] == [401, 401], f"{method} {path}: {statuses}"
+            asked += 1
+            if path == ENDLESS:
+                continue
+            assert (statuses[2] == 403) == (method not in ("GET", "HEAD")), f"{method} {path}: {statuses}"
+            assert statuses[3] not in (401, 403, 500), f"{method} {path}: {statuses}"
+        assert asked > 10
+        for path in ("/health/live", "/health/ready"):
+            async with receiver.client("203.0.113.9") as client:
+                assert (await client.get(path)).status_code == 200
 
 
-def test_no_secret_is_in_any_answer_of_scope_read_and_all_of_them_in_those_of_scope_admin(
+async def test_no_secret_is_in_any_answer_of_scope_read_and_all_of_them_in_those_of_scope_admin(
     database: Database, clock: Clock
 ) -> None:
     param = f"txSecret={SECRETS[0]}&txTime=5DEBEC80&auth_key={SECRETS[1]}"
@@ -161,76 +153,68 @@ def test_no_secret_is_in_any_answer_of_scope_read_and_all_of_them_in_those_of_sc
         json.dumps(start | {"event_type": param}).encode(),
         json.dumps(start).encode()[:-5],
     ]
-
-    async def walk() -> None:
-        settings = {"api_tokens": TOKENS, "redact_parameters": "auth_key"}
-        async with running(database, **settings) as receiver:
-            for body in bodies:
-                await receiver.deliver(body)
-            with connect(database, application_name="test") as connection:
-                wish = ReleaseWish(wanted=QuarantineFilter(reason="expired"))
-                release_by_filter(connection, LEDGER, wish, OPERATOR)
-            receiver.project()
-            facts = {
-                "sequence": "2210464508206756938",
-                "stream_id": "room-1",
-                "position": rows(database, "SELECT min(notification_id) FROM ledger_events")[0][0],
-            }
-            ids = [row[0] for row in rows(database, "SELECT id::text FROM quarantine")]
-            assert len(ids) == 6
-            seen = ""
-            for path, method, _ in guarded(receiver.litestar):
-                if method != "GET" or path == ENDLESS:
-                    continue
-                for quarantine_id in ids if "quarantine_id" in path else ids[:1]:
-                    asked = path_of(path, facts | {"quarantine_id": quarantine_id})
-                    async with receiver.client(token="r-e-a-d") as client:
-                        answer = await client.get(asked)
-                    expected = 404 if "rebuild_id" in path else 200  # nothing is being rebuilt
-                    assert answer.status_code == expected, (asked, answer.text)
-                    for secret in SECRETS:
-                        assert secret not in answer.text, f"{asked} shows a secret"
-                    seen += answer.text
-            assert seen.count("REDACTED") > 10, "the answers did hold secrets to redact"
-            for quarantine_id in ids:
-                async with receiver.client(token="a-d-m-i-n") as client:
-                    whole = (await client.get(f"/v1/quarantine/{quarantine_id}")).json()
-                assert whole["body"].encode() in bodies
-                assert SECRETS[0] in whole["body"]
+    settings = {"api_tokens": TOKENS, "redact_parameters": "auth_key"}
+    async with running(database, **settings) as receiver:
+        for body in bodies:
+            await receiver.deliver(body)
+        with connect(database, application_name="test") as connection:
+            wish = ReleaseWish(wanted=QuarantineFilter(reason="expired"))
+            release_by_filter(connection, LEDGER, wish, OPERATOR)
+        receiver.project()
+        facts = {
+            "sequence": "2210464508206756938",
+            "stream_id": "room-1",
+            "position": rows(database, "SELECT min(notification_id) FROM ledger_events")[0][0],
+        }
+        ids = [row[0] for row in rows(database, "SELECT id::text FROM quarantine")]
+        assert len(ids) == 6
+        seen = ""
+        for path, method, _ in guarded(receiver.litestar):
+            if method != "GET" or path == ENDLESS:
+                continue
+            for quarantine_id in ids if "quarantine_id" in path else ids[:1]:
+                asked = path_of(path, facts | {"quarantine_id": quarantine_id})
+                async with receiver.client(token="r-e-a-d") as client:
+                    answer = await client.get(asked)
+                expected = 404 if "rebuild_id" in path else 200  # nothing is being rebuilt
+                assert answer.status_code == expected, (asked, answer.text)
+                for secret in SECRETS:
+                    assert secret not in answer.text, f"{asked} shows a secret"
+                seen += answer.text
+        assert seen.count("REDACTED") > 10, "the answers did hold secrets to redact"
+        for quarantine_id in ids:
             async with receiver.client(token="a-d-m-i-n") as client:
-                one = (await client.get(f"/v1/deliveries/{facts['position']}")).json()
-            assert one["body_text"].encode() == bodies[0]
-            assert base64.b64decode(one["body_base64"]) == bodies[0]
+                whole = (await client.get(f"/v1/quarantine/{quarantine_id}")).json()
+            assert whole["body"].encode() in bodies
+            assert SECRETS[0] in whole["body"]
+        async with receiver.client(token="a-d-m-i-n") as client:
+            one = (await client.get(f"/v1/deliveries/{facts['position']}")).json()
+        assert one["body_text"].encode() == bodies[0]
+        assert base64.b64decode(one["body_base64"]) == bodies[0]
 
-    asyncio.run(walk())
 
-
-def test_every_page_but_that_of_signing_in_asks_who_looks(database: Database, clock: Clock) -> None:
+async def test_every_page_but_that_of_signing_in_asks_who_looks(database: Database, clock: Clock) -> None:
     open_to_all = {"/sign-in", "/sign-out", "/language", "/zone", "/static/{name:str}"}
-
-    async def look() -> None:
-        async with running(database, api_tokens=TOKENS) as receiver:
-            pages = [
-                (route.path, handler)
-                for route in receiver.litestar.routes
-                if isinstance(route, HTTPRoute)
-                and not route.path.startswith(("/v1/", "/metrics", "/health", "/schema"))
-                for handler, _ in route.route_handler_map.values()
-                if handler.fn is not None
-            ]
-            assert len({path for path, _ in pages}) > 8
-            for path, handler in pages:
-                names = {getattr(guard, "__name__", "") for guard in handler.resolve_guards()}
-                assert "may_look" in names or path in open_to_all, f"{path} is open to everybody"
-            async with receiver.client() as client:
-                for path in ("/", "/sessions", "/streams", "/system", "/audit"):
-                    answer = await client.get(path)
-                    assert answer.status_code in (302, 303, 401), f"{path}: {answer.status_code}"
-
-    asyncio.run(look())
+    async with running(database, api_tokens=TOKENS) as receiver:
+        pages = [
+            (route.path, handler)
+            for route in receiver.litestar.routes
+            if isinstance(route, HTTPRoute)
+            and not route.path.startswith(("/v1/", "/metrics", "/health", "/schema"))
+            for handler, _ in route.route_handler_map.values()
+            if handler.fn is not None
+        ]
+        assert len({path for path, _ in pages}) > 8
+        for path, handler in pages:
+            names = {getattr(guard, "__name__", "") for guard in handler.resolve_guards()}
+            assert "may_look" in names or path in open_to_all, f"{path} is open to everybody"
+        async with receiver.client() as client:
+            for path in ("/", "/sessions", "/streams", "/system", "/audit"):
+                answer = await client.get(path)
+                assert answer.status_code in (302, 303, 401), f"{path}: {answer.status_code}"
 
 
-def test_no_page_shows_a_secret(database: Database, clock: Clock) -> None:
+async def test_no_page_shows_a_secret(database: Database, clock: Clock) -> None:
     param = f"txSecret={SECRETS[0]}&txTime=5DEBEC80"
     shot = {
         "event_type": 200,
@@ -239,69 +223,61 @@ def test_no_page_shows_a_secret(database: Database, clock: Clock) -> None:
         "pic_url": "/room-1-screenshot.jpg",
         "pic_full_url": f"http://cos.example.com/room-1.jpg?{param}",
     }
-
-    async def look() -> None:
-        async with running(database) as receiver:
-            await receiver.deliver(signed(push(1, NOW_S - 60, stream_param=param, user_ip=param), NOW_S + 60))
-            await receiver.deliver(signed(shot | {"stream_param": param}, NOW_S + 60))
-            await receiver.deliver(signed(push(1, NOW_S - 60, stream_param=param), NOW_S + 60))
-            receiver.project()
-            position = rows(database, "SELECT min(notification_id) FROM ledger_events")[0][0]
-            for path in (
-                "/",
-                "/sessions",
-                "/sessions/2210464508206756938",
-                "/streams",
-                "/streams/room-1",
-                "/audit",
-                f"/deliveries/{position}",
-                "/system",
-            ):
-                async with receiver.client() as client:
-                    answer = await client.get(path)
-                assert answer.status_code == 200, (path, answer.text[:300])
-                assert SECRETS[0] not in answer.text, f"{path} shows a secret"
-
-    asyncio.run(look())
+    async with running(database) as receiver:
+        await receiver.deliver(signed(push(1, NOW_S - 60, stream_param=param, user_ip=param), NOW_S + 60))
+        await receiver.deliver(signed(shot | {"stream_param": param}, NOW_S + 60))
+        await receiver.deliver(signed(push(1, NOW_S - 60, stream_param=param), NOW_S + 60))
+        receiver.project()
+        position = rows(database, "SELECT min(notification_id) FROM ledger_events")[0][0]
+        for path in (
+            "/",
+            "/sessions",
+            "/sessions/2210464508206756938",
+            "/streams",
+            "/streams/room-1",
+            "/audit",
+            f"/deliveries/{position}",
+            "/system",
+        ):
+            async with receiver.client() as client:
+                answer = await client.get(path)
+            assert answer.status_code == 200, (path, answer.text[:300])
+            assert SECRETS[0] not in answer.text, f"{path} shows a secret"
 
 
-def test_a_stored_token_works_until_it_is_revoked_and_its_text_is_nowhere(
+async def test_a_stored_token_works_until_it_is_revoked_and_its_text_is_nowhere(
     database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(auth, "REMEMBERED_S", 0.0)
     caplog.set_level(logging.DEBUG)
     store = ["--database-url", database.dsn]
+    async with running(database) as receiver:
 
-    async def play() -> None:
-        async with running(database) as receiver:
+        async def status(token: str | None) -> int:
+            async with receiver.client(token=token) as client:
+                return (await client.get("/v1/sessions")).status_code
 
-            async def status(token: str | None) -> int:
-                async with receiver.client(token=token) as client:
-                    return (await client.get("/v1/sessions")).status_code
-
-            assert await status(None) == 200, "without any token everybody may read"
-            secret = (
-                await asyncio.to_thread(CliRunner().invoke, cli, ["token", "create", "dashboard", *store])
-            ).output.strip()
-            assert len(secret) > 40
-            assert [await status(token) for token in (None, "wrong", secret)] == [401, 401, 200]
-            async with receiver.client(token=secret) as client:
-                forbidden = await client.post(
-                    "/v1/quarantine/release", json={"reason": "x", "filter": {"stream_id": "nobody"}}
-                )
-            assert forbidden.status_code == 403
-            listed = await asyncio.to_thread(CliRunner().invoke, cli, ["token", "list", "--json", *store])
-            assert [each["name"] for each in json.loads(listed.output)["items"]] == ["dashboard"]
-            dump = str(rows(database, "SELECT * FROM api_tokens")) + str(
-                rows(database, "SELECT encode(state, 'escape') FROM ledger_events")
+        assert await status(None) == 200, "without any token everybody may read"
+        secret = (
+            await asyncio.to_thread(CliRunner().invoke, cli, ["token", "create", "dashboard", *store])
+        ).output.strip()
+        assert len(secret) > 40
+        assert [await status(token) for token in (None, "wrong", secret)] == [401, 401, 200]
+        async with receiver.client(token=secret) as client:
+            forbidden = await client.post(
+                "/v1/quarantine/release", json={"reason": "x", "filter": {"stream_id": "nobody"}}
             )
-            assert secret not in dump + listed.output + caplog.text
-            with connect(database, application_name="test") as connection:
-                create_token(connection, LEDGER, "ops", "admin", OPERATOR)
-            await asyncio.to_thread(CliRunner().invoke, cli, ["token", "revoke", "dashboard", *store])
-            assert await status(secret) == 401
-
-    asyncio.run(play())
+        assert forbidden.status_code == 403
+        listed = await asyncio.to_thread(CliRunner().invoke, cli, ["token", "list", "--json", *store])
+        assert [each["name"] for each in json.loads(listed.output)["items"]] == ["dashboard"]
+        dump = str(rows(database, "SELECT * FROM api_tokens")) + str(
+            rows(database, "SELECT encode(state, 'escape') FROM ledger_events")
+        )
+        assert secret not in dump + listed.output + caplog.text
+        with connect(database, application_name="test") as connection:
+            create_token(connection, LEDGER, "ops", "admin", OPERATOR)
+        await asyncio.to_thread(CliRunner().invoke, cli, ["token", "revoke", "dashboard", *store])
+        assert await status(secret) == 401
     with connect(database, application_name="test") as connection:
         with pytest.raises(TokenNameTaken):
             create_token(connection, LEDGER, "dashboard", "read", OPERATOR)
@@ -333,17 +309,13 @@ def test_a_stored_token_works_until_it_is_revoked_and_its_text_is_nowhere(
         ("127.0.0.1", {"Via": "1.1 proxy"}, 403),
     ],
 )
-def test_without_tokens_only_this_machine_administers_and_no_web_page_through_it(
+async def test_without_tokens_only_this_machine_administers_and_no_web_page_through_it(
     database: Database, clock: Clock, address: str, headers: dict[str, str], status: int
 ) -> None:
-    async def ask() -> httpx.Response:
-        async with running(database) as receiver, receiver.client(address, **headers) as client:
-            assert (await client.get("/v1/sessions")).status_code == 200
-            return await client.post(
-                "/v1/quarantine/release", json={"reason": "x", "filter": {"stream_id": "nobody"}}
-            )
-
-    assert asyncio.run(ask()).status_code == status
+    async with running(database) as receiver, receiver.client(address, **headers) as client:
+        assert (await client.get("/v1/sessions")).status_code == 200
+        wish = {"reason": "x", "filter": {"stream_id": "nobody"}}
+        assert (await client.post("/v1/quarantine/release", json=wish)).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -358,66 +330,55 @@ def test_without_tokens_only_this_machine_administers_and_no_web_page_through_it
         {"reason": "a NUL \0 that PostgreSQL cannot hold"},
     ],
 )
-def test_a_release_without_a_proper_reason_is_refused(
+async def test_a_release_without_a_proper_reason_is_refused(
     database: Database, clock: Clock, body: dict[str, Any]
 ) -> None:
-    async def ask() -> list[int]:
-        async with running(database) as receiver, receiver.client() as client:
-            one = await client.post("/v1/quarantine/01a20bc0-5bc5-72a1-8b81-25cf27daed35/release", json=body)
-            many = await client.post(
-                "/v1/quarantine/release", json=body | {"filter": {"stream_id": "nobody"}}
-            )
-            return [one.status_code, many.status_code]
-
-    assert asyncio.run(ask()) == [400, 400]
+    async with running(database) as receiver, receiver.client() as client:
+        one = await client.post("/v1/quarantine/01a20bc0-5bc5-72a1-8b81-25cf27daed35/release", json=body)
+        many = await client.post("/v1/quarantine/release", json=body | {"filter": {"stream_id": "nobody"}})
+        assert [one.status_code, many.status_code] == [400, 400]
 
 
 @pytest.mark.parametrize("chosen", [{}, {"stream_id": "a\0b"}, {"from": "yesterday"}, {"reason": "dislike"}])
-def test_a_release_that_names_nothing_or_nothing_that_can_be_releases_nothing(
+async def test_a_release_that_names_nothing_or_nothing_that_can_be_releases_nothing(
     database: Database, clock: Clock, chosen: dict[str, str]
 ) -> None:
-    async def ask() -> httpx.Response:
-        async with running(database) as receiver, receiver.client() as client:
-            await receiver.deliver(signed(push(1, NOW_S), NOW_S + 60, "a forger's"))
-            return await client.post("/v1/quarantine/release", json={"reason": "x", "filter": chosen})
-
-    answer = asyncio.run(ask())
+    async with running(database) as receiver, receiver.client() as client:
+        await receiver.deliver(signed(push(1, NOW_S), NOW_S + 60, "a forger's"))
+        answer = await client.post("/v1/quarantine/release", json={"reason": "x", "filter": chosen})
     assert answer.status_code == 400, answer.text
     assert rows(database, "SELECT count(*) FROM ledger_events") == [(0,)]
 
 
-def test_the_quarantine_is_listed_by_filter_page_by_page(database: Database, clock: Clock) -> None:
-    async def play() -> None:
-        async with running(database) as receiver:
-            for number in range(5):
-                clock.now_s = NOW_S + number
-                await receiver.deliver(signed(push(0, NOW_S, str(number)), NOW_S - 1))
-            clock.now_s = NOW_S + 5
-            await receiver.deliver(b"no JSON")
-            async with receiver.client() as client:
+async def test_the_quarantine_is_listed_by_filter_page_by_page(database: Database, clock: Clock) -> None:
+    async with running(database) as receiver:
+        for number in range(5):
+            clock.now_s = NOW_S + number
+            await receiver.deliver(signed(push(0, NOW_S, str(number)), NOW_S - 1))
+        clock.now_s = NOW_S + 5
+        await receiver.deliver(b"no JSON")
+        async with receiver.client() as client:
 
-                async def sequences(**filters: str | int) -> list[str | None]:
-                    found: list[str | None] = []
-                    cursor: str | None = None
-                    while True:
-                        asked = dict(filters) | ({"cursor": cursor} if cursor else {})
-                        page = (await client.get("/v1/quarantine", params=asked)).json()
-                        found += [each["sequence"] for each in page["items"]]
-                        cursor = page["next_cursor"]
-                        if cursor is None:
-                            return found
+            async def sequences(**filters: str | int) -> list[str | None]:
+                found: list[str | None] = []
+                cursor: str | None = None
+                while True:
+                    asked = dict(filters) | ({"cursor": cursor} if cursor else {})
+                    page = (await client.get("/v1/quarantine", params=asked)).json()
+                    found += [each["sequence"] for each in page["items"]]
+                    cursor = page["next_cursor"]
+                    if cursor is None:
+                        return found
 
-                assert await sequences(limit=2) == [None, "4", "3", "2", "1", "0"]
-                assert await sequences(reason="expired", limit=2) == ["4", "3", "2", "1", "0"]
-                assert await sequences(**{"from": NOW_S + 1, "to": NOW_S + 3}) == ["2", "1"]
-                assert await sequences(stream_id="nobody") == []
-                assert await sequences(released="true") == []
-                for asked in ({"reason": "dislike"}, {"cursor": "x"}, {"from": "yesterday"}, {"limit": 501}):
-                    assert (await client.get("/v1/quarantine", params=asked)).status_code == 400, asked
-                unknown = await client.get("/v1/quarantine/01a20bc0-5bc5-72a1-8b81-25cf27daed35")
-                assert unknown.status_code == 404
-
-    asyncio.run(play())
+            assert await sequences(limit=2) == [None, "4", "3", "2", "1", "0"]
+            assert await sequences(reason="expired", limit=2) == ["4", "3", "2", "1", "0"]
+            assert await sequences(**{"from": NOW_S + 1, "to": NOW_S + 3}) == ["2", "1"]
+            assert await sequences(stream_id="nobody") == []
+            assert await sequences(released="true") == []
+            for asked in ({"reason": "dislike"}, {"cursor": "x"}, {"from": "yesterday"}, {"limit": 501}):
+                assert (await client.get("/v1/quarantine", params=asked)).status_code == 400, asked
+            unknown = await client.get("/v1/quarantine/01a20bc0-5bc5-72a1-8b81-25cf27daed35")
+            assert unknown.status_code == 404
 
 
 def test_beyond_loopback_a_token_of_the_settings_or_the_store_is_asked_for(database: Database) -> None:
@@ -444,7 +405,7 @@ def test_beyond_loopback_a_token_of_the_settings_or_the_store_is_asked_for(datab
         ("0.0.0.0", "/streams", [303, 303]),
     ],
 )
-def test_revoking_the_last_token_opens_no_server_that_others_can_reach(
+async def test_revoking_the_last_token_opens_no_server_that_others_can_reach(
     database: Database,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
@@ -453,35 +414,28 @@ def test_revoking_the_last_token_opens_no_server_that_others_can_reach(
     statuses: list[int],
 ) -> None:
     monkeypatch.setattr(auth, "REMEMBERED_S", 0.0)
-
-    async def ask() -> list[int]:
-        async with running(database, host=host) as receiver:
-            with connect(database, application_name="test") as connection:
-                create_token(connection, LEDGER, "only", "read", OPERATOR)
-                async with receiver.client("203.0.113.9") as client:
-                    before = (await client.get(path)).status_code
-                    assert revoke_token(connection, LEDGER, "only", OPERATOR)
-                    return [before, (await client.get(path)).status_code]
-
-    assert asyncio.run(ask()) == statuses
+    async with running(database, host=host) as receiver:
+        with connect(database, application_name="test") as connection:
+            create_token(connection, LEDGER, "only", "read", OPERATOR)
+            async with receiver.client("203.0.113.9") as client:
+                before = (await client.get(path)).status_code
+                assert revoke_token(connection, LEDGER, "only", OPERATOR)
+                assert [before, (await client.get(path)).status_code] == statuses
 
 
-def test_the_metrics_add_up_to_what_was_received(database: Database, clock: Clock) -> None:
-    async def play() -> str:
-        async with running(database) as receiver:
-            await receiver.deliver(signed(push(1, NOW_S), NOW_S + 60))
-            await receiver.deliver(signed(push(0, NOW_S), NOW_S - 60))
-            await receiver.deliver(b"no JSON")
-            await receiver.deliver(b"{}", path="/callbacks/tencent/guess")
-            await receiver.deliver(b"no JSON")  # takes the count before it with it
-            with connect(database, application_name="test") as connection:
-                connection.execute("INSERT INTO projections (name) VALUES ('sessions')")
-            async with receiver.client() as client:
-                answer = await client.get("/metrics")
-            assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-            return answer.text
-
-    text = asyncio.run(play())
+async def test_the_metrics_add_up_to_what_was_received(database: Database, clock: Clock) -> None:
+    async with running(database) as receiver:
+        await receiver.deliver(signed(push(1, NOW_S), NOW_S + 60))
+        await receiver.deliver(signed(push(0, NOW_S), NOW_S - 60))
+        await receiver.deliver(b"no JSON")
+        await receiver.deliver(b"{}", path="/callbacks/tencent/guess")
+        await receiver.deliver(b"no JSON")  # takes the count before it with it
+        with connect(database, application_name="test") as connection:
+            connection.execute("INSERT INTO projections (name) VALUES ('sessions')")
+        async with receiver.client() as client:
+            answer = await client.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        text = answer.text
     samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
     outcomes = {name: float(value) for name, value in samples.items() if "deliveries_total" in name}
     assert sum(outcomes.values()) == float(samples["streamledger_received_total"]) == 5
@@ -509,50 +463,43 @@ def test_the_metrics_add_up_to_what_was_received(database: Database, clock: Cloc
     assert {name.partition("{")[0] for name in samples} <= documented
 
 
-def test_the_latest_delivery_is_told_though_an_event_that_cannot_be_read_came_after_it(
+async def test_the_latest_delivery_is_told_though_an_event_that_cannot_be_read_came_after_it(
     database: Database, clock: Clock
 ) -> None:
-    async def play() -> str:
-        async with running(database) as receiver:
-            await receiver.deliver(signed(push(1, NOW_S), NOW_S + 60))
-            with connect(database, application_name="test") as connection:
-                later = ForeignEvent(
-                    originator_id="room-1",
-                    delivery_id=uuid.uuid4(),
-                    name="push-started.v99",
-                    state=b"?",
-                )
-                LEDGER.receive(connection, Batch(events=[later]), AMPLE)
-            async with receiver.client() as client:
-                return (await client.get("/metrics")).text
-
-    told = asyncio.run(play())
+    async with running(database) as receiver:
+        await receiver.deliver(signed(push(1, NOW_S), NOW_S + 60))
+        with connect(database, application_name="test") as connection:
+            later = ForeignEvent(
+                originator_id="room-1",
+                delivery_id=uuid.uuid4(),
+                name="push-started.v99",
+                state=b"?",
+            )
+            LEDGER.receive(connection, Batch(events=[later]), AMPLE)
+        async with receiver.client() as client:
+            told = (await client.get("/metrics")).text
     (value,) = re.findall(r'last_delivery_timestamp_seconds{kept="ledger"} (\S+)', told)
     assert float(value) == NOW_S
     assert "streamledger_ledger_position 2.0" in told
 
 
-def test_a_changed_key_file_is_taken_up_without_a_restart(
+async def test_a_changed_key_file_is_taken_up_without_a_restart(
     database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(key_ring, "LOOK_S", 0.01)
     file = tmp_path / "keys.toml"
     file.write_text('[[keys]]\nname = "old"\nkey = "k-old"\n')
     start = push(1, NOW_S)
-
-    async def play() -> None:
-        async with running(
-            database, callback_keys=None, callback_keys_file=file, refused_per_minute_max=0
-        ) as receiver:
-            assert (await receiver.deliver(signed(start, NOW_S + 60, "k-old"))).status_code == 200
-            assert (await receiver.deliver(signed(start, NOW_S + 60, "k-new"))).status_code == 403
-            file.write_text('[[keys]]\nname = "the new one"\nkey = "k-new"\n')
-            async with asyncio.timeout(10):
-                while (await receiver.deliver(signed(start, NOW_S + 60, "k-new"))).status_code != 200:
-                    pass  # the file is looked at meanwhile
-            assert (await receiver.deliver(signed(start, NOW_S + 60, "k-old"))).status_code == 403
-            async with receiver.client() as client:
-                events = (await client.get("/v1/events")).json()["items"]
-            assert [event["key"] for event in events] == ["old", "the new one"]
-
-    asyncio.run(play())
+    async with running(
+        database, callback_keys=None, callback_keys_file=file, refused_per_minute_max=0
+    ) as receiver:
+        assert (await receiver.deliver(signed(start, NOW_S + 60, "k-old"))).status_code == 200
+        assert (await receiver.deliver(signed(start, NOW_S + 60, "k-new"))).status_code == 403
+        file.write_text('[[keys]]\nname = "the new one"\nkey = "k-new"\n')
+        async with asyncio.timeout(10):
+            while (await receiver.deliver(signed(start, NOW_S + 60, "k-new"))).status_code != 200:
+                pass  # the file is looked at meanwhile
+        assert (await receiver.deliver(signed(start, NOW_S + 60, "k-old"))).status_code == 403
+        async with receiver.client() as client:
+            events = (await client.get("/v1/events")).json()["items"]
+        assert [event["key"] for event in events] == ["old", "the new one"]

@@ -283,26 +283,22 @@ def test_the_table_of_the_paper_is_the_matrix() -> None:
     assert lines == [(case.name, str(case.status), case.kept) for case in CASES]
 
 
-def test_a_flood_from_one_address_is_kept_up_to_a_limit_and_counted_beyond_it(
+async def test_a_flood_from_one_address_is_kept_up_to_a_limit_and_counted_beyond_it(
     database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(holding, "HOLD_S", 0.0)
-
-    async def flood() -> None:
-        async with running(database, refused_per_minute_max=5) as receiver:
-            forged = altered(sign="0" * 32)
-            statuses = [(await receiver.deliver(forged)).status_code for _ in range(8)]
-            assert statuses == [403] * 5 + [429] * 3
-            refused = await receiver.deliver(b"no JSON")
-            assert (refused.status_code, refused.headers["retry-after"]) == (429, "12")
-            assert (await receiver.deliver(altered())).status_code == 200, "genuine ones are still taken"
-            expired = await receiver.deliver(signed(START, NOW_S - 1))
-            assert expired.status_code == 200, "and so are signed ones that have expired"
-            assert (await receiver.deliver(forged, "203.0.113.11")).status_code == 403
-            clock.now_s += 12
-            assert (await receiver.deliver(forged)).status_code == 403, "the bucket fills again"
-
-    asyncio.run(flood())
+    async with running(database, refused_per_minute_max=5) as receiver:
+        forged = altered(sign="0" * 32)
+        statuses = [(await receiver.deliver(forged)).status_code for _ in range(8)]
+        assert statuses == [403] * 5 + [429] * 3
+        refused = await receiver.deliver(b"no JSON")
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "12")
+        assert (await receiver.deliver(altered())).status_code == 200, "genuine ones are still taken"
+        expired = await receiver.deliver(signed(START, NOW_S - 1))
+        assert expired.status_code == 200, "and so are signed ones that have expired"
+        assert (await receiver.deliver(forged, "203.0.113.11")).status_code == 403
+        clock.now_s += 12
+        assert (await receiver.deliver(forged)).status_code == 403, "the bucket fills again"
     assert counters(database) == {
         "received": 13,
         "ledger": 1,
@@ -321,7 +317,7 @@ def test_a_flood_from_one_address_is_kept_up_to_a_limit_and_counted_beyond_it(
         ({"quarantine_signed_rows_max": 2}, "expired", lambda: signed(START, NOW_S - 1), 503),
     ],
 )
-def test_beyond_the_caps_deliveries_are_counted_and_never_acknowledged(
+async def test_beyond_the_caps_deliveries_are_counted_and_never_acknowledged(
     database: Database,
     clock: Clock,
     settings: dict[str, int],
@@ -329,11 +325,8 @@ def test_beyond_the_caps_deliveries_are_counted_and_never_acknowledged(
     body: Callable[[], bytes],
     beyond: int,
 ) -> None:
-    async def fill() -> list[int]:
-        async with running(database, **settings) as receiver:
-            return [(await receiver.deliver(body())).status_code for _ in range(5)]
-
-    statuses = asyncio.run(fill())
+    async with running(database, **settings) as receiver:
+        statuses = [(await receiver.deliver(body())).status_code for _ in range(5)]
     held = rows(database, "SELECT count(*), sum(bytes) FROM quarantine")[0]
     assert 0 < held[0] < 5
     assert statuses[held[0] :] == [beyond] * (5 - held[0])
@@ -342,26 +335,23 @@ def test_beyond_the_caps_deliveries_are_counted_and_never_acknowledged(
     conserved(database)
 
 
-def test_behind_a_trusted_proxy_the_senders_own_address_counts_and_elsewhere_the_header_does_not(
+async def test_behind_a_trusted_proxy_the_senders_own_address_counts_and_elsewhere_the_header_does_not(
     database: Database, clock: Clock
 ) -> None:
-    async def deliver() -> None:
-        networks = {"callback_networks": "198.51.100.0/24", "trusted_proxies": "10.0.0.0/8"}
-        async with running(database, **networks) as receiver:
+    networks = {"callback_networks": "198.51.100.0/24", "trusted_proxies": "10.0.0.0/8"}
+    async with running(database, **networks) as receiver:
 
-            async def status(address: str, forwarded: str) -> int:
-                answer = await receiver.deliver(altered(), address, **{"X-Forwarded-For": forwarded})
-                return answer.status_code
+        async def status(address: str, forwarded: str) -> int:
+            answer = await receiver.deliver(altered(), address, **{"X-Forwarded-For": forwarded})
+            return answer.status_code
 
-            assert await status("10.0.0.1", "198.51.100.7") == 200
-            assert await status("10.0.0.1", "198.51.100.7, 10.0.0.2") == 200
-            assert await status("10.0.0.1", "198.51.100.7:5123") == 200
-            assert await status("10.0.0.1", "198.51.100.7, 203.0.113.1") == 403, "only its right end is true"
-            assert await status("10.0.0.1", "198.51.100.7, nonsense") == 403
-            assert await status("203.0.113.1", "198.51.100.7") == 403, "anybody can write a header"
-            assert await status("198.51.100.9", "") == 200
-
-    asyncio.run(deliver())
+        assert await status("10.0.0.1", "198.51.100.7") == 200
+        assert await status("10.0.0.1", "198.51.100.7, 10.0.0.2") == 200
+        assert await status("10.0.0.1", "198.51.100.7:5123") == 200
+        assert await status("10.0.0.1", "198.51.100.7, 203.0.113.1") == 403, "only its right end is true"
+        assert await status("10.0.0.1", "198.51.100.7, nonsense") == 403
+        assert await status("203.0.113.1", "198.51.100.7") == 403, "anybody can write a header"
+        assert await status("198.51.100.9", "") == 200
     with connect(database, application_name="test") as connection:
         assert {event.delivery.source_ip for event in reader.read_all(connection)} == {
             "198.51.100.7",
@@ -371,7 +361,7 @@ def test_behind_a_trusted_proxy_the_senders_own_address_counts_and_elsewhere_the
     conserved(database)
 
 
-def test_who_floods_waits_for_each_refusal_and_only_so_many_are_held_at_once(
+async def test_who_floods_waits_for_each_refusal_and_only_so_many_are_held_at_once(
     database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held: list[asyncio.Event] = []
@@ -380,20 +370,17 @@ def test_who_floods_waits_for_each_refusal_and_only_so_many_are_held_at_once(
         held.append(asyncio.Event())
         await held[-1].wait()
 
-    async def flood() -> None:
-        async with running(database, refused_per_minute_max=1) as receiver:
-            forged = altered(sign="0" * 32)
-            assert (await receiver.deliver(forged)).status_code == 403
-            monkeypatch.setattr(holding, "HELD_MAX", 2)
-            monkeypatch.setattr(holding, "sleep", hold)
-            waiting = [asyncio.ensure_future(receiver.deliver(forged)) for _ in range(3)]
-            first = await next(asyncio.as_completed(waiting))
-            assert first.status_code == 429, "the third found no room to be held"
-            assert len(held) == 2
-            assert (await receiver.deliver(altered())).status_code == 200, "nobody else waits"
-            for each in held:
-                each.set()
-            assert [(await each).status_code for each in waiting] == [429] * 3
-            monkeypatch.undo()
-
-    asyncio.run(flood())
+    async with running(database, refused_per_minute_max=1) as receiver:
+        forged = altered(sign="0" * 32)
+        assert (await receiver.deliver(forged)).status_code == 403
+        monkeypatch.setattr(holding, "HELD_MAX", 2)
+        monkeypatch.setattr(holding, "sleep", hold)
+        waiting = [asyncio.ensure_future(receiver.deliver(forged)) for _ in range(3)]
+        first = await next(asyncio.as_completed(waiting))
+        assert first.status_code == 429, "the third found no room to be held"
+        assert len(held) == 2
+        assert (await receiver.deliver(altered())).status_code == 200, "nobody else waits"
+        for each in held:
+            each.set()
+        assert [(await each).status_code for each in waiting] == [429] * 3
+        monkeypatch.undo()

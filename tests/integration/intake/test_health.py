@@ -69,18 +69,15 @@ def test_while_the_store_is_away_ready_says_so_within_a_second_without_any_deliv
     asyncio.run(play())
 
 
-def test_a_disk_without_room_is_told_although_a_commit_still_finds_some(
+async def test_a_disk_without_room_is_told_although_a_commit_still_finds_some(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def play() -> None:
-        async with running(database) as receiver:
-            assert (await ask(receiver)).status_code == 200
-            monkeypatch.setattr(health_module, "free_bytes", lambda _: 4096)
-            answer = await ask(receiver)
-            assert answer.status_code == 503
-            assert "the disk of the store is full, 4 KiB are free" in answer.json()["detail"]
-
-    asyncio.run(play())
+    async with running(database) as receiver:
+        assert (await ask(receiver)).status_code == 200
+        monkeypatch.setattr(health_module, "free_bytes", lambda _: 4096)
+        answer = await ask(receiver)
+        assert answer.status_code == 503
+        assert "the disk of the store is full, 4 KiB are free" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("off_s", [720, -720])
@@ -117,43 +114,36 @@ def test_a_clock_beside_the_senders_is_told_by_ready_doctor_and_the_log_and_hind
     ]
 
 
-def test_a_few_late_ones_beside_many_of_one_second_say_nothing_of_the_clock(
+async def test_a_few_late_ones_beside_many_of_one_second_say_nothing_of_the_clock(
     database: Database, clock: Clock
 ) -> None:
     """They share their signatures, and those set aside in the last minutes have one each."""
-
-    async def play() -> None:
-        async with running(database) as receiver:
-            clock.now_s = NOW_S
-            for number in range(20):
-                await receiver.deliver(signed(push(1, NOW_S, f"late-{number}"), NOW_S - 1 - number))
-            clock.now_s = NOW_S + 60
-            for number in range(LOOKED_AT_MAX):
-                await receiver.deliver(signed(push(1, NOW_S + 60, f"now-{number}"), NOW_S + 660))
-            receiver.project()
-            assert await degraded(receiver) == {}
-
-    asyncio.run(play())
+    async with running(database) as receiver:
+        clock.now_s = NOW_S
+        for number in range(20):
+            await receiver.deliver(signed(push(1, NOW_S, f"late-{number}"), NOW_S - 1 - number))
+        clock.now_s = NOW_S + 60
+        for number in range(LOOKED_AT_MAX):
+            await receiver.deliver(signed(push(1, NOW_S + 60, f"now-{number}"), NOW_S + 660))
+        receiver.project()
+        assert await degraded(receiver) == {}
 
 
-def test_a_read_model_that_stands_still_and_parked_events_are_told_and_hinder_nothing(
+async def test_a_read_model_that_stands_still_and_parked_events_are_told_and_hinder_nothing(
     database: Database, clock: Clock
 ) -> None:
-    async def play() -> None:
-        async with running(database) as receiver:
-            await receiver.deliver(signed(push(1, NOW_S), NOW_S + 600))
-            assert await degraded(receiver) == {}
-            clock.now_s += 60
-            assert await degraded(receiver) == {
-                "projector": "the read model is 1 events and 60 s behind the ledger"
-            }
-            receiver.project()
-            with connect(database, application_name="test") as connection:
-                connection.execute(
-                    "INSERT INTO parked (projection, position, error, version, tries, parked_at_us)"
-                    " VALUES ('sessions', 1, 'x', 1, 1, 1)"
-                )
-            assert set(await degraded(receiver)) == {"parked"}
-            assert findings(database)["parked"].level == "warning"
-
-    asyncio.run(play())
+    async with running(database) as receiver:
+        await receiver.deliver(signed(push(1, NOW_S), NOW_S + 600))
+        assert await degraded(receiver) == {}
+        clock.now_s += 60
+        assert await degraded(receiver) == {
+            "projector": "the read model is 1 events and 60 s behind the ledger"
+        }
+        receiver.project()
+        with connect(database, application_name="test") as connection:
+            connection.execute(
+                "INSERT INTO parked (projection, position, error, version, tries, parked_at_us)"
+                " VALUES ('sessions', 1, 'x', 1, 1, 1)"
+            )
+        assert set(await degraded(receiver)) == {"parked"}
+        assert findings(database)["parked"].level == "warning"

@@ -64,27 +64,22 @@ def test_an_event_says_how_it_was_believed_and_with_which_headers_it_came(
     assert entry["headers"] == KEPT
 
 
-def test_the_quarantine_keeps_the_same_and_a_release_carries_it_over(
+async def test_the_quarantine_keeps_the_same_and_a_release_carries_it_over(
     database: Database, clock: Clock
 ) -> None:
     body = signed(push(0, NOW_S - 300), LATE).replace(b"{", "{\u3000".encode(), 1)
-
-    async def run() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        async with running(database) as receiver:
-            await receiver.deliver(body, **SENT)
-            ((quarantine_id,),) = rows(database, "SELECT id::text FROM quarantine")
-            with connect(database, application_name="test") as connection:
-                wish = ReleaseWish(wanted=QuarantineFilter(reason="expired"))
-                assert release_by_filter(connection, LEDGER, wish, OPERATOR).released == 1
-            receiver.project()
-            async with receiver.client() as client:
-                aside = (await client.get(f"/v1/quarantine/{quarantine_id}")).json()
-                entries = (await client.get("/v1/events")).json()["items"]
-                detail = (await client.get("/v1/deliveries/1")).json()
-        assert [entry["believed"] for entry in entries[1:]] == [None]  # the act
-        return aside, entries[0], detail
-
-    aside, entry, detail = asyncio.run(run())
+    async with running(database) as receiver:
+        await receiver.deliver(body, **SENT)
+        ((quarantine_id,),) = rows(database, "SELECT id::text FROM quarantine")
+        with connect(database, application_name="test") as connection:
+            wish = ReleaseWish(wanted=QuarantineFilter(reason="expired"))
+            assert release_by_filter(connection, LEDGER, wish, OPERATOR).released == 1
+        receiver.project()
+        async with receiver.client() as client:
+            aside = (await client.get(f"/v1/quarantine/{quarantine_id}")).json()
+            entry, *others = (await client.get("/v1/events")).json()["items"]
+            detail = (await client.get("/v1/deliveries/1")).json()
+    assert [each["believed"] for each in others] == [None]  # the act
     assert (aside["headers"], aside["key"], aside["mended"]) == (KEPT, "main", ["json5"])
     release = entry["believed"].pop("release")
     assert entry["believed"] == {"by": "release", "key": "main", "late": "expired"}

@@ -83,19 +83,15 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
 
 
 @pytest.mark.usefixtures("clock")
-def test_a_collector_takes_a_span_of_each_delivery(
+async def test_a_collector_takes_a_span_of_each_delivery(
     database: Database, collector: tuple[str, list[bytes]]
 ) -> None:
     pytest.importorskip("opentelemetry.sdk")
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     url, taken = collector
-
-    async def deliver() -> None:
-        async with running(database, traces_url=url) as receiver:
-            await deliver_three(receiver)
-
-    asyncio.run(deliver())
+    async with running(database, traces_url=url) as receiver:
+        await deliver_three(receiver)
     spans = [
         span
         for body in taken
@@ -119,12 +115,9 @@ def test_by_default_nothing_is_observed_and_no_tracing_is_loaded() -> None:
 
 
 @pytest.mark.usefixtures("clock")
-def test_the_hot_path_is_the_plain_receiver_by_default(database: Database) -> None:
-    async def kind() -> type:
-        async with running(database) as receiver:
-            return type(vars(receiver.litestar.state.callbacks)["_receiver"])
-
-    assert not issubclass(asyncio.run(kind()), ObservedReceiver)
+async def test_the_hot_path_is_the_plain_receiver_by_default(database: Database) -> None:
+    async with running(database) as receiver:
+        assert not issubclass(type(vars(receiver.litestar.state.callbacks)["_receiver"]), ObservedReceiver)
 
 
 def test_without_the_extra_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

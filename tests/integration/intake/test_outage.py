@@ -89,37 +89,31 @@ async def answers(receiver: Running) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("renew_t", [False, True], ids=["t kept", "t renewed"])
-def test_after_fifteen_minutes_away_one_command_gives_the_sessions_that_would_have_been(
+async def test_after_fifteen_minutes_away_one_command_gives_the_sessions_that_would_have_been(
     database: Database, empty_database: Database, clock: Clock, renew_t: bool
 ) -> None:
     migrate(empty_database)
     signing = Signing(key=KEY, renew_t=renew_t)
     planned = calls()
-
-    async def drill() -> None:
-        async with running(database) as receiver, running(empty_database) as never_away:
-            given_up = await play(receiver, clock, planned, signing, AWAY_MS)
-            kinds = {call.kind for call in planned if call.number in given_up}
-            assert kinds <= {Kind.SCREENSHOT}, (
-                "the provider gives up a screenshot after 700 s, a push after 960"
-            )
-            arrived = tuple(call for call in planned if call.number not in given_up)
-            assert len(arrived) == counters(database)["received"], "nothing that came is lost"
-            await play(never_away, clock, arrived, signing, (0, 0))
-            expected = await answers(never_away)
-            expired = counters(database).get("quarantine:expired", 0)
-            if renew_t:
-                assert expired == 0
-            else:
-                assert expired > 0
-                assert await answers(receiver) != expected
-            command = ["quarantine", "release", "--reason", "expired", "--because", "fifteen minutes away"]
-            released = await asyncio.to_thread(
-                CliRunner().invoke, cli, [*command, "--database-url", database.dsn]
-            )
-            assert released.exit_code == 0, released.output
-            assert f"released: {expired}" in released.output
-            assert await answers(receiver) == expected
-
-    asyncio.run(drill())
+    async with running(database) as receiver, running(empty_database) as never_away:
+        given_up = await play(receiver, clock, planned, signing, AWAY_MS)
+        kinds = {call.kind for call in planned if call.number in given_up}
+        assert kinds <= {Kind.SCREENSHOT}, "the provider gives up a screenshot after 700 s, a push after 960"
+        arrived = tuple(call for call in planned if call.number not in given_up)
+        assert len(arrived) == counters(database)["received"], "nothing that came is lost"
+        await play(never_away, clock, arrived, signing, (0, 0))
+        expected = await answers(never_away)
+        expired = counters(database).get("quarantine:expired", 0)
+        if renew_t:
+            assert expired == 0
+        else:
+            assert expired > 0
+            assert await answers(receiver) != expected
+        command = ["quarantine", "release", "--reason", "expired", "--because", "fifteen minutes away"]
+        released = await asyncio.to_thread(
+            CliRunner().invoke, cli, [*command, "--database-url", database.dsn]
+        )
+        assert released.exit_code == 0, released.output
+        assert f"released: {expired}" in released.output
+        assert await answers(receiver) == expected
     conserved(database)

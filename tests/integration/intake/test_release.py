@@ -76,29 +76,26 @@ def ids(database: Database) -> list[str]:
     return [row[0] for row in rows(database, "SELECT id::text FROM quarantine ORDER BY received_at_us, id")]
 
 
-def test_a_released_delivery_heals_its_session_and_keeps_its_receipt(
+async def test_a_released_delivery_heals_its_session_and_keeps_its_receipt(
     database: Database, clock: Clock
 ) -> None:
-    async def play() -> None:
-        async with running(database) as receiver:
-            assert (await receiver.deliver(signed(START, FRESH))).status_code == 200
-            clock.now_s += 1
-            assert (await receiver.deliver(signed(STOP, EXPIRED))).status_code == 200
-            assert (await session_of(receiver))["ended_at"] is None
-            clock.now_s += 3600
-            async with receiver.client() as client:
-                listed = (await client.get("/v1/quarantine")).json()["items"]
-                assert [each["reason"] for each in listed] == ["expired"]
-                path = f"/v1/quarantine/{listed[0]['id']}/release"
-                answers = [await client.post(path, json={"reason": "it was late"}) for _ in range(2)]
-            assert [answer.status_code for answer in answers] == [200, 200]
-            note = answers[0].json()["released"]
-            assert answers[1].json()["released"] == note, "releasing twice does nothing"
-            assert (note["by"], note["reason"]) == ("anonymous", "it was late")
-            session = await session_of(receiver)
-            assert (session["state"], session["duration_ms"]) == ("ended", 600_000)
-
-    asyncio.run(play())
+    async with running(database) as receiver:
+        assert (await receiver.deliver(signed(START, FRESH))).status_code == 200
+        clock.now_s += 1
+        assert (await receiver.deliver(signed(STOP, EXPIRED))).status_code == 200
+        assert (await session_of(receiver))["ended_at"] is None
+        clock.now_s += 3600
+        async with receiver.client() as client:
+            listed = (await client.get("/v1/quarantine")).json()["items"]
+            assert [each["reason"] for each in listed] == ["expired"]
+            path = f"/v1/quarantine/{listed[0]['id']}/release"
+            answers = [await client.post(path, json={"reason": "it was late"}) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        note = answers[0].json()["released"]
+        assert answers[1].json()["released"] == note, "releasing twice does nothing"
+        assert (note["by"], note["reason"]) == ("anonymous", "it was late")
+        session = await session_of(receiver)
+        assert (session["state"], session["duration_ms"]) == ("ended", 600_000)
     with connect(database, application_name="test") as connection:
         events = list(reader.read_all(connection))
     assert [event.name for event in events] == ["push-started.v1", "push-stopped.v1", "admin-acted.v1"]
@@ -249,23 +246,19 @@ def test_a_release_that_an_import_brought_in_is_not_repeated(database: Database,
     assert second != first
 
 
-def test_of_repeated_deliveries_only_the_first_is_released_and_none_that_is_believed_already(
+async def test_of_repeated_deliveries_only_the_first_is_released_and_none_that_is_believed_already(
     database: Database, clock: Clock
 ) -> None:
     other = push(0, NOW_S - 10, "999")
     streamless = {"event_type": 314, "callback_event": "TaskExit", "task_id": "7"}
-
-    async def play() -> None:
-        async with running(database) as receiver:
-            await receiver.deliver(signed(START, FRESH))
-            await receiver.deliver(signed(streamless, FRESH))
-            receiver.project()  # these the timeline knows; what follows only the ledger does
-            await receiver.deliver(signed(other, FRESH))
-            for late in (START, STOP, STOP, other, STOP, streamless, streamless | {"task_id": "8"}):
-                clock.now_s += 1
-                await receiver.deliver(signed(late, EXPIRED))
-
-    asyncio.run(play())
+    async with running(database) as receiver:
+        await receiver.deliver(signed(START, FRESH))
+        await receiver.deliver(signed(streamless, FRESH))
+        receiver.project()  # these the timeline knows; what follows only the ledger does
+        await receiver.deliver(signed(other, FRESH))
+        for late in (START, STOP, STOP, other, STOP, streamless, streamless | {"task_id": "8"}):
+            clock.now_s += 1
+            await receiver.deliver(signed(late, EXPIRED))
     dry = release(database, first_only=True, dry_run=True)
     report = release(database, first_only=True)
     assert (dry.released, dry.skipped) == (report.released, report.skipped)
@@ -281,15 +274,12 @@ def test_a_limit_stops_and_the_same_call_goes_on(database: Database, clock: Cloc
     assert [release(database, limit=3).released for _ in range(4)] == [3, 3, 1, 0]
 
 
-def test_a_filter_means_what_it_says(database: Database, clock: Clock) -> None:
-    async def play() -> None:
-        async with running(database) as receiver:
-            for step in range(3):
-                clock.now_s = NOW_S + step
-                await receiver.deliver(signed(push(0, NOW_S, str(step), stream_id=f"s{step}"), EXPIRED))
-            await receiver.deliver(signed(START, FRESH, "guess"))
-
-    asyncio.run(play())
+async def test_a_filter_means_what_it_says(database: Database, clock: Clock) -> None:
+    async with running(database) as receiver:
+        for step in range(3):
+            clock.now_s = NOW_S + step
+            await receiver.deliver(signed(push(0, NOW_S, str(step), stream_id=f"s{step}"), EXPIRED))
+        await receiver.deliver(signed(START, FRESH, "guess"))
     second = QuarantineFilter(from_us=(NOW_S + 1) * 1_000_000, to_us=(NOW_S + 2) * 1_000_000)
     assert release(database, wanted=second).released == 1
     assert release(database, wanted=QuarantineFilter(stream_id="s0")).released == 1
@@ -300,15 +290,14 @@ def test_a_filter_means_what_it_says(database: Database, clock: Clock) -> None:
     ]
 
 
-def test_a_released_delivery_frees_its_room_and_stays_as_evidence(database: Database, clock: Clock) -> None:
-    async def play() -> None:
-        async with running(database, quarantine_signed_rows_max=1) as receiver:
-            assert (await receiver.deliver(signed(START, EXPIRED))).status_code == 200
-            assert (await receiver.deliver(signed(STOP, EXPIRED))).status_code == 503
-            release(database)
-            assert (await receiver.deliver(signed(STOP, EXPIRED))).status_code == 200
-
-    asyncio.run(play())
+async def test_a_released_delivery_frees_its_room_and_stays_as_evidence(
+    database: Database, clock: Clock
+) -> None:
+    async with running(database, quarantine_signed_rows_max=1) as receiver:
+        assert (await receiver.deliver(signed(START, EXPIRED))).status_code == 200
+        assert (await receiver.deliver(signed(STOP, EXPIRED))).status_code == 503
+        release(database)
+        assert (await receiver.deliver(signed(STOP, EXPIRED))).status_code == 200
     assert rows(database, "SELECT budget, rows FROM quarantine_usage ORDER BY budget") == [
         ("refused", 0),
         ("released", 1),
@@ -318,16 +307,15 @@ def test_a_released_delivery_frees_its_room_and_stays_as_evidence(database: Data
     conserved(database)
 
 
-def test_what_nobody_released_ages_out_in_batches_and_is_counted(database: Database, clock: Clock) -> None:
-    async def play() -> None:
-        async with running(database) as receiver:
-            for number in range(4):
-                await receiver.deliver(signed(push(0, NOW_S, str(number)), EXPIRED))
-            await receiver.deliver(b"no JSON")
-            clock.now_s += 10 * 86_400
-            await receiver.deliver(b"nor this")
-
-    asyncio.run(play())
+async def test_what_nobody_released_ages_out_in_batches_and_is_counted(
+    database: Database, clock: Clock
+) -> None:
+    async with running(database) as receiver:
+        for number in range(4):
+            await receiver.deliver(signed(push(0, NOW_S, str(number)), EXPIRED))
+        await receiver.deliver(b"no JSON")
+        clock.now_s += 10 * 86_400
+        await receiver.deliver(b"nor this")
     release(database, limit=1)
     retention = Retention(
         lambda: connect(database, application_name="test"),

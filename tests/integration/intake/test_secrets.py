@@ -1,6 +1,5 @@
 """A secret in every field of every kind, and no way to see it with scope read: routes, feed, pages, logs."""
 
-import asyncio
 import json
 import logging
 from typing import Any
@@ -107,31 +106,27 @@ async def everything(receiver: Running) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("spelling", spellings())
-def test_a_secret_in_every_field_of_every_kind_is_in_no_answer_of_scope_read_and_in_no_log(
+async def test_a_secret_in_every_field_of_every_kind_is_in_no_answer_of_scope_read_and_in_no_log(
     database: Database, clock: Clock, spelling: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-
-    async def play() -> tuple[dict[str, str], bytes]:
-        async with running(database, api_tokens=TOKENS, refused_per_minute_max=0) as receiver:
-            for sample in samples():
-                body = hostile(sample, spelling)
-                await receiver.deliver(signed(body, NOW_S + 60))
-                await receiver.deliver(signed(body | {"other": spelling}, NOW_S + 61))
-                await receiver.deliver(signed(body, NOW_S - 60))
-                await receiver.deliver(signed(body, NOW_S + 60, "guess"))
-                await receiver.deliver(json.dumps(body | {"event_type": spelling}).encode())
-            receiver.project()
-            fed = b""
-            subscription = Subscription(FeedFilter(), 0)
-            wanted = rows(database, "SELECT max(notification_id) FROM ledger_events")[0][0]
-            async for part in event_stream(receiver.litestar.state.tail, subscription):
-                fed += part
-                if b"id: %d\n" % wanted in fed:
-                    break
-            return await everything(receiver), fed
-
-    seen, fed = asyncio.run(play())
+    async with running(database, api_tokens=TOKENS, refused_per_minute_max=0) as receiver:
+        for sample in samples():
+            body = hostile(sample, spelling)
+            await receiver.deliver(signed(body, NOW_S + 60))
+            await receiver.deliver(signed(body | {"other": spelling}, NOW_S + 61))
+            await receiver.deliver(signed(body, NOW_S - 60))
+            await receiver.deliver(signed(body, NOW_S + 60, "guess"))
+            await receiver.deliver(json.dumps(body | {"event_type": spelling}).encode())
+        receiver.project()
+        fed = b""
+        subscription = Subscription(FeedFilter(), 0)
+        wanted = rows(database, "SELECT max(notification_id) FROM ledger_events")[0][0]
+        async for part in event_stream(receiver.litestar.state.tail, subscription):
+            fed += part
+            if b"id: %d\n" % wanted in fed:
+                break
+        seen = await everything(receiver)
     leaks = {
         path: text[max(0, text.index(SECRET) - 200) :][:260] for path, text in seen.items() if SECRET in text
     }

@@ -20,37 +20,34 @@ from tests.integration.intake.test_access import LEDGER, TOKENS
 __all__ = ["clock"]
 
 
-def test_every_answer_says_that_its_type_is_what_it_says_and_that_nobody_keeps_it(
+async def test_every_answer_says_that_its_type_is_what_it_says_and_that_nobody_keeps_it(
     database: Database, clock: Clock
 ) -> None:
-    async def play() -> None:
-        async with running(database, api_tokens=TOKENS) as receiver:
-            answers = [await receiver.deliver(signed(push(1, NOW_S), t)) for t in (NOW_S + 9, NOW_S - 9)]
-            answers.append(await receiver.deliver(signed(push(1, NOW_S), NOW_S + 9, "guess")))
-            answers += [
-                await receiver.deliver(b"{"),
-                await receiver.deliver(b"{}", path="/callbacks/tencent/x"),
-            ]
-            paths = {
-                route.path.replace("{", "").replace("}", "")
-                for route in receiver.litestar.routes
-                if isinstance(route, HTTPRoute) and "GET" in route.methods
-            } - {"/changes", "/v1/events/live"}
-            for token in (None, "r-e-a-d"):
-                async with receiver.client(token=token) as client:
-                    for path in sorted(paths):
-                        answers.append(await client.get(path))
-                    answers.append(await client.get("/nowhere"))
-                    answers.append(await client.delete("/v1/sessions"))
-            assert {answer.status_code for answer in answers} >= {200, 303, 400, 401, 403, 404, 405}
-            for answer in answers:
-                assert answer.headers["x-content-type-options"] == "nosniff", answer.request.url
-                if "json" in answer.headers["content-type"] and "callbacks" not in str(answer.request.url):
-                    assert answer.headers["cache-control"] == "no-store", answer.request.url
-            kept = [answer for answer in answers if "immutable" in answer.headers.get("cache-control", "")]
-            assert all("/static/" in str(answer.request.url) for answer in kept)
-
-    asyncio.run(play())
+    async with running(database, api_tokens=TOKENS) as receiver:
+        answers = [await receiver.deliver(signed(push(1, NOW_S), t)) for t in (NOW_S + 9, NOW_S - 9)]
+        answers.append(await receiver.deliver(signed(push(1, NOW_S), NOW_S + 9, "guess")))
+        answers += [
+            await receiver.deliver(b"{"),
+            await receiver.deliver(b"{}", path="/callbacks/tencent/x"),
+        ]
+        paths = {
+            route.path.replace("{", "").replace("}", "")
+            for route in receiver.litestar.routes
+            if isinstance(route, HTTPRoute) and "GET" in route.methods
+        } - {"/changes", "/v1/events/live"}
+        for token in (None, "r-e-a-d"):
+            async with receiver.client(token=token) as client:
+                for path in sorted(paths):
+                    answers.append(await client.get(path))
+                answers.append(await client.get("/nowhere"))
+                answers.append(await client.delete("/v1/sessions"))
+        assert {answer.status_code for answer in answers} >= {200, 303, 400, 401, 403, 404, 405}
+        for answer in answers:
+            assert answer.headers["x-content-type-options"] == "nosniff", answer.request.url
+            if "json" in answer.headers["content-type"] and "callbacks" not in str(answer.request.url):
+                assert answer.headers["cache-control"] == "no-store", answer.request.url
+        kept = [answer for answer in answers if "immutable" in answer.headers.get("cache-control", "")]
+        assert all("/static/" in str(answer.request.url) for answer in kept)
 
 
 @pytest.mark.parametrize(
@@ -77,46 +74,39 @@ def test_the_cookie_is_for_tls_alone_where_a_trusted_proxy_says_that_it_speaks_i
     assert "httponly" in cookie
 
 
-def test_the_changes_of_a_page_end_with_the_token_of_its_visitor(
+async def test_the_changes_of_a_page_end_with_the_token_of_its_visitor(
     database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auth, "REMEMBERED_S", 0.0)
     with connect(database, application_name="test") as connection:
         secret = create_token(connection, LEDGER, "dashboard", "read", OPERATOR)
         create_token(connection, LEDGER, "other", "read", OPERATOR)
-
-    async def play() -> None:
-        async with running(database) as receiver, receiver.client() as client:
-            signed_in = await client.post("/sign-in", data={"token": secret})
-            assert signed_in.status_code == 303
-            cookies = {name: value.strip('"') for name, value in client.cookies.items()}
-            visitor: Any = SimpleNamespace(app=receiver.litestar, cookies=cookies, state=SimpleNamespace())
-            tail: Any = receiver.litestar.state.changes
-            stream = change_stream(
-                tail,
-                Ticker(FeedFilter(), 0),
-                missed=True,
-                heartbeat_s=0.01,
-                may_go_on=lambda: still_may_look(visitor),
-            )
-            assert b"changed" in await anext(stream)
-            assert await anext(stream)
-            with connect(database, application_name="test") as connection:
-                revoke_token(connection, LEDGER, "dashboard", OPERATOR)
-            async with asyncio.timeout(10):
-                assert len([part async for part in stream]) < 3
-
-    asyncio.run(play())
+    async with running(database) as receiver, receiver.client() as client:
+        signed_in = await client.post("/sign-in", data={"token": secret})
+        assert signed_in.status_code == 303
+        cookies = {name: value.strip('"') for name, value in client.cookies.items()}
+        visitor: Any = SimpleNamespace(app=receiver.litestar, cookies=cookies, state=SimpleNamespace())
+        tail: Any = receiver.litestar.state.changes
+        stream = change_stream(
+            tail,
+            Ticker(FeedFilter(), 0),
+            missed=True,
+            heartbeat_s=0.01,
+            may_go_on=lambda: still_may_look(visitor),
+        )
+        assert b"changed" in await anext(stream)
+        assert await anext(stream)
+        with connect(database, application_name="test") as connection:
+            revoke_token(connection, LEDGER, "dashboard", OPERATOR)
+        async with asyncio.timeout(10):
+            assert len([part async for part in stream]) < 3
 
 
 @pytest.mark.parametrize("path", ["/v1/quarantine/release", "/v1/projections/rebuild"])
 @pytest.mark.parametrize("deep", [b"[" * 100_000, b'{"a":' * 40_000, b'{"reason":' + b"[" * 5000])
-def test_json_that_nests_deep_is_the_askers_mistake(
+async def test_json_that_nests_deep_is_the_askers_mistake(
     database: Database, clock: Clock, path: str, deep: bytes
 ) -> None:
-    async def ask() -> httpx.Response:
-        async with running(database) as receiver, receiver.client() as client:
-            return await client.post(path, content=deep, headers={"Content-Type": "application/json"})
-
-    answer = asyncio.run(ask())
+    async with running(database) as receiver, receiver.client() as client:
+        answer = await client.post(path, content=deep, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")

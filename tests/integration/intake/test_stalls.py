@@ -176,39 +176,35 @@ async def followed(receiver: Running, wanted: int) -> None:
             return
 
 
-def test_the_worst_bodies_hold_the_event_loop_for_no_longer_than_a_few_milliseconds(
+async def test_the_worst_bodies_hold_the_event_loop_for_no_longer_than_a_few_milliseconds(
     database: Database, clock: Clock
 ) -> None:
     stalls, label = Stalls(), [""]
     sign = json.loads(signed({}, NOW_S + 60))
-
-    async def play() -> None:
-        # Nothing is held back or only counted: every body is kept, and shown.
-        kept: dict[str, Any] = {"refused_per_minute_max": 0, "refused_kept_per_s_max": 1_000_000}
-        async with running(database, **kept) as receiver:
-            both = ((sign["sign"], 200), ("0" * 32, 403))
-            bodies = [(body, both) for body in (worst_fields(), *worst_bodies())]
-            bodies += [(body, both[:1]) for body in worst_sessions()]
-            for body, signs in bodies:
-                for made, status in signs:
-                    sent = f'{body},"t":{NOW_S + 60},"sign":"{made}"}}'.encode()
-                    answer = await receiver.deliver(sent)
-                    assert answer.status_code == status, (answer.text, body[:100])
-            receiver.project()
-            paths = paths_of(receiver)
-            assert len(paths) > 150
-            head = rows(database, "SELECT max(notification_id) FROM ledger_events")[0][0]
-            compile_templates()  # as a worker does at its start
-            await get(receiver, "/")
-            with watched(stalls, label):
-                label[0] = "feed"
-                await asyncio.wait_for(followed(receiver, head), 60)
-                for path in paths:
-                    label[0] = path
-                    status, size = await get(receiver, path)
-                    assert status < 500, path
-                    assert size < 3 * 1024 * 1024, (path, size)
-
-    asyncio.run(play())
+    # Nothing is held back or only counted: every body is kept, and shown.
+    kept: dict[str, Any] = {"refused_per_minute_max": 0, "refused_kept_per_s_max": 1_000_000}
+    async with running(database, **kept) as receiver:
+        both = ((sign["sign"], 200), ("0" * 32, 403))
+        bodies = [(body, both) for body in (worst_fields(), *worst_bodies())]
+        bodies += [(body, both[:1]) for body in worst_sessions()]
+        for body, signs in bodies:
+            for made, status in signs:
+                sent = f'{body},"t":{NOW_S + 60},"sign":"{made}"}}'.encode()
+                answer = await receiver.deliver(sent)
+                assert answer.status_code == status, (answer.text, body[:100])
+        receiver.project()
+        paths = paths_of(receiver)
+        assert len(paths) > 150
+        head = rows(database, "SELECT max(notification_id) FROM ledger_events")[0][0]
+        compile_templates()  # as a worker does at its start
+        await get(receiver, "/")
+        with watched(stalls, label):
+            label[0] = "feed"
+            await asyncio.wait_for(followed(receiver, head), 60)
+            for path in paths:
+                label[0] = path
+                status, size = await get(receiver, path)
+                assert status < 500, path
+                assert size < 3 * 1024 * 1024, (path, size)
     too_long = [each for each in stalls.longest if each[0] > STALL_S_MAX * 1000]
     assert not too_long, sorted(too_long, reverse=True)[:20]

@@ -1,6 +1,5 @@
 """An event that this version cannot decode, or whose body cannot be read, is shown as that, everywhere."""
 
-import asyncio
 import base64
 from typing import Any
 
@@ -29,44 +28,40 @@ def damage(database: Database, position: int, name: str, state: bytes) -> None:
     ("name", "state"),
     [("push-flown.v9", b"\x80"), ("push-stopped.v1", b"\xc1damaged"), ("screenshot-created.v1", b"\x80")],
 )
-def test_an_event_that_cannot_be_decoded_is_shown_as_such_and_stops_nothing(
+async def test_an_event_that_cannot_be_decoded_is_shown_as_such_and_stops_nothing(
     database: Database, clock: Clock, name: str, state: bytes
 ) -> None:
-    async def play() -> None:
-        async with running(database, api_tokens=TOKENS) as receiver:
-            for number in range(3):
-                await receiver.deliver(signed(push(1, NOW_S - 9, sequence=str(number)), NOW_S + 60))
-            receiver.project()
-            damage(database, 2, name, state)
-            async with (
-                receiver.client(token="r-e-a-d") as reader,
-                receiver.client(token="a-d-m-i-n") as admin,
-            ):
-                listed = (await reader.get("/v1/events")).json()["items"]
-                assert [item["position"] for item in listed] == [1, 2, 3]
-                assert listed[1]["name"] == name
-                assert (
-                    "cannot be decoded" in listed[1]["unreadable"]
-                    or "does not know" in listed[1]["unreadable"]
-                )
-                assert (listed[1]["bytes"], listed[1]["stored_base64"]) == (len(state), None)
-                assert listed[0]["unreadable"] is None
-                whole = (await admin.get("/v1/events")).json()["items"][1]
-                assert base64.b64decode(whole["stored_base64"]) == state
-                entry = (await reader.get("/v1/sessions/1/timeline")).json()["items"][0]
-                assert entry["detail"] == {"not_shown": "unreadable"}
-                answer = await reader.get("/v1/deliveries/2")
-                assert (answer.status_code, answer.json()["name"]) == (409, name)
-                for path in ("/v1/sessions/1", "/v1/sessions/1/explain", "/v1/sessions/1?known_at=3"):
-                    assert (await reader.get(path)).status_code in (200, 404), path
-            fed = b""
-            tail: Any = receiver.litestar.state.tail
-            subscription = Subscription(FeedFilter(), 0)
-            async for part in event_stream(tail, subscription):
-                fed += part
-                if b"id: 3\n" in fed:
-                    break
-            assert b'"position":2,' in fed
-            assert f'"name":"{name}"'.encode() in fed
-
-    asyncio.run(play())
+    async with running(database, api_tokens=TOKENS) as receiver:
+        for number in range(3):
+            await receiver.deliver(signed(push(1, NOW_S - 9, sequence=str(number)), NOW_S + 60))
+        receiver.project()
+        damage(database, 2, name, state)
+        async with (
+            receiver.client(token="r-e-a-d") as reader,
+            receiver.client(token="a-d-m-i-n") as admin,
+        ):
+            listed = (await reader.get("/v1/events")).json()["items"]
+            assert [item["position"] for item in listed] == [1, 2, 3]
+            assert listed[1]["name"] == name
+            assert (
+                "cannot be decoded" in listed[1]["unreadable"] or "does not know" in listed[1]["unreadable"]
+            )
+            assert (listed[1]["bytes"], listed[1]["stored_base64"]) == (len(state), None)
+            assert listed[0]["unreadable"] is None
+            whole = (await admin.get("/v1/events")).json()["items"][1]
+            assert base64.b64decode(whole["stored_base64"]) == state
+            entry = (await reader.get("/v1/sessions/1/timeline")).json()["items"][0]
+            assert entry["detail"] == {"not_shown": "unreadable"}
+            answer = await reader.get("/v1/deliveries/2")
+            assert (answer.status_code, answer.json()["name"]) == (409, name)
+            for path in ("/v1/sessions/1", "/v1/sessions/1/explain", "/v1/sessions/1?known_at=3"):
+                assert (await reader.get(path)).status_code in (200, 404), path
+        fed = b""
+        tail: Any = receiver.litestar.state.tail
+        subscription = Subscription(FeedFilter(), 0)
+        async for part in event_stream(tail, subscription):
+            fed += part
+            if b"id: 3\n" in fed:
+                break
+        assert b'"position":2,' in fed
+        assert f'"name":"{name}"'.encode() in fed

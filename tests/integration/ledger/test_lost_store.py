@@ -53,29 +53,26 @@ async def back(appender: Appender) -> None:
 
 @pytest.mark.parametrize("kind", ["event", "quarantined", "count"])
 @pytest.mark.parametrize("cut", ["before", "after"])
-def test_what_is_given_up_in_doubt_is_in_the_ledger_or_counted_as_refused_and_never_both(
+async def test_what_is_given_up_in_doubt_is_in_the_ledger_or_counted_as_refused_and_never_both(
     database: Database, kind: str, cut: str
 ) -> None:
-    async def run() -> None:
-        with proxied(database.dsn) as proxy:
-            async with appending(database, limits(gone_after_s=0.3), through(proxy)) as appender:
-                await warm(appender)
-                # The transaction of several statements is cut at its commit, and then nothing answers.
-                proxy.set(refuse=True, **{f"cut_{cut}": 1})
-                if kind == "count":
-                    appender.count("refused:path_token")
-                    await until(lambda: appender.gone is not None)
-                else:
-                    with pytest.raises(StoreUnavailable):
-                        await (
-                            appender.append(any_event())
-                            if kind == "event"
-                            else appender.quarantine(quarantined("expired"))
-                        )
-                proxy.set()
-                await back(appender)
-
-    asyncio.run(run())
+    with proxied(database.dsn) as proxy:
+        async with appending(database, limits(gone_after_s=0.3), through(proxy)) as appender:
+            await warm(appender)
+            # The transaction of several statements is cut at its commit, and then nothing answers.
+            proxy.set(refuse=True, **{f"cut_{cut}": 1})
+            if kind == "count":
+                appender.count("refused:path_token")
+                await until(lambda: appender.gone is not None)
+            else:
+                with pytest.raises(StoreUnavailable):
+                    await (
+                        appender.append(any_event())
+                        if kind == "event"
+                        else appender.quarantine(quarantined("expired"))
+                    )
+            proxy.set()
+            await back(appender)
     stored = 3 if (kind, cut) == ("event", "after") else 2
     refused = int(kind != "count" and cut == "before")
     with connect(database, application_name="test") as connection:
@@ -84,47 +81,42 @@ def test_what_is_given_up_in_doubt_is_in_the_ledger_or_counted_as_refused_and_ne
     assert_counted(database, received=3, stored=stored, refused=refused)
 
 
-def test_a_connection_that_is_swallowed_is_replaced_and_everything_stored_once(database: Database) -> None:
-    async def run() -> int:
-        with proxied(database.dsn) as proxy:
-            async with appending(database, limits(), through(proxy)) as appender:
-                await warm(appender)
-                proxy.set(swallow_made=True)
-                return await appender.append(any_event())
-
-    assert asyncio.run(run()) > 0
+async def test_a_connection_that_is_swallowed_is_replaced_and_everything_stored_once(
+    database: Database,
+) -> None:
+    with proxied(database.dsn) as proxy:
+        async with appending(database, limits(), through(proxy)) as appender:
+            await warm(appender)
+            proxy.set(swallow_made=True)
+            assert await appender.append(any_event()) > 0
     assert_counted(database, received=3, stored=3, refused=0)
 
 
-def test_a_statement_that_the_server_had_received_is_not_carried_out_after_it_was_given_up(
+async def test_a_statement_that_the_server_had_received_is_not_carried_out_after_it_was_given_up(
     database: Database,
 ) -> None:
     """The session's process stands still, as all do on a server that hangs, with the append in its ears."""
+    connections: list[psycopg.Connection[Any]] = []
 
-    async def run() -> None:
-        connections: list[psycopg.Connection[Any]] = []
+    def connect_writer() -> psycopg.Connection[Any]:
+        if len(connections) == 1 and not thawed:
+            raise psycopg.OperationalError("connection refused")
+        connections.append(connect(database, application_name=WRITER, patience=HASTY))
+        return connections[-1]
 
-        def connect_writer() -> psycopg.Connection[Any]:
-            if len(connections) == 1 and not thawed:
-                raise psycopg.OperationalError("connection refused")
-            connections.append(connect(database, application_name=WRITER, patience=HASTY))
-            return connections[-1]
-
-        thawed: list[bool] = []
-        async with appending(database, limits(gone_after_s=0.1), connect_writer) as appender:
-            await warm(appender)
-            pid = connections[0].info.backend_pid
-            os.kill(pid, signal.SIGSTOP)
-            try:
-                with pytest.raises(StoreUnavailable):
-                    await appender.append(any_event())
-                thawed.append(True)
-                await back(appender)
-            finally:
-                os.kill(pid, signal.SIGCONT)
-            await until(lambda: not Path(f"/proc/{pid}").exists())
-
-    asyncio.run(run())
+    thawed: list[bool] = []
+    async with appending(database, limits(gone_after_s=0.1), connect_writer) as appender:
+        await warm(appender)
+        pid = connections[0].info.backend_pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable):
+                await appender.append(any_event())
+            thawed.append(True)
+            await back(appender)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await until(lambda: not Path(f"/proc/{pid}").exists())
     assert_counted(database, received=3, stored=2, refused=1)
 
 
@@ -180,37 +172,30 @@ def test_while_the_store_is_gone_all_are_told_at_once_and_each_change_is_one_lin
     assert_counted(database, received=53, stored=3, refused=50)
 
 
-def test_a_delivery_that_waits_too_long_is_told_so_whatever_the_writer_does(database: Database) -> None:
+async def test_a_delivery_that_waits_too_long_is_told_so_whatever_the_writer_does(database: Database) -> None:
     """The writer hangs in its statement: only the event loop can answer. What it then stores is kept."""
-
-    async def run() -> None:
-        async with appending(database, limits(store_wait_s_max=0.2)) as appender:
-            with lock_held(database):
-                first = appender.append(any_event())
-                await until(lambda: appender.queue_length == 0)
-                queued = appender.append(any_event())
-                for waiting in (first, queued):
-                    with pytest.raises(StoreGivenUp):
-                        await waiting
+    async with appending(database, limits(store_wait_s_max=0.2)) as appender:
+        with lock_held(database):
+            first = appender.append(any_event())
             await until(lambda: appender.queue_length == 0)
-
-    asyncio.run(run())
+            queued = appender.append(any_event())
+            for waiting in (first, queued):
+                with pytest.raises(StoreGivenUp):
+                    await waiting
+        await until(lambda: appender.queue_length == 0)
     assert_counted(database, received=2, stored=1, refused=1)
 
 
-def test_the_program_ends_in_time_although_the_store_does_not_answer(database: Database) -> None:
-    async def run() -> None:
-        with proxied(database.dsn) as proxy:
-            appender = Appender(through(proxy), LEDGER, limits(gone_after_s=0.1))
-            await warm(appender)
-            proxy.set(swallow=True)
-            waiting = appender.append(any_event())
-            async with asyncio.timeout(10):
-                await appender.close()
-            with pytest.raises(StoreUnavailable):
-                await waiting
-
-    asyncio.run(run())
+async def test_the_program_ends_in_time_although_the_store_does_not_answer(database: Database) -> None:
+    with proxied(database.dsn) as proxy:
+        appender = Appender(through(proxy), LEDGER, limits(gone_after_s=0.1))
+        await warm(appender)
+        proxy.set(swallow=True)
+        waiting = appender.append(any_event())
+        async with asyncio.timeout(10):
+            await appender.close()
+        with pytest.raises(StoreUnavailable):
+            await waiting
 
 
 @pytest.mark.parametrize("heard", [True, False])

@@ -54,10 +54,12 @@ async def appending(
 @contextmanager
 def lock_held(database: Database) -> Iterator[None]:
     """Keeps every writer waiting, so that what is handed in meanwhile shares a batch."""
-    with connect(database, application_name="test", autocommit=False) as connection:
+    with (
+        connect(database, application_name="test") as connection,
+        connection.transaction(force_rollback=True),
+    ):
         connection.execute(HEAD_LOCK_SQL)
         yield
-        connection.rollback()
 
 
 async def until(condition: Callable[[], bool], wait_s: float = 20) -> None:

@@ -42,18 +42,15 @@ def test_a_connection_sees_its_schema_alone_in_utc_and_utf8(any_database: Databa
         assert connection.autocommit
 
 
-def test_an_asynchronous_connection_and_a_pool_are_set_up_alike(database: Database) -> None:
-    async def ask() -> list[object]:
-        answers: list[object] = []
-        async with await connect_async(database, application_name="one") as connection:
-            answers.append(await (await connection.execute(ASKED)).fetchone())
-        pool = await open_pool_async(database, min_size=1, max_size=2, name="several")
-        async with pool, pool.connection() as connection:
-            answers.append(await (await connection.execute(ASKED)).fetchone())
-            answers.append(connection.autocommit)
-        return answers
-
-    assert asyncio.run(ask()) == [EXPECTED, EXPECTED, True]
+async def test_an_asynchronous_connection_and_a_pool_are_set_up_alike(database: Database) -> None:
+    answers: list[object] = []
+    async with await connect_async(database, application_name="one") as connection:
+        answers.append(await (await connection.execute(ASKED)).fetchone())
+    pool = await open_pool_async(database, min_size=1, max_size=2, name="several")
+    async with pool, pool.connection() as connection:
+        answers.append(await (await connection.execute(ASKED)).fetchone())
+        answers.append(connection.autocommit)
+    assert answers == [EXPECTED, EXPECTED, True]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +195,7 @@ def test_the_library_connects_with_every_parameter_of_the_dsn(database: Database
         factory.close()
 
 
-def test_a_connection_that_the_server_ended_is_never_given_out_and_a_quiet_one_is_not_asked(
+async def test_a_connection_that_the_server_ended_is_never_given_out_and_a_quiet_one_is_not_asked(
     database: Database,
 ) -> None:
     async def taken(pool: StorePool) -> int:
@@ -207,40 +204,32 @@ def test_a_connection_that_the_server_ended_is_never_given_out_and_a_quiet_one_i
             assert row == (1,)
             return connection.info.backend_pid
 
-    async def asked() -> tuple[list[int], int]:
-        async with await open_pool_async(database, min_size=1, max_size=1, name="test") as pool:
-            asking = AsyncConnectionPool.check_connection
-            with mock.patch.object(AsyncConnectionPool, "check_connection", side_effect=asking) as checked:
-                pids = [await taken(pool), await taken(pool)]
-                quiet = checked.call_count
-                with connect(database, application_name="operator") as operator:
-                    operator.execute("SELECT pg_terminate_backend(%s, 10000)", (pids[0],))
-                pids.append(await taken(pool))
-            return pids, quiet
-
-    (first, second, third), asked_while_quiet = asyncio.run(asked())
+    async with await open_pool_async(database, min_size=1, max_size=1, name="test") as pool:
+        asking = AsyncConnectionPool.check_connection
+        with mock.patch.object(AsyncConnectionPool, "check_connection", side_effect=asking) as checked:
+            first, second = await taken(pool), await taken(pool)
+            asked_while_quiet = checked.call_count
+            with connect(database, application_name="operator") as operator:
+                operator.execute("SELECT pg_terminate_backend(%s, 10000)", (first,))
+            third = await taken(pool)
     assert first == second != third
     assert asked_while_quiet == 0
 
 
-def test_however_many_connections_a_failover_ended_the_next_query_does_not_wait_for_each(
+async def test_however_many_connections_a_failover_ended_the_next_query_does_not_wait_for_each(
     database: Database,
 ) -> None:
     """By the pool's own check it would pause for 1, 2 and 4 s beside a database that is there."""
-
-    async def taken() -> None:
-        async with await open_pool_async(database, min_size=5, max_size=5, name="to be ended") as pool:
-            await pool.wait()
-            with connect(database, application_name="operator") as operator:
-                ended = operator.execute(
-                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-                    " WHERE application_name = 'to be ended'"
-                ).fetchall()
-            assert ended == [(True,)] * 5
-            async with pool.connection(timeout=3) as connection:
-                await connection.execute("SELECT 1")
-
-    asyncio.run(taken())
+    async with await open_pool_async(database, min_size=5, max_size=5, name="to be ended") as pool:
+        await pool.wait()
+        with connect(database, application_name="operator") as operator:
+            ended = operator.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE application_name = 'to be ended'"
+            ).fetchall()
+        assert ended == [(True,)] * 5
+        async with pool.connection(timeout=3) as connection:
+            await connection.execute("SELECT 1")
 
 
 def test_of_several_hosts_the_one_that_can_be_written_to_is_taken_unless_the_dsn_says_otherwise() -> None:

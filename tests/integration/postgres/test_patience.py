@@ -57,72 +57,62 @@ def _in_transaction(connection: psycopg.Connection, between: Callable[[], None])
         connection.execute("SELECT 1")
 
 
-def test_an_asynchronous_connection_and_a_pool_give_up_alike_and_the_pool_makes_another(
+async def test_an_asynchronous_connection_and_a_pool_give_up_alike_and_the_pool_makes_another(
     database: Database,
 ) -> None:
-    async def run() -> None:
-        with proxied(database.dsn) as proxy:
-            through = Database(proxy.dsn)
-            one = await connect_async(through, application_name="test", patience=SHORT)
-            async with await open_pool_async(
-                through, min_size=1, max_size=1, name="test pool", patience=SHORT
-            ) as pool:
-                await pool.wait()
-                proxy.set(swallow_made=True)
-                with pytest.raises(psycopg.OperationalError, match="did not answer"):
-                    await one.execute("SELECT 1")
-                with pytest.raises(StoreUnavailable, match="did not answer"):
-                    async with pool.connection() as connection:
-                        await connection.execute("SELECT 1")
-                async with pool.connection() as connection:
-                    assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
-
-    asyncio.run(run())
-
-
-def test_a_query_that_is_cancelled_on_a_swallowed_connection_does_not_hang(database: Database) -> None:
-    async def run() -> None:
-        with proxied(database.dsn) as proxy:
-            connection = await connect_async(
-                Database(proxy.dsn), application_name="test", patience=Patience(answer_s_max=60)
-            )
-            proxy.set(swallow=True)
-            asking = asyncio.create_task(connection.execute("SELECT 1"))
-            await asyncio.sleep(0.2)
-            asking.cancel()
-            began_s = time.monotonic()
-            await asyncio.wait([asking], timeout=20)
-            assert asking.cancelled()
-            assert time.monotonic() - began_s < CANCEL_S_MAX + 1  # the end of the program waits for it
-            assert connection.closed
-
-    asyncio.run(run())
-
-
-def test_a_pool_answers_again_soon_after_a_long_absence(database: Database) -> None:
-    """By itself the pool would try ever more seldom, for five minutes."""
-
-    async def run() -> float:
-        with proxied(database.dsn) as proxy:
-            async with await open_pool_async(
-                Database(proxy.dsn), min_size=1, max_size=2, name="test", patience=SHORT
-            ) as pool:
-                proxy.set(refuse=True)
-                proxy.cut_all()
-                pool.timeout = 0.2
-                for _ in range(14):
-                    with pytest.raises(StoreUnavailable):
-                        async with pool.connection() as connection:
-                            await connection.execute("SELECT 1")
-                    await asyncio.sleep(0.1)
-                proxy.set()
-                back_s = time.monotonic()
-                pool.timeout = 5
+    with proxied(database.dsn) as proxy:
+        through = Database(proxy.dsn)
+        one = await connect_async(through, application_name="test", patience=SHORT)
+        async with await open_pool_async(
+            through, min_size=1, max_size=1, name="test pool", patience=SHORT
+        ) as pool:
+            await pool.wait()
+            proxy.set(swallow_made=True)
+            with pytest.raises(psycopg.OperationalError, match="did not answer"):
+                await one.execute("SELECT 1")
+            with pytest.raises(StoreUnavailable, match="did not answer"):
                 async with pool.connection() as connection:
                     await connection.execute("SELECT 1")
-                return time.monotonic() - back_s
+            async with pool.connection() as connection:
+                assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
 
-    assert asyncio.run(run()) < 5
+
+async def test_a_query_that_is_cancelled_on_a_swallowed_connection_does_not_hang(database: Database) -> None:
+    with proxied(database.dsn) as proxy:
+        connection = await connect_async(
+            Database(proxy.dsn), application_name="test", patience=Patience(answer_s_max=60)
+        )
+        proxy.set(swallow=True)
+        asking = asyncio.create_task(connection.execute("SELECT 1"))
+        await asyncio.sleep(0.2)
+        asking.cancel()
+        began_s = time.monotonic()
+        await asyncio.wait([asking], timeout=20)
+        assert asking.cancelled()
+        assert time.monotonic() - began_s < CANCEL_S_MAX + 1  # the end of the program waits for it
+        assert connection.closed
+
+
+async def test_a_pool_answers_again_soon_after_a_long_absence(database: Database) -> None:
+    """By itself the pool would try ever more seldom, for five minutes."""
+    with proxied(database.dsn) as proxy:
+        async with await open_pool_async(
+            Database(proxy.dsn), min_size=1, max_size=2, name="test", patience=SHORT
+        ) as pool:
+            proxy.set(refuse=True)
+            proxy.cut_all()
+            pool.timeout = 0.2
+            for _ in range(14):
+                with pytest.raises(StoreUnavailable):
+                    async with pool.connection() as connection:
+                        await connection.execute("SELECT 1")
+                await asyncio.sleep(0.1)
+            proxy.set()
+            back_s = time.monotonic()
+            pool.timeout = 5
+            async with pool.connection() as connection:
+                await connection.execute("SELECT 1")
+            assert time.monotonic() - back_s < 5
 
 
 def test_both_ends_are_told_when_to_give_up(database: Database) -> None:
@@ -157,23 +147,19 @@ def test_the_dsn_has_the_last_word(database: Database) -> None:
     assert "tcp_user_timeout" not in parameters or parameters["tcp_user_timeout"] == "0"
 
 
-def test_a_listener_whose_connection_is_swallowed_listens_again(
+async def test_a_listener_whose_connection_is_swallowed_listens_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening, "LOOK_S", 0.2)
     monkeypatch.setattr(listening, "RECONNECT_S", 0.1)
-
-    async def run() -> None:
-        with proxied(database.dsn) as proxy:
-            listener = listening.Listener(
-                lambda: connect_async(Database(proxy.dsn), application_name="test", patience=SHORT),
-                database.schema,
-            )
-            first = listener.ledger.arm()
-            async with listener.listening():
-                assert await listening.wait_at_most(first, 10)
-                proxy.set(swallow_made=True)
-                again = listener.ledger.arm()
-                assert await listening.wait_at_most(again, 10)
-
-    asyncio.run(run())
+    with proxied(database.dsn) as proxy:
+        listener = listening.Listener(
+            lambda: connect_async(Database(proxy.dsn), application_name="test", patience=SHORT),
+            database.schema,
+        )
+        first = listener.ledger.arm()
+        async with listener.listening():
+            assert await listening.wait_at_most(first, 10)
+            proxy.set(swallow_made=True)
+            again = listener.ledger.arm()
+            assert await listening.wait_at_most(again, 10)

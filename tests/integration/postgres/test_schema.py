@@ -17,7 +17,7 @@ from streamledger.postgres.errors import (
     MigrationFileInvalid,
     SchemaTooNew,
 )
-from streamledger.postgres.schema import migrate, pending, read_migrations, statements_of
+from streamledger.postgres.schema import migrate, read_migrations, statements_of
 
 PROGRAM = """
 import sys
@@ -40,10 +40,8 @@ def directory(tmp_path: Path) -> Path:
 
 
 def test_migrations_are_applied_once_and_in_order(empty_database: Database, directory: Path) -> None:
-    assert pending(empty_database, directory=directory) == ["0001_first.sql", "0002_second.sql"]
     assert migrate(empty_database, directory=directory) == ["0001_first.sql", "0002_second.sql"]
     assert migrate(empty_database, directory=directory) == []
-    assert pending(empty_database, directory=directory) == []
     with connect(empty_database, application_name="test") as connection:
         assert connection.execute("SELECT a FROM streamledger.one").fetchall() == [("100 %s",)]
 
@@ -70,15 +68,8 @@ INSERT INTO "a;b" VALUES ($$;$$);
     assert statements_of(b"SELECT 1") == [b"SELECT 1"]
 
 
-def test_what_is_pending_is_asked_without_writing(empty_database: Database, directory: Path) -> None:
-    pending(empty_database, directory=directory)
-    with connect(empty_database, application_name="test") as connection:
-        found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'streamledger'").fetchone()
-    assert found is None
-
-
 def test_the_migrations_of_this_release_leave_nothing_pending(any_database: Database) -> None:
-    assert pending(any_database) == []
+    assert migrate(any_database) == []
 
 
 def test_two_schemas_of_one_database_are_migrated_apart(empty_database: Database, directory: Path) -> None:
@@ -114,9 +105,8 @@ def test_an_applied_migration_that_was_edited_is_refused(empty_database: Databas
     migrate(empty_database, directory=directory)
     file = directory / "0001_first.sql"
     file.write_text(file.read_text() + "-- harmless\n")
-    for ask in (migrate, pending):
-        with pytest.raises(MigrationChanged, match=r"0001_first\.sql was changed after it was applied"):
-            ask(empty_database, directory=directory)
+    with pytest.raises(MigrationChanged, match=r"0001_first\.sql was changed after it was applied"):
+        migrate(empty_database, directory=directory)
 
 
 def test_line_ends_do_not_count_as_an_edit(empty_database: Database, directory: Path) -> None:
@@ -129,9 +119,8 @@ def test_line_ends_do_not_count_as_an_edit(empty_database: Database, directory: 
 def test_a_schema_of_a_newer_release_is_refused(empty_database: Database, directory: Path) -> None:
     migrate(empty_database, directory=directory)
     (directory / "0002_second.sql").unlink()
-    for ask in (migrate, pending):
-        with pytest.raises(SchemaTooNew, match="is at version 2 and this release knows 1"):
-            ask(empty_database, directory=directory)
+    with pytest.raises(SchemaTooNew, match="is at version 2 and this release knows 1"):
+        migrate(empty_database, directory=directory)
 
 
 def test_a_migration_that_fails_leaves_those_before_it_and_nothing_of_its_own(
@@ -143,7 +132,6 @@ def test_a_migration_that_fails_leaves_those_before_it_and_nothing_of_its_own(
         MigrationFailed, match=r"0002_second\.sql failed and was rolled back: division by zero"
     ):
         migrate(empty_database, directory=directory)
-    assert pending(empty_database, directory=directory) == ["0002_second.sql"]
     broken.write_text("CREATE TABLE two (b text);\n")
     assert migrate(empty_database, directory=directory) == ["0002_second.sql"]
 
@@ -155,7 +143,8 @@ def test_a_migration_and_the_note_that_it_was_applied_are_one_transaction(
     broken.write_text("CREATE TABLE two (b text); ALTER TABLE schema_migrations RENAME TO gone;\n")
     with pytest.raises(MigrationFailed, match="schema_migrations"):
         migrate(empty_database, directory=directory)
-    assert pending(empty_database, directory=directory) == ["0002_second.sql"]
+    broken.write_text("CREATE TABLE two (b text);\n")
+    assert migrate(empty_database, directory=directory) == ["0002_second.sql"]
 
 
 @pytest.mark.parametrize("name", ["2_short.sql", "0001_twice.sql", "0002-dash.sql", "0000_none.sql"])
@@ -174,7 +163,7 @@ def test_numbers_of_migrations_rise_and_may_have_gaps(empty_database: Database, 
     assert migrate(empty_database, directory=directory) == ["0010_between.sql"]
     (directory / "0020_later.sql").unlink()
     with pytest.raises(SchemaTooNew, match="is at version 20 and this release knows 10"):
-        pending(empty_database, directory=directory)
+        migrate(empty_database, directory=directory)
 
 
 def test_a_role_with_rights_on_its_own_schema_alone_can_migrate(

@@ -47,9 +47,7 @@ def event_of(body: bytes, received_at_us: int, key: str | None = None) -> NewEve
     return deliveries.event_of(delivery, new_delivery_id(received_at_us))
 
 
-def store(
-    connection: psycopg.Connection[Any], schema: str, found: Sequence[bytes], *, late: bool = False
-) -> None:
+def store(connection: psycopg.Connection[Any], found: Sequence[bytes], *, late: bool = False) -> None:
     """Append deliveries, a few hundred at a time; late, they are believed by a key."""
     began_ms = STARTS_AT_MS + late * LATE_S * 1000
     for start in range(0, len(found), 400):
@@ -107,10 +105,13 @@ def positions(connection: psycopg.Connection[Any]) -> dict[str, int]:
     return dict(connection.execute("SELECT name, position FROM projections").fetchall())
 
 
-def opened(database: Database) -> psycopg.Connection[Any]:
-    """A connection as the runner's."""
+def opened(database: Database, told: Sequence[bytes] = ()) -> psycopg.Connection[Any]:
+    """A connection as the runner's; deliveries that are given are stored and projected."""
     connection = connect(database, application_name="test")
     prepare_session(connection)
+    if told:
+        store(connection, told)
+        project(connection, database.schema)
     return connection
 
 

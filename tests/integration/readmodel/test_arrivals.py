@@ -35,10 +35,9 @@ def test_what_has_few_of_an_address_is_searched_to_the_end(
         ]
 
     async def all_pages() -> list[str | None]:
-        pool = await open_pool_async(database, min_size=1, max_size=1, name="test")
-        found: list[str | None] = []
-        cursor = None
-        try:
+        async with await open_pool_async(database, min_size=1, max_size=1, name="test") as pool:
+            found: list[str | None] = []
+            cursor = None
             while True:
                 page = await ArrivalQueries(pool).latest(
                     ArrivalFilter(verdict="set_aside", source_ip="192.0.2.3"), limit, cursor
@@ -48,8 +47,6 @@ def test_what_has_few_of_an_address_is_searched_to_the_end(
                 if cursor is None:
                     return found
                 assert page.searched == searched or len(page.items) == limit
-        finally:
-            await pool.close()
 
     assert len(wanted) == 8
     assert asyncio.run(all_pages()) == wanted
@@ -67,11 +64,8 @@ def asked_of(
         return await execute(self, query, *arguments, **named)
 
     async def one_page() -> Arrivals:
-        pool = await open_pool_async(database, min_size=1, max_size=1, name="test")
-        try:
+        async with await open_pool_async(database, min_size=1, max_size=1, name="test") as pool:
             return await ArrivalQueries(pool).latest(wanted, 50)
-        finally:
-            await pool.close()
 
     with monkeypatch.context() as patch:
         patch.setattr(AsyncCursor, "execute", listening)

@@ -18,7 +18,7 @@ from streamledger.readmodel.queries.rebuilds import RebuildQueries
 from streamledger.readmodel.rebuild.record import RebuildUnknown, only_one
 from streamledger.settings import Settings
 from streamledger.simulator.truth import Shape
-from tests.integration.readmodel.histories import bodies, opened, positions, project, rows_of, store
+from tests.integration.readmodel.histories import bodies, opened, positions, rows_of
 
 SHAPE = Shape(streams=2, sessions_per_stream=2, duration_s=300)
 NAMES = [each.name for each in PROJECTIONS]
@@ -55,9 +55,7 @@ def asking(database: Database, ask: Callable[[RebuildQueries], object]) -> objec
 
 
 def test_a_rebuild_that_is_asked_for_is_done(database: Database) -> None:
-    with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
-        project(connection, database.schema)
+    with opened(database, bodies(1, SHAPE)) as connection:
         rows, marks = rows_of(connection), positions(connection)
 
         async def ask(rebuilds: RebuildQueries) -> RebuildAnswer:
@@ -97,9 +95,7 @@ def test_what_does_not_exist_is_told(database: Database) -> None:
 
 
 def test_a_new_version_of_the_rules_is_rebuilt_by_itself_where_that_is_set(database: Database) -> None:
-    with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
-        project(connection, database.schema)
+    with opened(database, bodies(1, SHAPE)) as connection:
         connection.execute("UPDATE projections SET fold_version = 0")
         connection.execute("CREATE TABLE sessions_g77 (x int)")
         with attending(database):

@@ -59,11 +59,8 @@ def ask(database: Database, question: Callable[[DeliveryQueries], Awaitable[Answ
     """One question to the queries about deliveries."""
 
     async def answer() -> Answer:
-        pool = await open_pool_async(database, min_size=1, max_size=1, name="test")
-        try:
+        async with await open_pool_async(database, min_size=1, max_size=1, name="test") as pool:
             return await question(DeliveryQueries(pool))
-        finally:
-            await pool.close()
 
     return asyncio.run(answer())
 
@@ -75,8 +72,7 @@ def listed(database: Database, **wanted: Any) -> list[DeliveryAnswer]:
 
 def sessions_of(database: Database) -> list[Any]:
     async def answer() -> list[Any]:
-        pool = await open_pool_async(database, min_size=1, max_size=1, name="test")
-        try:
+        async with await open_pool_async(database, min_size=1, max_size=1, name="test") as pool:
             queries = Queries(
                 pool, SuspectLimits(silence_ms_max=HOUR_S * 1000), clock_ms=lambda: (BEGAN_S + 600) * 1000
             )
@@ -88,8 +84,6 @@ def sessions_of(database: Database) -> list[Any]:
                 session.anomalies,
                 session.stop,
             ]
-        finally:
-            await pool.close()
 
     return asyncio.run(answer())
 
@@ -289,12 +283,9 @@ def test_the_audit_counts_days_and_lists_what_is_suspicious(
 
     def audited(limit: int = 50, **scope: Any) -> Any:
         async def answer() -> Any:
-            pool = await open_pool_async(database, min_size=1, max_size=1, name="test")
-            try:
+            async with await open_pool_async(database, min_size=1, max_size=1, name="test") as pool:
                 wanted = AuditScope.of(BEGAN_S * 1000, (BEGAN_S + DAY_S + 1) * 1000, 0, **scope)
                 return await AuditQueries(pool).report(wanted, limit)
-            finally:
-                await pool.close()
 
         return asyncio.run(answer())
 
@@ -347,16 +338,13 @@ def test_what_came_once_is_known_as_well_as_what_came_again(
     keep(connection, aside=[set_aside(body, BEGAN_S + HOUR_S, source_ip=STRANGER) for body in (once, again)])
 
     async def asked() -> tuple[Any, ...]:
-        pool = await open_pool_async(database, min_size=1, max_size=1, name="test")
-        try:
+        async with await open_pool_async(database, min_size=1, max_size=1, name="test") as pool:
             queries = DeliveryQueries(pool)
             async with pool.connection() as opened:
                 known = await known_of(opened, [("room", "push_started", name) for name in ("1", "2", "3")])
             scope = AuditScope.of(BEGAN_S * 1000, (BEGAN_S + 7200) * 1000, 0)
             report = await AuditQueries(pool).report(scope)
             return known, await queries.delivery(1), await queries.delivery(3), report
-        finally:
-            await pool.close()
 
     known, first, third, report = asyncio.run(asked())
     assert {key[2]: row.deliveries for key, row in known.items()} == {"1": 1, "2": 2}
@@ -411,7 +399,7 @@ def random_deliveries(chance: random.Random) -> list[NewEvent]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_pages_of_any_filter_are_the_whole_ledger_sieved(
+async def test_pages_of_any_filter_are_the_whole_ledger_sieved(
     database: Database, connection: psycopg.Connection[Any], seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The search in the ledger, the rows of repeats, those of a sequence: held against brute force."""
@@ -420,33 +408,26 @@ def test_pages_of_any_filter_are_the_whole_ledger_sieved(
     monkeypatch.setattr(ledger_scan, "CHUNK_EVENTS", chance.choice([1, 3, 500]))
     monkeypatch.setattr(ledger_scan, "SCANNED_MAX", chance.choice([7, 20_000]))
     monkeypatch.setattr(ledger_scan, "RANGES_MAX", chance.choice([1, 2, 2_000]))
-
-    async def asked() -> None:
-        pool = await open_pool_async(database, min_size=1, max_size=1, name="test")
-        try:
-            queries = DeliveryQueries(pool)
-            async with pool.connection() as opened:
-                head = (
-                    await (await opened.execute("SELECT max(notification_id) FROM ledger_events")).fetchall()
-                )[0][0]
-                rows = await delivered_at(opened, range(1, head + 1))
-            assert len(rows) == head
-            for _ in range(40):
-                wanted = random_filter(chance)
-                expected = [at for at in sorted(rows, reverse=True) if wanted.fits(rows[at])]
-                found, cursor, limit = [], None, chance.choice([1, 4, 100])
-                while True:
-                    page = await queries.deliveries(wanted, limit, cursor)
-                    assert len(page.items) <= limit
-                    found += [int(each.position) for each in page.items]
-                    cursor = page.next_cursor
-                    if cursor is None:
-                        break
-                assert found == expected, wanted
-        finally:
-            await pool.close()
-
-    asyncio.run(asked())
+    async with await open_pool_async(database, min_size=1, max_size=1, name="test") as pool:
+        queries = DeliveryQueries(pool)
+        async with pool.connection() as opened:
+            head = (
+                await (await opened.execute("SELECT max(notification_id) FROM ledger_events")).fetchall()
+            )[0][0]
+            rows = await delivered_at(opened, range(1, head + 1))
+        assert len(rows) == head
+        for _ in range(40):
+            wanted = random_filter(chance)
+            expected = [at for at in sorted(rows, reverse=True) if wanted.fits(rows[at])]
+            found, cursor, limit = [], None, chance.choice([1, 4, 100])
+            while True:
+                page = await queries.deliveries(wanted, limit, cursor)
+                assert len(page.items) <= limit
+                found += [int(each.position) for each in page.items]
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+            assert found == expected, wanted
 
 
 def random_filter(chance: random.Random) -> DeliveryFilter:

@@ -26,8 +26,7 @@ from streamledger.readmodel.queries.deliveries import (
     repeated_sql,
 )
 from streamledger.readmodel.queries.ledger_scan import _RANGES_SQL
-from tests.conftest import clone
-from tests.integration.readmodel.plans import Node, nodes
+from tests.integration.readmodel.plans import Node, filled_with, nodes
 
 ROWS = 60_000
 FACTS: dict[str, Any] = {
@@ -77,7 +76,6 @@ INSERT INTO quarantine (id, reason, received_at_us, source_ip, body, bytes, stre
 SELECT gen_random_uuid(), (ARRAY['expired', 'unsigned'])[1 + n % 2], 10000000000000000 + n::bigint * 1000000, '', '', 0,
        'room-' || n % 300
 FROM generate_series(1, {ROWS}) AS n;
-ANALYZE;
 """  # noqa: E501  # one row of literals a line
 
 
@@ -85,10 +83,9 @@ ANALYZE;
 def filled(postgres_server: EmbeddedServer, template_database: str) -> Iterator[psycopg.Connection[Any]]:
     """A database with enough rows that a wrong plan would be another one; the tests only read it."""
     with (
-        clone(postgres_server.dsn, template_database) as database,
+        filled_with(FILL, postgres_server.dsn, template_database) as database,
         connect(database, application_name="test") as connection,
     ):
-        connection.execute(FILL)
         yield connection
 
 

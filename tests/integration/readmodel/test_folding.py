@@ -74,10 +74,10 @@ def folded(connection: psycopg.Connection[Any], task: Task) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_rows_are_those_of_the_live_tables(database: Database, seed: int, late: bool) -> None:
     with opened(database) as connection:
-        store(connection, database.schema, bodies(seed, SHAPE, shuffled=seed % 2 == 1, late=late), late=late)
-        store(connection, database.schema, [b'{"event_type": 9}', b'{"event_type": 9, "t": 1}'])
+        store(connection, bodies(seed, SHAPE, shuffled=seed % 2 == 1, late=late), late=late)
+        store(connection, [b'{"event_type": 9}', b'{"event_type": 9, "t": 1}'])
         again = bodies(seed, SHAPE, late=late)[::17]  # copies, some of plain media
-        store(connection, database.schema, again, late=late)
+        store(connection, again, late=late)
         own = task(database, reader.head(connection))
         project(connection, database.schema, random.Random(seed).choice([7, 100, 2000]))
         with sorted_units(connection, own) as (share, found):
@@ -109,9 +109,7 @@ def test_a_long_stream_in_buckets_gives_the_same_rows(
     monkeypatch.setattr(spill, "BUCKET_EVENTS", 50)
     monkeypatch.setattr(units, "EVENTS_PER_UNIT", 10)
     monkeypatch.setattr(worker, "LINES_PER_COPY", 30)
-    with opened(database) as connection:
-        store(connection, database.schema, bodies(seed, SHAPE, shuffled=seed % 2 == 1))
-        project(connection, database.schema)
+    with opened(database, bodies(seed, SHAPE, shuffled=seed % 2 == 1)) as connection:
         long: list[Any] = []
         monkeypatch.setattr(spill.Spill, "defining", _noting(long, spill.Spill.defining))
         folded(connection, task(database, reader.head(connection)))
@@ -121,8 +119,8 @@ def test_a_long_stream_in_buckets_gives_the_same_rows(
 
 def test_the_progress_adds_up_over_what_is_no_fact_and_what_cannot_be_read(database: Database) -> None:
     with opened(database) as connection:
-        store(connection, database.schema, bodies(4, Shape(streams=2, sessions_per_stream=1, duration_s=60)))
-        store(connection, database.schema, [b'{"event_type": 1, "stream_id": "room-1"}'])
+        store(connection, bodies(4, Shape(streams=2, sessions_per_stream=1, duration_s=60)))
+        store(connection, [b'{"event_type": 1, "stream_id": "room-1"}'])
         LEDGER.act(connection, "token-created", Actor(by="cli:operator", reason="", at_us=1), {"name": "ops"})
         connection.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
         connection.execute("UPDATE ledger_events SET topic = 'of-later.v9' WHERE notification_id % 9 = 2")
@@ -139,7 +137,7 @@ def test_each_unit_has_whole_streams_in_the_order_of_their_events(
     monkeypatch.setattr(units, "EVENTS_PER_UNIT", 30)  # so are the pieces
     monkeypatch.setattr(shuffle, "EVENTS_PER_UNIT", together)
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, Shape(streams=9, sessions_per_stream=1, duration_s=200)))
+        store(connection, bodies(1, Shape(streams=9, sessions_per_stream=1, duration_s=200)))
         head = reader.head(connection)
         with sorted_units(connection, task(database, head, buckets=7)) as (share, found):
             kept = [list(read_kept(share.files, unit)) for unit in found]
@@ -158,7 +156,7 @@ def test_each_unit_has_whole_streams_in_the_order_of_their_events(
 
 def test_what_is_stored_under_another_stream_is_folded_in_its_own(database: Database) -> None:
     with opened(database) as connection:
-        store(connection, database.schema, bodies(4, Shape(streams=2, sessions_per_stream=2, duration_s=60)))
+        store(connection, bodies(4, Shape(streams=2, sessions_per_stream=2, duration_s=60)))
         moved = connection.execute(
             "SELECT notification_id FROM ledger_events WHERE notification_id % 11 = 3"
         ).fetchall()
@@ -185,7 +183,7 @@ def test_an_event_that_breaks_the_fold_is_parked_and_the_others_of_its_unit_are_
     if is_long:
         monkeypatch.setattr(units, "EVENTS_PER_UNIT", 10)
     with opened(database) as connection:
-        store(connection, database.schema, bodies(4, Shape(streams=2, sessions_per_stream=1, duration_s=60)))
+        store(connection, bodies(4, Shape(streams=2, sessions_per_stream=1, duration_s=60)))
         row = connection.execute(
             "SELECT max(notification_id) FROM ledger_events WHERE topic = %s", (name,)
         ).fetchone()
@@ -226,9 +224,7 @@ def test_an_event_that_cannot_be_counted_is_parked_alone(
 
     for module in (tallies, bulk):
         monkeypatch.setattr(module, "tallied", broken)
-    with opened(database) as connection:
-        store(connection, database.schema, bodies(4, Shape(streams=2, sessions_per_stream=1, duration_s=60)))
-        project(connection, database.schema)
+    with opened(database, bodies(4, Shape(streams=2, sessions_per_stream=1, duration_s=60))) as connection:
         rows, parked = rows_of(connection), "SELECT projection, position, error FROM parked"
         expected = [("tallies", poison, "ValueError: a fault of the counting")]
         assert connection.execute(parked).fetchall() == expected
@@ -252,9 +248,7 @@ def test_a_stream_of_too_many_sessions_for_memory_is_taken_in_page_by_page(
         take_left(self, *given)
 
     monkeypatch.setattr(Building, "take_left", noted)
-    with opened(database) as connection:
-        store(connection, database.schema, bodies(5, SHAPE))
-        project(connection, database.schema)
+    with opened(database, bodies(5, SHAPE)) as connection:
         rows, before = rows_of(connection), positions(connection)
         done = rebuild(database, Order(projections=PROJECTIONS), clock_us=lambda: 1)
         assert sum(unit.events for unit in left) == reader.head(connection)
@@ -275,7 +269,7 @@ def test_what_is_told_part_way_of_a_long_stream_moves_on_and_adds_up_to_its_even
     monkeypatch.setattr(part_way, "TELL_EVERY_S", 0)
     monkeypatch.setattr(part_way, "LOOK_EVENTS", 10)
     with opened(database) as connection:
-        store(connection, database.schema, bodies(2, SHAPE))
+        store(connection, bodies(2, SHAPE))
         own = task(database, reader.head(connection))
         told: list[Done] = []
         with sorted_units(connection, own) as (share, found):

@@ -35,11 +35,8 @@ def filled(database: Database) -> psycopg.Connection[Any]:
 
 def ask(database: Database, question: Callable[[PageQueries], Awaitable[Any]]) -> Any:
     async def asked() -> Any:
-        pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
-        try:
+        async with await open_pool_async(database, min_size=1, max_size=2, name="test") as pool:
             return await question(PageQueries(pool, clock_ms=lambda: NOW_S * 1000))
-        finally:
-            await pool.close()
 
     return asyncio.run(asked())
 
@@ -149,13 +146,10 @@ def test_a_search_goes_on_where_it_ended_until_every_name_was_looked_through(
 
 def test_the_projected_source_ends_where_the_read_model_does(database: Database) -> None:
     async def both() -> tuple[int, int, int, int]:
-        pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
-        try:
+        async with await open_pool_async(database, min_size=1, max_size=2, name="test") as pool:
             whole, shown = LedgerSource(pool), LedgerSource(pool, projected=True)
             read, projected = await whole.after(0, 10), await shown.after(0, 10)
             return await whole.head(), len(read), await shown.head(), len(projected)
-        finally:
-            await pool.close()
 
     with filled(database) as connection:
         head, read, shown_head, shown = asyncio.run(both())

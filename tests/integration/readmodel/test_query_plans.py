@@ -151,12 +151,9 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
 
 def ask(database: Database, question: Question) -> None:
     async def answer() -> None:
-        pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
-        try:
+        async with await open_pool_async(database, min_size=1, max_size=2, name="test") as pool:
             queries = Queries(pool, SuspectLimits(silence_ms_max=10**12), clock_ms=lambda: NOW_MS)
             await question(queries, PastQueries(queries))
-        finally:
-            await pool.close()
 
     asyncio.run(answer())
 

@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,6 +38,7 @@ from tests.integration.readmodel.histories import (
     rows_of,
     store,
 )
+from tests.waiting import until
 
 SHAPE = Shape(streams=4, sessions_per_stream=3, duration_s=900, recording_interval_s=120)
 INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1"
@@ -68,22 +67,12 @@ def leftovers(connection: psycopg.Connection[Any]) -> list[Any]:
     ).fetchall()
 
 
-def until(condition: Callable[[], Any], what: str) -> None:
-    """Poll a condition, with a deadline."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
 def states(connection: psycopg.Connection[Any]) -> list[Any]:
     return [row[0] for row in connection.execute("SELECT state FROM rebuilds ORDER BY id").fetchall()]
 
 
 def test_the_rebuilt_tables_are_the_live_ones_row_for_row_index_for_index(any_database: Database) -> None:
-    with opened(any_database) as connection:
-        store(connection, any_database.schema, bodies(1, SHAPE))
-        project(connection, any_database.schema)
+    with opened(any_database, bodies(1, SHAPE)) as connection:
         rows, before = rows_of(connection), positions(connection)
         indexes = connection.execute(INDEXES).fetchall()
         constraints = connection.execute(CONSTRAINTS).fetchall()
@@ -100,10 +89,10 @@ def test_the_rebuilt_tables_are_the_live_ones_row_for_row_index_for_index(any_da
 
 def test_a_read_model_that_never_began_is_built_whole(database: Database) -> None:
     with opened(database) as connection:
-        store(connection, database.schema, bodies(2, SHAPE))
+        store(connection, bodies(2, SHAPE))
         run(database)
         built, marks = rows_of(connection), positions(connection)
-        store(connection, database.schema, bodies(3, SHAPE))
+        store(connection, bodies(3, SHAPE))
         project(connection, database.schema)
         assert positions(connection) != marks
         assert built["sessions"]
@@ -111,9 +100,7 @@ def test_a_read_model_that_never_began_is_built_whole(database: Database) -> Non
 
 
 def test_tampered_rows_are_put_right_and_a_dry_run_names_them_first(database: Database) -> None:
-    with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
-        project(connection, database.schema)
+    with opened(database, bodies(1, SHAPE)) as connection:
         rows = rows_of(connection)
         connection.execute("UPDATE sessions SET screenshots = screenshots + 7 WHERE ctid = '(0,1)'")
         connection.execute("DELETE FROM timeline WHERE kind = 'push_started'")
@@ -135,7 +122,7 @@ def test_a_projection_without_a_way_by_streams_is_rebuilt_in_order(database: Dat
     both = (*PROJECTIONS, Tally)
     with opened(database) as connection:
         connection.execute(MAKE_TALLY)
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
         project(connection, database.schema, projections=both)
         tally = connection.execute("SELECT * FROM tally ORDER BY 1").fetchall()
         connection.execute("UPDATE tally SET deliveries = 0")
@@ -144,9 +131,7 @@ def test_a_projection_without_a_way_by_streams_is_rebuilt_in_order(database: Dat
 
 
 def test_a_cancelled_rebuild_leaves_the_live_tables_as_they_were(database: Database) -> None:
-    with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
-        project(connection, database.schema)
+    with opened(database, bodies(1, SHAPE)) as connection:
         rows, marks = rows_of(connection), positions(connection)
         for phase in ("folding", "indexing", "catching_up", "switching"):
             seen: list[str] = []
@@ -171,7 +156,7 @@ def test_the_time_left_of_the_indexes_is_told_while_they_are_made_and_stands_in_
     monkeypatch.setattr(interrupting, "LOOK_S", 0.0005)
     seen: list[tuple[int, int, float | None]] = []
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
 
         def look(progress: Progress) -> None:
             row = connection.execute(
@@ -190,7 +175,7 @@ def test_the_time_left_of_the_indexes_is_told_while_they_are_made_and_stands_in_
 
 def test_a_rebuild_is_cancelled_by_its_row(database: Database) -> None:
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
 
         def ask(_: Progress) -> None:
             connection.execute("UPDATE rebuilds SET cancel_asked = true")
@@ -221,7 +206,7 @@ def test_a_rebuild_that_does_not_fit_on_the_disk_is_refused(
 ) -> None:
     monkeypatch.setattr(room, "needed_bytes", lambda *_: 2**62)
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
         with pytest.raises(NoRoom):
             run(database)
         assert states(connection) == ["failed"]
@@ -232,7 +217,7 @@ def test_a_rebuild_without_room_for_its_temporary_files_is_refused(
 ) -> None:
     monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
         with pytest.raises(NoRoomToSort, match="TMPDIR"):
             run(database)
         assert states(connection) == ["failed"]
@@ -244,7 +229,7 @@ def test_readers_in_the_way_of_the_switch_are_waited_for(
 ) -> None:
     monkeypatch.setattr("streamledger.readmodel.rebuild.building.LOCK_WAIT_MS", 50)
     with opened(database) as connection, connect(database, application_name="reader") as reader:
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
         project(connection, database.schema)
         rows = rows_of(connection)
         reader.execute("BEGIN")
@@ -272,7 +257,7 @@ def test_under_load_cancelled_at_random_it_is_always_one_generation_whole(databa
         with opened(database) as connection:
             while not ended.is_set() and found:
                 batch = [found.pop() for _ in range(min(20, len(found)))]
-                store(connection, database.schema, batch)
+                store(connection, batch)
 
     threads = [threading.Thread(target=runner.run), threading.Thread(target=ingest)]
     for thread in threads:
@@ -325,7 +310,7 @@ def test_killed_on_the_spot_the_live_tables_stand_and_the_next_rebuild_clears_up
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
     with opened(database) as connection, connect(database, application_name="reader") as reader:
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
         project(connection, database.schema)
         rows, marks = rows_of(connection), positions(connection)
         reader.execute("BEGIN")
@@ -374,9 +359,7 @@ def test_killed_as_any_phase_begins_nothing_has_changed_and_the_next_one_is_whol
 ) -> None:
     script = tmp_path / "killed.py"
     script.write_text(KILLED_IN_A_PHASE)
-    with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE)[:200])
-        project(connection, database.schema)
+    with opened(database, bodies(1, SHAPE)[:200]) as connection:
         rows, marks = rows_of(connection), positions(connection)
         phases = ["folding", "indexing", "catching_up", *(["switching"] if purpose == "rebuild" else [])]
         for phase in phases:
@@ -423,9 +406,7 @@ def test_killed_at_the_switch_one_generation_is_live_and_whole(
 ) -> None:
     script = tmp_path / "killed.py"
     script.write_text(KILLED_AT_THE_SWITCH)
-    with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
-        project(connection, database.schema)
+    with opened(database, bodies(1, SHAPE)) as connection:
         rows, marks = rows_of(connection), positions(connection)
         connection.execute("UPDATE sessions SET screenshots = screenshots + 1")  # tells old from new
         old = rows_of(connection)
@@ -452,7 +433,7 @@ def test_a_reader_that_never_goes_makes_the_switch_give_up_with_a_sentence(
     monkeypatch.setattr("streamledger.readmodel.rebuild.building.LOCK_WAIT_MS", 20)
     monkeypatch.setattr(rebuilding, "SWITCH_TRIES_MAX", 2)
     with opened(database) as connection, connect(database, application_name="reader") as reader:
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
         project(connection, database.schema)
         rows = rows_of(connection)
         reader.execute("BEGIN")
@@ -477,10 +458,10 @@ def test_neither_a_dry_run_nor_a_verification_moves_live_tables_that_nobody_foll
 ) -> None:
     with opened(database) as connection:
         found = bodies(1, SHAPE)
-        store(connection, database.schema, found[:100])
+        store(connection, found[:100])
         project(connection, database.schema)
         rows, marks = rows_of(connection), positions(connection)
-        store(connection, database.schema, found[100:])
+        store(connection, found[100:])
         tried = run(database, purpose="dry_run")
         assert {each.table: each.added > 0 for each in tried.differences}["timeline"]
         assert tried.digests_equal is None
@@ -492,7 +473,7 @@ def test_neither_a_dry_run_nor_a_verification_moves_live_tables_that_nobody_foll
 def test_live_tables_far_behind_are_not_compared(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuilding, "LIVE_LAG_EVENTS_MAX", 10)
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
         assert run(database).digests_equal is None
 
 
@@ -500,9 +481,7 @@ def test_a_digest_is_noted_of_rows_that_were_counted_and_forgotten_with_them(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted = "SELECT digest IS NOT NULL, digest_position FROM projections WHERE name = 'sessions'"
-    with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
-        project(connection, database.schema)
+    with opened(database, bodies(1, SHAPE)) as connection:
         assert connection.execute(noted).fetchone() == (False, None)
         connection.execute("UPDATE streams SET screenshots = 77")
         assert run(database, purpose="verify").digests_equal is False
@@ -535,7 +514,7 @@ def test_cancelling_breaks_off_a_statement_that_would_last_an_hour(
                 each.execute("SELECT pg_sleep(3600)")
 
     with opened(database) as connection, connect(database, application_name="other") as other:
-        store(connection, database.schema, bodies(1, SHAPE)[:50])
+        store(connection, bodies(1, SHAPE)[:50])
         project(connection, database.schema)
         rows, marks = rows_of(connection), positions(connection)
         monkeypatch.setattr(LONG_STATEMENTS[moment], last_an_hour)
@@ -570,7 +549,7 @@ def test_a_switch_that_is_committed_is_done_whoever_cancels_meanwhile(
     database: Database, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     with opened(database) as connection, connect(database, application_name="other") as other:
-        store(connection, database.schema, bodies(1, SHAPE)[:50])
+        store(connection, bodies(1, SHAPE)[:50])
         project(connection, database.schema)
         rows = rows_of(connection)
         connection.execute("UPDATE sessions SET screenshots = screenshots + 1")  # tells old from new
@@ -601,7 +580,7 @@ def test_what_a_backup_holds_of_a_cancelled_rebuild_is_left_to_the_next(
 ) -> None:
     monkeypatch.setattr(generation, "DROP_WAIT_MS", 20)
     with opened(database) as connection, connect(database, application_name="backup") as backup:
-        store(connection, database.schema, bodies(1, SHAPE)[:50])
+        store(connection, bodies(1, SHAPE)[:50])
 
         def read(progress: Progress) -> None:
             if progress.phase == "indexing":

@@ -45,7 +45,7 @@ def tamper(connection: psycopg.Connection[Any], stream_id: str) -> None:
 def test_a_tampered_stream_is_repaired_and_no_other_row_is_touched(database: Database) -> None:
     with opened(database) as connection:
         found = bodies(1, SHAPE)
-        store(connection, database.schema, found[: len(found) // 2])
+        store(connection, found[: len(found) // 2])
         project(connection, database.schema)
         rows = rows_of(connection)
         stream_id = connection.execute("SELECT min(stream_id) FROM streams").fetchall()[0][0]
@@ -121,9 +121,7 @@ def places_of(connection: psycopg.Connection[Any], stream_id: str) -> dict[str, 
 def projected(postgres_server: EmbeddedServer, template_database: str) -> Iterator[str]:
     """The name of a database with a history and its read model, to be cloned."""
     with clone(postgres_server.dsn, template_database) as database:
-        with opened(database) as connection:
-            store(connection, database.schema, bodies(1, SHAPE))
-            project(connection, database.schema)
+        opened(database, bodies(1, SHAPE)).close()
         yield conninfo_to_dict(database.dsn)["dbname"]
 
 
@@ -154,9 +152,7 @@ def test_whatever_was_done_to_a_streams_rows_is_undone_and_no_other_row_is_writt
 
 
 def test_what_counts_over_all_streams_is_left_to_a_rebuild(database: Database) -> None:
-    with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE)[:100])
-        project(connection, database.schema)
+    with opened(database, bodies(1, SHAPE)[:100]) as connection:
         stream_id = connection.execute("SELECT min(stream_id) FROM streams").fetchall()[0][0]
         connection.execute("UPDATE minutes SET deliveries = deliveries + 1")
         connection.execute("UPDATE delivery_days SET deliveries = deliveries + 1")
@@ -170,16 +166,16 @@ def test_rows_that_were_repaired_are_not_overwritten_by_what_the_runner_had_in_m
 ) -> None:
     with opened(database) as connection:
         found = bodies(1, SHAPE)
-        store(connection, database.schema, found[::2])
+        store(connection, found[::2])
         project(connection, database.schema)
         connection.execute("UPDATE sessions SET deliveries = 99")
         views = [each(connection, database.schema) for each in PROJECTIONS]
-        store(connection, database.schema, found[1::2])
+        store(connection, found[1::2])
         project(connection, database.schema, views=views)
         for (stream_id,) in connection.execute("SELECT stream_id FROM streams").fetchall():
             repair_stream(database, PROJECTIONS, stream_id, clock_us=lambda: 1)
         assert unsound(database) == []
-        store(connection, database.schema, found)  # every session once more
+        store(connection, found)  # every session once more
         project(connection, database.schema, views=views)
         assert unsound(database) == []
 
@@ -187,10 +183,10 @@ def test_rows_that_were_repaired_are_not_overwritten_by_what_the_runner_had_in_m
 def test_projections_that_stand_apart_are_not_repaired(database: Database) -> None:
     with opened(database) as connection:
         found = bodies(1, SHAPE)
-        store(connection, database.schema, found[:50])
+        store(connection, found[:50])
         project(connection, database.schema)
         rows = rows_of(connection)
-        store(connection, database.schema, found[50:])
+        store(connection, found[50:])
         project(connection, database.schema, projections=PROJECTIONS[:2])
         stream_id = connection.execute("SELECT min(stream_id) FROM streams").fetchall()[0][0]
         with pytest.raises(ProjectionsApart):
@@ -209,7 +205,7 @@ def test_a_signal_in_the_midst_of_a_statement_of_a_repair_leaves_all_as_it_was(
 
     asleep = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
     with opened(database) as connection, connect(database, application_name="other") as other:
-        store(connection, database.schema, bodies(1, SHAPE)[:100])
+        store(connection, bodies(1, SHAPE)[:100])
         project(connection, database.schema)
         stream_id = connection.execute("SELECT min(stream_id) FROM streams").fetchall()[0][0]
         connection.execute("DELETE FROM sessions WHERE stream_id = %s", (stream_id,))
@@ -230,7 +226,7 @@ def test_a_signal_in_the_midst_of_a_statement_of_a_repair_leaves_all_as_it_was(
 
 def test_a_parked_event_that_a_repair_takes_in_is_parked_no_longer(database: Database) -> None:
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
         row = connection.execute(
             "SELECT max(notification_id), originator_id FROM ledger_events WHERE topic LIKE 'screenshot%'"
             " GROUP BY originator_id ORDER BY 2 LIMIT 1"
@@ -250,11 +246,11 @@ def test_a_parked_event_that_a_repair_takes_in_is_parked_no_longer(database: Dat
 def test_what_the_runner_made_of_tampered_rows_is_put_right(database: Database) -> None:
     with opened(database) as connection:
         found = bodies(1, SHAPE)
-        store(connection, database.schema, found[: len(found) // 2])
+        store(connection, found[: len(found) // 2])
         project(connection, database.schema)
         stream_id = connection.execute("SELECT min(stream_id) FROM streams").fetchall()[0][0]
         connection.execute("UPDATE sessions SET screenshots = 99 WHERE stream_id = %s", (stream_id,))
-        store(connection, database.schema, found[len(found) // 2 :])
+        store(connection, found[len(found) // 2 :])
         project(connection, database.schema)
         verified = verify_projections(database, Order(projections=PROJECTIONS, workers=1), clock_us=lambda: 1)
         assert not verified[1].sound
@@ -289,7 +285,7 @@ def choosy_of(*poison: int) -> type[Choosy]:
 def test_poison_events_are_parked_and_taken_in_when_the_version_changes(database: Database) -> None:
     with opened(database) as connection:
         found = bodies(1, SHAPE)
-        store(connection, database.schema, found)
+        store(connection, found)
         poison = [
             row[0]
             for row in connection.execute(
@@ -318,7 +314,7 @@ def test_poison_events_are_parked_and_taken_in_when_the_version_changes(database
         )
         choosy.poison = frozenset()
         assert retry_parked(connection, schema, choosy, 2) == (1, 0)
-        store(connection, database.schema, found)  # the runner goes on, with nothing old in memory
+        store(connection, found)  # the runner goes on, with nothing old in memory
         project(connection, database.schema, projections=[choosy], views=views)
         project(connection, database.schema)
         assert unsound(database) == []
@@ -326,7 +322,7 @@ def test_poison_events_are_parked_and_taken_in_when_the_version_changes(database
 
 def test_an_event_of_a_later_version_is_parked_and_the_others_are_taken_in(database: Database) -> None:
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
         unknown = ForeignEvent(originator_id="x", name="not-known-yet.v9", state=b"")
         deliveries.store(connection, [unknown])
         project(connection, database.schema)

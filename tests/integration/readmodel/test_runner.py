@@ -1,7 +1,7 @@
 """The runner: one is active, others stand by; it survives the loss of its connection, and follows."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from streamledger.readmodel.projections import runner as runner_module
 from streamledger.readmodel.projections.runner import LEASE, Runner
 from tests.deliveries import NOON_S, SCHEMA, new_event, push_started, store
 from tests.integration.readmodel.reading import SESSIONS, sessions
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -34,15 +35,6 @@ def running(database: Database, name: str) -> Iterator[threading.Thread]:
         runner.stop()
         thread.join(20)
         assert not thread.is_alive()
-
-
-def until(condition: Callable[[], object], wait_s: float = 20) -> None:
-    pause = threading.Event()
-    for _ in range(int(wait_s / 0.02)):
-        if condition():
-            return
-        pause.wait(0.02)
-    pytest.fail("the condition did not come true")
 
 
 def active(connection: psycopg.Connection[Any]) -> list[str]:

@@ -23,8 +23,7 @@ SILENCE_MS_MAX = 600_000
 
 def ask(database: Database, now_ms: int, question: Callable[[Queries], Awaitable[Any]]) -> Any:
     async def asked() -> Any:
-        pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
-        try:
+        async with await open_pool_async(database, min_size=1, max_size=2, name="test") as pool:
             return await question(
                 Queries(
                     pool,
@@ -32,8 +31,6 @@ def ask(database: Database, now_ms: int, question: Callable[[Queries], Awaitable
                     clock_ms=lambda: now_ms,
                 )
             )
-        finally:
-            await pool.close()
 
     return asyncio.run(asked())
 
@@ -57,7 +54,7 @@ def test_the_counts_are_those_of_the_lists_at_any_time(database: Database, seed:
     shape = Shape(streams=8, duration_s=1200, stop_unreported=0.4, start_unreported=0.1, backed_up=0.3)
     found = bodies(seed, shape)
     with connect(database, application_name="test") as connection:
-        store(connection, SCHEMA, found)
+        store(connection, found)
         project(connection, SCHEMA)
     mixed = 0
     for at_ms in (0, HOUR_MS // 3, HOUR_MS // 2, HOUR_MS, 6 * HOUR_MS, 30 * HOUR_MS):

@@ -1,6 +1,5 @@
 """Every list of sessions, streams and what belongs to a stream reads an index in the order it needs."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -10,15 +9,14 @@ import pytest
 from psycopg import AsyncConnection
 
 from streamledger.domain.suspicion import SuspectLimits
-from streamledger.postgres.connection import Database, connect, open_pool_async
+from streamledger.postgres.connection import Database, open_pool_async
 from streamledger.readmodel.queries import fetching, session_counts
 from streamledger.readmodel.queries import sessions as queries
 from streamledger.readmodel.queries import streams as stream_queries
 from streamledger.readmodel.queries.session_counts import SessionCounts
 from streamledger.readmodel.queries.sessions import Queries, SessionFilter
 from streamledger.readmodel.queries.streams import StreamQueries
-from tests.conftest import clone
-from tests.integration.readmodel.plans import nodes
+from tests.integration.readmodel.plans import filled_with, nodes
 
 ROWS = 60_000
 NOW_MS = 10_000_000_000_000 + ROWS * 1000
@@ -50,7 +48,6 @@ FROM generate_series(0, 299) AS n;
 INSERT INTO streams (stream_id, sessions, recordings, screenshots, others, unattributed, first_seen_us,
                      last_seen_us, position, open_sessions, latest_ms)
 SELECT 'quiet-' || n, 1, 0, 0, 0, 0, 0, 0, n, 0, 0 FROM generate_series(1, {ROWS}) AS n;
-ANALYZE;
 """
 
 Asked = Callable[[Queries, StreamQueries], Awaitable[Any]]
@@ -81,15 +78,12 @@ LISTS: dict[str, Asked] = {
 
 @pytest.fixture(scope="module")
 def filled(postgres_server: Any, template_database: str) -> Iterator[Database]:
-
-    with clone(postgres_server.dsn, template_database) as database:
-        with connect(database, application_name="test") as connection:
-            connection.execute(FILL)  # type: ignore[call-overload] # several statements of constant text
+    with filled_with(FILL, postgres_server.dsn, template_database) as database:
         yield database
 
 
 @pytest.mark.parametrize("listing", LISTS)
-def test_a_list_reads_no_more_rows_than_it_shows_and_scans_no_table(
+async def test_a_list_reads_no_more_rows_than_it_shows_and_scans_no_table(
     filled: Database, listing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plans: list[dict[str, Any]] = []
@@ -104,18 +98,12 @@ def test_a_list_reads_no_more_rows_than_it_shows_and_scans_no_table(
         plans.append(json.loads(row[0])[0]["Plan"] if isinstance(row[0], str) else row[0][0]["Plan"])
         return await fetching.fetch(connection, sql, facts)
 
-    async def ask() -> None:
-        pool = await open_pool_async(filled, min_size=1, max_size=1, name="test")
-        try:
-            asked = Queries(pool, SuspectLimits(silence_ms_max=3_600_000), clock_ms=lambda: NOW_MS)
-            await LISTS[listing](asked, StreamQueries(asked))
-        finally:
-            await pool.close()
-
     monkeypatch.setattr(queries, "fetch", explained)
     monkeypatch.setattr(stream_queries, "fetch", explained)
     monkeypatch.setattr(session_counts, "fetch", explained)
-    asyncio.run(ask())
+    async with await open_pool_async(filled, min_size=1, max_size=1, name="test") as pool:
+        asked = Queries(pool, SuspectLimits(silence_ms_max=3_600_000), clock_ms=lambda: NOW_MS)
+        await LISTS[listing](asked, StreamQueries(asked))
     assert plans
     for plan in plans:
         for node in nodes(plan):

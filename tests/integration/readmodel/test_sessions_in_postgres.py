@@ -55,14 +55,11 @@ class Room:
         """The answer to a question."""
 
         async def answer() -> Answer:
-            pool = await open_pool_async(self._database, min_size=1, max_size=1, name="test")
-            try:
+            async with await open_pool_async(self._database, min_size=1, max_size=1, name="test") as pool:
                 clock_ms = (NOON_S + self.now_s) * 1000
                 return await question(
                     Queries(pool, SuspectLimits(silence_ms_max=3_600_000), clock_ms=lambda: clock_ms)
                 )
-            finally:
-                await pool.close()
 
         return asyncio.run(answer())
 

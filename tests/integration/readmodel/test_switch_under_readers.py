@@ -155,15 +155,12 @@ def beside(
     """What is asked over a pool of one connection, with two more that hold locks and watch them."""
 
     async def with_connections() -> T:
-        pool = await open_pool_async(database, min_size=1, max_size=1, name="test")
-        try:
-            async with (
-                await connect_async(database, application_name="holder") as holder,
-                await connect_async(database, application_name="watch") as watch,
-            ):
-                return await asked(pool, holder, watch)
-        finally:
-            await pool.close()
+        async with (
+            await open_pool_async(database, min_size=1, max_size=1, name="test") as pool,
+            await connect_async(database, application_name="holder") as holder,
+            await connect_async(database, application_name="watch") as watch,
+        ):
+            return await asked(pool, holder, watch)
 
     return asyncio.run(with_connections())
 

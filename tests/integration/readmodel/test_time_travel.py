@@ -1,6 +1,5 @@
 """Time travel on the real store: what was known by a position is what a ledger that ended there said."""
 
-import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -48,11 +47,8 @@ Found = TypeVar("Found")
 
 @asynccontextmanager
 async def open_queries(database: Database) -> AsyncIterator[Queries]:
-    pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
-    try:
+    async with await open_pool_async(database, min_size=1, max_size=2, name="test") as pool:
         yield Queries(pool, SuspectLimits(silence_ms_max=SILENCE_MS_MAX), clock_ms=lambda: NOW_MS)
-    finally:
-        await pool.close()
 
 
 async def told(answer: Callable[[], Awaitable[Found]]) -> Found | str:
@@ -88,43 +84,39 @@ async def then_of(past: PastQueries, sequence: str, asked: Asked) -> Answer | st
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_was_known_at_each_position_is_what_a_ledger_that_ended_there_says(
+async def test_what_was_known_at_each_position_is_what_a_ledger_that_ended_there_says(
     database: Database, seed: int
 ) -> None:
-    compare_with_shorter_ledgers(database, disordered(seed, streams=1 + seed % 2))
+    await compare_with_shorter_ledgers(database, disordered(seed, streams=1 + seed % 2))
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_same_where_an_earlier_receipt_takes_a_time_away_that_was_told_before(
+async def test_the_same_where_an_earlier_receipt_takes_a_time_away_that_was_told_before(
     database: Database, seed: int
 ) -> None:
-    compare_with_shorter_ledgers(database, received_in_any_order(random.Random(seed)))
+    await compare_with_shorter_ledgers(database, received_in_any_order(random.Random(seed)))
 
 
-def compare_with_shorter_ledgers(database: Database, deliveries: Sequence[Delivery]) -> None:
+async def compare_with_shorter_ledgers(database: Database, deliveries: Sequence[Delivery]) -> None:
     """Take these in one by one, and hold what was said of each session then to what is said of then."""
     sequences = sorted(
         {sequence for each in deliveries if (sequence := read_notification(each.body).sequence)}
     )
-
-    async def compare() -> None:
-        said: list[tuple[int, Answers]] = []
-        async with open_queries(database) as queries:
-            with connect_to(database) as connection:
-                for delivery in deliveries:
-                    position = append_all(connection, database, [delivery])
-                    said.append((position, {name: await now_of(queries, name) for name in sequences}))
-            past = PastQueries(queries)
-            for position, answers in said:
-                asked = Asked(known_at=KnownAt(position=position))
-                for sequence, answer in answers.items():
-                    assert await then_of(past, sequence, asked) == answer, (position, sequence)
-
-    asyncio.run(compare())
+    said: list[tuple[int, Answers]] = []
+    async with open_queries(database) as queries:
+        with connect_to(database) as connection:
+            for delivery in deliveries:
+                position = append_all(connection, database, [delivery])
+                said.append((position, {name: await now_of(queries, name) for name in sequences}))
+        past = PastQueries(queries)
+        for position, answers in said:
+            asked = Asked(known_at=KnownAt(position=position))
+            for sequence, answer in answers.items():
+                assert await then_of(past, sequence, asked) == answer, (position, sequence)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_at_any_two_times_with_any_slack_the_answer_is_that_of_the_whole_history_up_to_them(
+async def test_at_any_two_times_with_any_slack_the_answer_is_that_of_the_whole_history_up_to_them(
     database: Database, seed: int
 ) -> None:
     deliveries = disordered(seed + 1000)
@@ -132,54 +124,46 @@ def test_at_any_two_times_with_any_slack_the_answer_is_that_of_the_whole_history
         {sequence for each in deliveries if (sequence := read_notification(each.body).sequence)}
     )
     drawn = random.Random(seed)
-
-    async def compare() -> None:
-        with connect_to(database) as connection:
-            append_all(connection, database, deliveries)
-            events = list(reader.read_all(connection))
-        positions = [event.position for event in events]
-        async with open_queries(database) as queries:
-            past = PastQueries(queries)
-            for _ in range(25):
-                position = drawn.choice([*positions, positions[-1], positions[-1]])
-                as_of_ms = drawn.choice([None, STARTS_AT_MS + drawn.randint(-10, 300) * 1000])
-                slack_ms = drawn.choice([None, None, 0, 1000, 30_000, 90_000, 600_000])
-                asked = Asked(as_of_ms=as_of_ms, known_at=KnownAt(position=position), slack_ms=slack_ms)
-                moment = Moment(
-                    position=position,
-                    as_of_ms=NO_TIME_MS if as_of_ms is None else as_of_ms,
-                    slack_ms=SLACK_MS if slack_ms is None else slack_ms,
-                )
-                for sequence in sequences:
-                    expected = naive(events, moment, sequence, NOW_MS if as_of_ms is None else as_of_ms)
-                    answer = await then_of(past, sequence, asked)
-                    if isinstance(answer, str):
-                        assert expected is None, (seed, asked, sequence)
-                    else:
-                        assert (answer[0], answer[1]) == expected, (seed, asked, sequence)
-
-    asyncio.run(compare())
+    with connect_to(database) as connection:
+        append_all(connection, database, deliveries)
+        events = list(reader.read_all(connection))
+    positions = [event.position for event in events]
+    async with open_queries(database) as queries:
+        past = PastQueries(queries)
+        for _ in range(25):
+            position = drawn.choice([*positions, positions[-1], positions[-1]])
+            as_of_ms = drawn.choice([None, STARTS_AT_MS + drawn.randint(-10, 300) * 1000])
+            slack_ms = drawn.choice([None, None, 0, 1000, 30_000, 90_000, 600_000])
+            asked = Asked(as_of_ms=as_of_ms, known_at=KnownAt(position=position), slack_ms=slack_ms)
+            moment = Moment(
+                position=position,
+                as_of_ms=NO_TIME_MS if as_of_ms is None else as_of_ms,
+                slack_ms=SLACK_MS if slack_ms is None else slack_ms,
+            )
+            for sequence in sequences:
+                expected = naive(events, moment, sequence, NOW_MS if as_of_ms is None else as_of_ms)
+                answer = await then_of(past, sequence, asked)
+                if isinstance(answer, str):
+                    assert expected is None, (seed, asked, sequence)
+                else:
+                    assert (answer[0], answer[1]) == expected, (seed, asked, sequence)
 
 
-def test_a_time_of_receipt_stands_for_the_last_position_received_by_it(database: Database) -> None:
+async def test_a_time_of_receipt_stands_for_the_last_position_received_by_it(database: Database) -> None:
     deliveries = disordered(1)
     sequence = next(found for each in deliveries if (found := read_notification(each.body).sequence))
-
-    async def compare() -> None:
-        with connect_to(database) as connection:
-            append_all(connection, database, deliveries)
-            positions = [event.position for event in reader.read_all(connection)]
-        async with open_queries(database) as queries:
-            past = PastQueries(queries)
-            for position, delivery in zip(positions, deliveries, strict=True):
-                at = Asked(known_at=parse_known_at(instant_us(delivery.received_at_us)))
-                by_position = Asked(known_at=KnownAt(position=position))
-                assert await then_of(past, sequence, at) == await then_of(past, sequence, by_position)
-
-    asyncio.run(compare())
+    with connect_to(database) as connection:
+        append_all(connection, database, deliveries)
+        positions = [event.position for event in reader.read_all(connection)]
+    async with open_queries(database) as queries:
+        past = PastQueries(queries)
+        for position, delivery in zip(positions, deliveries, strict=True):
+            at = Asked(known_at=parse_known_at(instant_us(delivery.received_at_us)))
+            by_position = Asked(known_at=KnownAt(position=position))
+            assert await then_of(past, sequence, at) == await then_of(past, sequence, by_position)
 
 
-def test_no_switch_of_a_rebuild_comes_between_a_moments_snapshot_and_its_tables(
+async def test_no_switch_of_a_rebuild_comes_between_a_moments_snapshot_and_its_tables(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliveries = disordered(1)
@@ -197,92 +181,77 @@ def test_no_switch_of_a_rebuild_comes_between_a_moments_snapshot_and_its_tables(
                 tries.append(table)
         return found
 
-    async def ask() -> None:
-        with connect_to(database) as connection:
-            append_all(connection, database, deliveries)
-            head = reader.head(connection)
-        monkeypatch.setattr(past_queries, "_taken_in", switch_meanwhile)
-        async with open_queries(database) as queries:
-            assert isinstance(
-                await then_of(PastQueries(queries), sequence, Asked(known_at=KnownAt(position=head))), tuple
-            )
-
-    asyncio.run(ask())
+    with connect_to(database) as connection:
+        append_all(connection, database, deliveries)
+        head = reader.head(connection)
+    monkeypatch.setattr(past_queries, "_taken_in", switch_meanwhile)
+    async with open_queries(database) as queries:
+        assert isinstance(
+            await then_of(PastQueries(queries), sequence, Asked(known_at=KnownAt(position=head))), tuple
+        )
     assert tries
 
 
-def test_pages_of_a_past_timeline_put_together_are_the_whole(database: Database) -> None:
+async def test_pages_of_a_past_timeline_put_together_are_the_whole(database: Database) -> None:
     deliveries = disordered(3)
     sequence = next(found for each in deliveries if (found := read_notification(each.body).sequence))
-
-    async def compare() -> None:
-        with connect_to(database) as connection:
-            last = append_all(connection, database, deliveries)
-        async with open_queries(database) as queries:
-            past = PastQueries(queries)
-            asked = Asked(known_at=KnownAt(position=last - 5))
-            whole = (await past.timeline(sequence, asked, limit=500)).items
-            paged: list[TimelineEntry] = []
-            cursor = None
-            while True:
-                page = await past.timeline(sequence, asked, limit=2, cursor=cursor)
-                paged += page.items
-                cursor = page.next_cursor
-                if cursor is None:
-                    break
-            session = await past.session(sequence, asked)
-            shown = await look_back(
-                past, sequence, asked, session.stream_id, limit=2, cursor=None, explained=True
-            )
-            assert shown.session == session
-            assert shown.table == await past.timeline(sequence, asked, limit=2)
-            assert [entry.position for entry in shown.picture.entries] == [each.position for each in whole]
-            assert shown.picture.screenshots + shown.picture.others == len(whole)
-            assert shown.fields == (await explain(past, sequence, asked)).fields
-            assert shown.position == last - 5
-            assert len(whole) > 2
-            assert msgspec.to_builtins(paged) == msgspec.to_builtins(whole)
-
-    asyncio.run(compare())
+    with connect_to(database) as connection:
+        last = append_all(connection, database, deliveries)
+    async with open_queries(database) as queries:
+        past = PastQueries(queries)
+        asked = Asked(known_at=KnownAt(position=last - 5))
+        whole = (await past.timeline(sequence, asked, limit=500)).items
+        paged: list[TimelineEntry] = []
+        cursor = None
+        while True:
+            page = await past.timeline(sequence, asked, limit=2, cursor=cursor)
+            paged += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        session = await past.session(sequence, asked)
+        shown = await look_back(
+            past, sequence, asked, session.stream_id, limit=2, cursor=None, explained=True
+        )
+        assert shown.session == session
+        assert shown.table == await past.timeline(sequence, asked, limit=2)
+        assert [entry.position for entry in shown.picture.entries] == [each.position for each in whole]
+        assert shown.picture.screenshots + shown.picture.others == len(whole)
+        assert shown.fields == (await explain(past, sequence, asked)).fields
+        assert shown.position == last - 5
+        assert len(whole) > 2
+        assert msgspec.to_builtins(paged) == msgspec.to_builtins(whole)
 
 
-def test_what_is_known_now_is_explained_as_at_the_last_moment(database: Database) -> None:
+async def test_what_is_known_now_is_explained_as_at_the_last_moment(database: Database) -> None:
     deliveries = disordered(3)
-
-    async def compare() -> None:
-        with connect_to(database) as connection:
-            append_all(connection, database, deliveries)
-        async with open_queries(database) as queries:
-            past = PastQueries(queries)
-            for session in (await queries.sessions(SessionFilter())).items:
-                explained = await explain(past, session.sequence, Asked(), session.stream_id)
-                assert await explain_now(past, session) == explained.fields
-
-    asyncio.run(compare())
+    with connect_to(database) as connection:
+        append_all(connection, database, deliveries)
+    async with open_queries(database) as queries:
+        past = PastQueries(queries)
+        for session in (await queries.sessions(SessionFilter())).items:
+            explained = await explain(past, session.sequence, Asked(), session.stream_id)
+            assert await explain_now(past, session) == explained.fields
 
 
-def test_a_picture_of_the_past_is_thinned_evenly_among_what_was_known_then(database: Database) -> None:
+async def test_a_picture_of_the_past_is_thinned_evenly_among_what_was_known_then(database: Database) -> None:
     bodies = [started("room-1", "1"), *(screenshot("room-1", BEGAN_S + number) for number in range(1, 501))]
     bodies += [stopped("room-1", "1", BEGAN_S + 600)]
-
-    async def compare() -> None:
-        with connect_to(database) as connection:
-            keep(connection, [received(body, BEGAN_S + 700) for body in bodies])
-            catch_up(connection, SCHEMA, PROJECTIONS)
-            positions = [event.position for event in reader.read_all(connection)]
-        async with open_queries(database) as queries:
-            past = PastQueries(queries)
-            for known, least in ((51, 50), (101, 100), (401, 60), (501, 60)):
-                asked = Asked(known_at=KnownAt(position=positions[known - 1]))
-                shown = await look_back(past, "1", asked, "room-1", limit=1, cursor=None, explained=False)
-                at_s = [
-                    parse_instant_ms(entry.at) // 1000 - BEGAN_S
-                    for entry in shown.picture.entries
-                    if entry.kind == "screenshot"
-                ]
-                assert (shown.picture.screenshots, shown.picture.others) == (known - 1, 1)
-                assert (at_s[0], at_s[-1]) == (1, known - 1)
-                assert len(at_s) == least
-                assert max(after - before for before, after in pairwise(at_s)) <= 2 * known / least
-
-    asyncio.run(compare())
+    with connect_to(database) as connection:
+        keep(connection, [received(body, BEGAN_S + 700) for body in bodies])
+        catch_up(connection, SCHEMA, PROJECTIONS)
+        positions = [event.position for event in reader.read_all(connection)]
+    async with open_queries(database) as queries:
+        past = PastQueries(queries)
+        for known, least in ((51, 50), (101, 100), (401, 60), (501, 60)):
+            asked = Asked(known_at=KnownAt(position=positions[known - 1]))
+            shown = await look_back(past, "1", asked, "room-1", limit=1, cursor=None, explained=False)
+            at_s = [
+                parse_instant_ms(entry.at) // 1000 - BEGAN_S
+                for entry in shown.picture.entries
+                if entry.kind == "screenshot"
+            ]
+            assert (shown.picture.screenshots, shown.picture.others) == (known - 1, 1)
+            assert (at_s[0], at_s[-1]) == (1, known - 1)
+            assert len(at_s) == least
+            assert max(after - before for before, after in pairwise(at_s)) <= 2 * known / least

@@ -66,8 +66,8 @@ def emptied(connection: psycopg.Connection[Any]) -> None:
 
 def test_what_is_exported_and_imported_is_the_same_ledger_with_the_same_sessions(database: Database) -> None:
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
-        store(connection, database.schema, ['{"event_type": 9, "odd": "　txSecret=1"}'.encode()])
+        store(connection, bodies(1, SHAPE))
+        store(connection, ['{"event_type": 9, "odd": "　txSecret=1"}'.encode()])
         deliveries.store(
             connection,
             [ForeignEvent(originator_id="x", delivery_id=uuid4(), name="not-known-yet.v9", state=b"\xc1")],
@@ -87,10 +87,10 @@ def test_what_is_exported_and_imported_is_the_same_ledger_with_the_same_sessions
 def test_importing_twice_is_importing_once_and_numbers_go_on_in_a_living_ledger(database: Database) -> None:
     with opened(database) as connection:
         found = bodies(1, SHAPE)
-        store(connection, database.schema, found[:100])
+        store(connection, found[:100])
         lines = exported(connection)
         emptied(connection)
-        store(connection, database.schema, found[100:150])
+        store(connection, found[100:150])
         assert imported(connection, lines).stored == 100
         before = connection.execute(EVENTS).fetchall()
         again = imported(connection, [*lines, *lines])
@@ -105,7 +105,7 @@ def test_importing_twice_is_importing_once_and_numbers_go_on_in_a_living_ledger(
 
 def test_only_one_stream_or_one_time_is_exported(database: Database) -> None:
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
         events = list(reader.read_all(connection))
         stream = events[0].originator_id
         lines = exported(connection, stream_id=stream)[1:]
@@ -123,7 +123,7 @@ def test_only_one_stream_or_one_time_is_exported(database: Database) -> None:
 def test_an_export_cut_short_is_gone_on_with(database: Database, tmp_path: Path, name: str) -> None:
     path, whole = tmp_path / name, tmp_path / f"whole-{name}"
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
 
         def export(to: Path, *, resume: bool) -> None:
             with LineFile(to, resume=resume) as file:
@@ -177,7 +177,7 @@ def test_plain_bodies_are_imported_once_with_their_times(database: Database) -> 
 
 def test_a_redacted_export_holds_no_secret_and_is_played_but_never_imported(database: Database) -> None:
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE))
+        store(connection, bodies(1, SHAPE))
         stream = next(iter(reader.read_all(connection))).originator_id
         open_lines = exported(connection, stream_id=stream)
         lines = exported(connection, stream_id=stream, redacted=True)
@@ -196,7 +196,7 @@ def test_a_redacted_export_holds_no_secret_and_is_played_but_never_imported(data
 
 def test_lines_that_are_none_are_counted_and_the_others_stored(database: Database) -> None:
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE)[:3])
+        store(connection, bodies(1, SHAPE)[:3])
         lines = exported(connection)
         emptied(connection)
         broken = lines[1].replace(b'"body":"{', b'"body":"no JSON {')
@@ -244,7 +244,7 @@ def test_a_body_that_is_no_text_comes_back_to_the_byte() -> None:
 
 def table_of(database: Database) -> psycopg.Connection[Any]:
     connection = opened(database)
-    store(connection, database.schema, bodies(1, SHAPE))
+    store(connection, bodies(1, SHAPE))
     project(connection, database.schema)
     return connection
 
@@ -300,7 +300,7 @@ def test_without_pyarrow_parquet_is_refused_with_a_sentence(
 
 def test_a_file_of_another_version_is_refused_whole(database: Database) -> None:
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE)[:3])
+        store(connection, bodies(1, SHAPE)[:3])
         lines = exported(connection)
         emptied(connection)
         with pytest.raises(FormatUnknown):
@@ -310,7 +310,7 @@ def test_a_file_of_another_version_is_refused_whole(database: Database) -> None:
 
 def test_a_redacted_line_without_its_head_is_not_imported_either(database: Database) -> None:
     with opened(database) as connection:
-        store(connection, database.schema, bodies(1, SHAPE)[:3])
+        store(connection, bodies(1, SHAPE)[:3])
         with pytest.raises(RedactedImport):
             imported(connection, exported(connection, redacted=True)[1:])
 

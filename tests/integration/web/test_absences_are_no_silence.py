@@ -1,7 +1,7 @@
 """Time in which the receiver itself was away speaks against no push: over HTTP, wherever presence is told."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -9,23 +9,14 @@ import psycopg
 import pytest
 from litestar.testing import TestClient
 
-from streamledger.bootstrap import create_web_app
 from streamledger.domain.events import NewEvent
 from streamledger.domain.instants import instant_ms
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.projections.runner import catch_up
-from streamledger.settings import Secret, Settings
 from tests.received import SCHEMA, keep, received, screenshot, started, stopped
 
 HOUR = 3600
-
-
-@pytest.fixture
-def client(database: Database) -> Iterator[TestClient[Any]]:
-    settings = Settings(database_url=Secret(database.dsn))
-    with TestClient(create_web_app(settings, database)) as opened:  # type: ignore[arg-type] # any ASGI application will do
-        yield opened
 
 
 def tell(connection: psycopg.Connection[Any], events: Sequence[NewEvent]) -> list[int]:

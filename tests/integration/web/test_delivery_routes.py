@@ -1,23 +1,20 @@
 """The routes about deliveries, over HTTP: shapes, filters, problems."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from litestar.testing import TestClient
 
-from streamledger.bootstrap import create_web_app
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.projections.runner import catch_up
-from streamledger.settings import Secret, Settings
 from tests.received import BEGAN_S, SCHEMA, STRANGER, TENCENT, keep, received, set_aside, signed, started
 
 DAY_S = 86400
 CAPTURED = signed(started("room", "77", stream_param="txSecret=kept-apart"), BEGAN_S + 600)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def positions(database: Database) -> list[int]:
     """A start, its retry, and a replay of it after a day; an expired copy is set aside."""
     with connect(database, application_name="test") as connection:
@@ -32,13 +29,6 @@ def positions(database: Database) -> list[int]:
         )
         catch_up(connection, SCHEMA, PROJECTIONS)
     return found
-
-
-@pytest.fixture
-def client(database: Database, positions: list[int]) -> Iterator[TestClient[Any]]:
-    settings = Settings(database_url=Secret(database.dsn))
-    with TestClient(create_web_app(settings, database)) as opened:  # type: ignore[arg-type] # any ASGI application will do
-        yield opened
 
 
 def test_a_list_has_the_shape_of_the_contract(client: TestClient[Any], positions: list[int]) -> None:

@@ -1,28 +1,19 @@
 """No genuine retry is accused, and captured pairs leave marks: over HTTP, with receipts of the test's own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from litestar.testing import TestClient
 
-from streamledger.bootstrap import create_web_app
 from streamledger.domain.events import NewEvent
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.projections.runner import catch_up
-from streamledger.settings import Secret, Settings
 from tests.received import BEGAN_S, SCHEMA, STRANGER, TENCENT, keep, received, started, stopped
 
 SECOND = "192.0.2.8"
 START, STOP = started("room", "1", BEGAN_S), stopped("room", "1", BEGAN_S + 600)
-
-
-@pytest.fixture
-def client(database: Database) -> Iterator[TestClient[Any]]:
-    settings = Settings(database_url=Secret(database.dsn))
-    with TestClient(create_web_app(settings, database)) as opened:  # type: ignore[arg-type] # any ASGI application will do
-        yield opened
 
 
 def judged(

@@ -1,6 +1,5 @@
 """`as_of`, `known_at` and explain over HTTP and on the command line: the same shapes, and what is refused."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -8,12 +7,10 @@ import pytest
 from click.testing import CliRunner
 from litestar.testing import TestClient
 
-from streamledger.bootstrap import create_web_app
 from streamledger.cli.main import cli
 from streamledger.domain.events import Delivery
 from streamledger.domain.instants import instant_ms
 from streamledger.postgres.connection import Database
-from streamledger.settings import load
 from tests.moments import STARTS_AT_MS, append_all, connect_to
 
 SEQUENCE = "2210464508206756938"
@@ -38,17 +35,10 @@ HISTORY = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def positions(database: Database) -> list[int]:
     with connect_to(database) as connection:
         return [append_all(connection, database, [delivery]) for delivery in HISTORY]
-
-
-@pytest.fixture
-def client(database: Database, positions: list[int]) -> Iterator[TestClient[Any]]:
-    assert positions
-    with TestClient(create_web_app(load(flags={"database_url": database.dsn}), database)) as client:
-        yield client
 
 
 def get(client: TestClient[Any], path: str, **parameters: object) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Queries while the database is away: an error of the store and not of ours, and it heals by itself."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,22 +38,15 @@ def away(database: Database) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_a_query_says_that_the_store_is_away_and_answers_once_it_is_back(
+async def test_a_query_says_that_the_store_is_away_and_answers_once_it_is_back(
     database: Database, name: str
 ) -> None:
     ask = QUERIES[name]
-
-    async def run() -> None:
-        pool = await open_pool_async(database, min_size=1, max_size=2, name="test")
+    async with await open_pool_async(database, min_size=1, max_size=2, name="test") as pool:
         pool.timeout = 0.3
         queries = Queries(pool, SuspectLimits(silence_ms_max=1000))
-        try:
-            before = await ask(queries)
-            with away(database), pytest.raises(StoreUnavailable):
-                await ask(queries)
-            pool.timeout = 30
-            assert await ask(queries) == before
-        finally:
-            await pool.close()
-
-    asyncio.run(run())
+        before = await ask(queries)
+        with away(database), pytest.raises(StoreUnavailable):
+            await ask(queries)
+        pool.timeout = 30
+        assert await ask(queries) == before

@@ -1,16 +1,14 @@
 """The routes about streams, over HTTP: who is live with an ETag, broadcasts, lists, problems."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from litestar.testing import TestClient
 
-from streamledger.bootstrap import create_web_app, now_us
+from streamledger.bootstrap import now_us
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.projections.runner import catch_up
-from streamledger.settings import Secret, Settings
 from tests.deliveries import SCHEMA, new_event, push_started, push_stopped, screenshot, signed, store
 
 
@@ -19,13 +17,6 @@ def told(database: Database, *bodies: dict[str, Any]) -> None:
     with connect(database, application_name="test") as connection:
         store(connection, [new_event(signed(body, now_s + 600), received_s=now_s) for body in bodies])
         catch_up(connection, SCHEMA, PROJECTIONS)
-
-
-@pytest.fixture
-def client(database: Database) -> Iterator[TestClient[Any]]:
-    settings = Settings(database_url=Secret(database.dsn))
-    with TestClient(create_web_app(settings, database)) as opened:  # type: ignore[arg-type] # any ASGI application will do
-        yield opened
 
 
 def test_a_poll_for_presence_is_answered_304_until_somebody_comes_or_goes(

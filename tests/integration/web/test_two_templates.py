@@ -1,27 +1,17 @@
 """Two callback templates report every fact twice: sessions are the same, in whatever order both arrive."""
 
-from collections.abc import Iterator
 from random import Random
 from typing import Any
 
 import pytest
 from litestar.testing import TestClient
 
-from streamledger.bootstrap import create_web_app
 from streamledger.domain.events import NewEvent
 from streamledger.postgres.connection import Database, connect
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.projections.runner import catch_up
-from streamledger.settings import Secret, Settings
 from tests.deliveries import recording
 from tests.received import BEGAN_S, SCHEMA, keep, received, screenshot, started, stopped
-
-
-@pytest.fixture
-def client(database: Database) -> Iterator[TestClient[Any]]:
-    settings = Settings(database_url=Secret(database.dsn))
-    with TestClient(create_web_app(settings, database)) as opened:  # type: ignore[arg-type] # any ASGI application will do
-        yield opened
 
 
 def told() -> list[NewEvent]:

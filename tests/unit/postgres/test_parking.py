@@ -158,24 +158,21 @@ def test_a_socket_is_watched_for_as_long_as_it_is_waited_for() -> None:
     assert got == [Ready.W, Ready.NONE, Ready.R]
 
 
-def test_who_waits_for_ever_is_ended_and_can_clear_away() -> None:
+async def test_who_waits_for_ever_is_ended_and_can_clear_away() -> None:
     cleared = []
 
-    async def run() -> None:
-        def function() -> None:
-            try:
-                parking.rest(FOREVER_S)
-            finally:
-                cleared.append(True)
+    def function() -> None:
+        try:
+            parking.rest(FOREVER_S)
+        finally:
+            cleared.append(True)
 
-        parking = Parking(function)
-        parking.start()
-        await parking.end(0.01)
-        assert cleared == [True]
-        parking.wake()
-        await asyncio.sleep(0.01)
-
-    asyncio.run(run())
+    parking = Parking(function)
+    parking.start()
+    await parking.end(0.01)
+    assert cleared == [True]
+    parking.wake()
+    await asyncio.sleep(0.01)
 
 
 def _in_event_loop() -> bool:

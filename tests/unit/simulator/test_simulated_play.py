@@ -257,17 +257,14 @@ def test_an_outage_longer_than_the_schedule_loses_facts_and_says_which() -> None
     assert len(play.report.unacknowledged) == 20
 
 
-def test_a_receiver_that_does_not_listen_is_named_at_once() -> None:
-    async def run() -> None:
-        async with receiver(always(200)) as tiny:
-            url = tiny.url
-        player = Player(
-            (), target(url), Signing(key=None), starts_at_ms=0, pace=Pace(None), on_try=lambda _tried: None
-        )
-        with pytest.raises(ReceiverUnreachable, match=r"no receiver answers at http://127\.0\.0\.1"):
-            await player.play()
-
-    asyncio.run(run())
+async def test_a_receiver_that_does_not_listen_is_named_at_once() -> None:
+    async with receiver(always(200)) as tiny:
+        url = tiny.url
+    player = Player(
+        (), target(url), Signing(key=None), starts_at_ms=0, pace=Pace(None), on_try=lambda _tried: None
+    )
+    with pytest.raises(ReceiverUnreachable, match=r"no receiver answers at http://127\.0\.0\.1"):
+        await player.play()
 
 
 @pytest.mark.parametrize(
@@ -298,16 +295,13 @@ def test_what_is_no_url_is_refused(url: str) -> None:
         (b"HTTP/1.0 200 OK\r\n\r\nuntil the end", 200),
     ],
 )
-def test_every_framing_of_an_answer_is_read(answer: bytes, status: int) -> None:
+async def test_every_framing_of_an_answer_is_read(answer: bytes, status: int) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.read(65_536):
             assert head.endswith(b"{}")
             writer.write(answer)
         writer.close()
 
-    async def run() -> None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        async with server, Connection(target(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")) as to:
-            assert [await to.post(b"{}") for _ in range(2)] == [status, status]
-
-    asyncio.run(run())
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, Connection(target(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")) as to:
+        assert [await to.post(b"{}") for _ in range(2)] == [status, status]

@@ -262,35 +262,25 @@ def test_a_plain_callback_has_no_task_and_a_doubtful_one_has() -> None:
     assert asyncio.run(tasks(FORGED)) == 1
 
 
-def test_what_is_to_be_told_of_takes_the_ordinary_way() -> None:
+async def test_what_is_to_be_told_of_takes_the_ordinary_way() -> None:
     told: list[Observed] = []
-
-    async def observed() -> None:
-        running = Running(Store(None, at_once=False), at_once=True, observers=[told.append])
-        assert b" 200 OK" in await running.give([request()])
-
-    asyncio.run(observed())
+    running = Running(Store(None, at_once=False), at_once=True, observers=[told.append])
+    assert b" 200 OK" in await running.give([request()])
     assert [each.outcome for each in told] == ["stored"]
 
 
-def test_who_hangs_up_meanwhile_is_stored_and_not_answered() -> None:
-    async def hung_up() -> tuple[list[bytes], bytes]:
-        running = Running(Store(None, at_once=False), at_once=True)
-        running.protocol.data_received(request())
-        running.protocol.connection_lost(None)
-        answered = await running.give([])
-        return running.store.stored, answered
-
-    assert asyncio.run(hung_up()) == ([BODY], b"")
+async def test_who_hangs_up_meanwhile_is_stored_and_not_answered() -> None:
+    running = Running(Store(None, at_once=False), at_once=True)
+    running.protocol.data_received(request())
+    running.protocol.connection_lost(None)
+    answered = await running.give([])
+    assert (running.store.stored, answered) == ([BODY], b"")
 
 
-def test_a_server_that_ends_answers_and_closes() -> None:
-    async def ended() -> tuple[bytes, bool]:
-        running = Running(Store(None, at_once=False), at_once=True)
-        running.protocol.data_received(request())
-        running.protocol.shutdown()
-        return await running.give([]), running.wire.closed
-
-    answered, is_closed = asyncio.run(ended())
+async def test_a_server_that_ends_answers_and_closes() -> None:
+    running = Running(Store(None, at_once=False), at_once=True)
+    running.protocol.data_received(request())
+    running.protocol.shutdown()
+    answered, is_closed = await running.give([]), running.wire.closed
     assert b" 200 OK" in answered
     assert is_closed

@@ -8,7 +8,6 @@ from streamledger.domain.attributed import REASONS
 from streamledger.domain.explanation import AttributionExplanation, Delivered, FieldExplanation, Rule
 from streamledger.domain.instants import instant_ms
 from streamledger.domain.kinds import ATTRIBUTED_KINDS
-from streamledger.readmodel.fold.rows import TimelineRow
 from streamledger.readmodel.fold.sweep import item_of
 from streamledger.readmodel.moments import session as past
 from streamledger.readmodel.moments.moment import Asked
@@ -68,10 +67,11 @@ async def explain(
                     candidates=candidates,
                 )
             )
+    next_cursor = encode_cursor(_LISTING, list(entry_key(rows[-1]))) if more else None
     return Explanation(
         session=session,
         fields=fields_of(found, session),
-        attributions=Page(attributions, _cursor(rows) if more else None),
+        attributions=Page(attributions, next_cursor),
     )
 
 
@@ -99,7 +99,3 @@ def _without_secrets(fields: list[FieldExplanation]) -> list[FieldExplanation]:
         redact(shortened(said) if is_long else said), list[FieldExplanation]
     )
     return shown
-
-
-def _cursor(rows: list[TimelineRow]) -> str:
-    return encode_cursor(_LISTING, list(entry_key(rows[-1])))

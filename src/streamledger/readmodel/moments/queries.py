@@ -17,7 +17,6 @@ from streamledger.ledger import reader
 from streamledger.readmodel.fold.facts import Fact
 from streamledger.readmodel.fold.rows import SessionRow, TimelineRow
 from streamledger.readmodel.moments import session as past
-from streamledger.readmodel.moments.kept import Counted
 from streamledger.readmodel.moments.moment import NO_TIME_MS, Asked, KnownAt, Moment, known_us
 from streamledger.readmodel.moments.session import PastSession
 from streamledger.readmodel.moments.tables import PastTables
@@ -70,16 +69,9 @@ class PastQueries:
         async with self._tables(asked) as tables:
             yield await self._find(tables, sequence, stream_id, asked)
 
-    async def answer(
-        self,
-        found: PastSession,
-        asked: Asked,
-        *,
-        shared: bool,
-        sums: Mapping[str, Counted] | None = None,
-    ) -> Session:
-        """The answer about a session that was read; `sums` of its media where they were read before."""
-        row = await past.found_of(found, sums)
+    async def answer(self, found: PastSession, asked: Asked, *, shared: bool) -> Session:
+        """The answer about a session that was read."""
+        row = await past.found_of(found)
         positions = [] if row.screenshot_position is None else [row.screenshot_position]
         events = await events_at(found.tables.connection, positions)
         return self.answer_from(row, events, asked, found.tables.moment, shared=shared)

@@ -12,7 +12,7 @@ from streamledger.domain.anomalies import anomalies_of
 from streamledger.domain.answers import Session
 from streamledger.readmodel.fold.columns import columns_of, fold_of
 from streamledger.readmodel.queries.absences import with_absences
-from streamledger.readmodel.queries.cursors import decode_cursor, encode_cursor
+from streamledger.readmodel.queries.cursors import encode_cursor
 from streamledger.readmodel.queries.evidence import EVIDENCE, SIGNS, found_of, suspect_facts
 from streamledger.readmodel.queries.fetching import fetch
 from streamledger.readmodel.queries.pacing import Pace, made_of
@@ -109,24 +109,12 @@ async def chosen_sessions(queries: Queries, choice: Choice, limit: int, cursor: 
 
 async def _looked(queries: Queries, choice: Choice, cursor: str | None) -> list[Looked]:
     wanted = choice.wanted
-    conditions = ["true", *wanted.conditions()]
-    facts: dict[str, Any] = {
-        "now_ms": queries.now_ms(),
-        "searched": SEARCHED_MAX,
-        **msgspec.structs.asdict(wanted),
-    }
-    if cursor is not None:
-        key = decode_cursor(_LISTING, cursor, (int, str, str))
-        facts |= dict(zip(("after_ms", "after_stream", "after_sequence"), key, strict=True))
-        than = "<" if wanted.descending else ">"
-        conditions.append(
-            f"(s.sort_ms, s.stream_id, s.sequence) {than}"
-            " (%(after_ms)s::int8, %(after_stream)s::text, %(after_sequence)s::text)"
-        )
+    following, after = wanted.following(_LISTING, cursor)
+    facts = {"now_ms": queries.now_ms(), "searched": SEARCHED_MAX, **msgspec.structs.asdict(wanted), **after}
     sql = _LOOKED_SQL.format(
         shared=_SHARED if choice.anomaly in ("any", "sequence_shared") else "false",
         fold=_FOLD if choice.anomaly or choice.end else "NULL",
-        conditions=" AND ".join(conditions),
+        conditions=" AND ".join(["true", *wanted.conditions(), *following]),
         order="DESC" if wanted.descending or choice.sort != "started" else "ASC",
     )
     async with queries.pool.connection() as connection:

@@ -171,7 +171,7 @@ class DeliveryQueries:
         searched_max: int,
     ) -> _Listed:
         """Rows before a position, and where the next page begins."""
-        found = await fetch(connection, POSITION_SQL, {})
+        found = await fetch(connection, POSITION_SQL)
         before = min(before, (found[0][0] if found else 0) + 1)  # what is not taken in has no class
         facts = {**msgspec.structs.asdict(wanted), "before": before, "limit": limit + 1}
         if wanted.class_ not in (None, DeliveryClass.FIRST):
@@ -231,7 +231,7 @@ class DeliveryQueries:
         tables = ("delivery_marks", "timeline", "repeats", "notifications")
         async with one_generation(self._pool, *tables) as connection:
             this = await events_by_position(connection, [position])
-            found = await fetch(connection, POSITION_SQL, {})
+            found = await fetch(connection, POSITION_SQL)
             if not found or found[0][0] < position:
                 raise DeliveryUnknown(position=position)
             if position not in this:

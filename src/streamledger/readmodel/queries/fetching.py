@@ -29,7 +29,7 @@ def given(conditions: Mapping[str, str], facts: Mapping[str, Any]) -> list[str]:
 
 
 async def fetch(
-    connection: AsyncConnection, sql: str, facts: dict[str, Any], *, prepare: bool | None = None
+    connection: AsyncConnection, sql: str, facts: Mapping[str, Any] = {}, *, prepare: bool | None = None
 ) -> list[tuple[Any, ...]]:
     """All rows of a query. Raises ParameterInvalid.
 

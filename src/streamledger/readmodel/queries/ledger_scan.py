@@ -10,7 +10,6 @@ from typing import Any, Final
 import msgspec
 from psycopg import AsyncConnection
 
-from streamledger.domain.errors import StreamledgerError
 from streamledger.domain.events import LedgerEvent, event_name, is_notification, originator_of
 from streamledger.ledger import reader
 from streamledger.readmodel.fold.rows import RepeatRow
@@ -121,7 +120,8 @@ async def scan(
         before = min(before, last + 1)
         while before > first and looked < searched_max:
             rows = await _chunk(connection, wanted, first, before, version, chunk)
-            events = [event for event in _decoded(rows) if wanted.may_fit(event)]
+            # What cannot be decoded is parked, and told by the projection's status.
+            events = [event for event in reader.events_and_errors(rows)[0] if wanted.may_fit(event)]
             ended = len(rows) < chunk and sum(len(row[4]) for row in rows) < READ_BYTES_MAX
             if ended:
                 before, version = first, 0
@@ -170,13 +170,3 @@ def _merged(ranges: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
         else:
             merged.append((first, last))
     return merged
-
-
-def _decoded(rows: Sequence[reader.Row]) -> list[LedgerEvent]:
-    found = []
-    for row in rows:
-        try:
-            found.append(reader.event_of(row))
-        except StreamledgerError:
-            continue  # parked, and told by the projection's status
-    return found

@@ -49,6 +49,7 @@ TABLES_SQL: Final = (
     " WHERE n.nspname = current_schema() AND c.relkind = 'r' OFFSET 0) AS tables"
     " WHERE bytes IS NOT NULL ORDER BY bytes DESC, name LIMIT 20"
 )
+USAGE_SQL: Final = "SELECT budget, rows, bytes FROM quarantine_usage ORDER BY budget"
 
 _OF_SESSION: Final = "stream_id = %(stream_id)s AND sequence = %(sequence)s"
 _SHOTS: Final = f"FROM timeline WHERE {_OF_SESSION} AND kind = 'screenshot'"
@@ -270,17 +271,11 @@ class PageQueries:
         """What the store holds."""
         async with self._pool.connection() as connection:
             about = await fetch(
-                connection,
-                "SELECT current_setting('server_version'), pg_database_size(current_database())",
-                {},
+                connection, "SELECT current_setting('server_version'), pg_database_size(current_database())"
             )
-            tables = await fetch(connection, TABLES_SQL, {})
-            counters = await fetch(
-                connection, "SELECT outcome, count FROM intake_counters ORDER BY outcome", {}
-            )
-            quarantine = await fetch(
-                connection, "SELECT budget, rows, bytes FROM quarantine_usage ORDER BY budget", {}
-            )
+            tables = await fetch(connection, TABLES_SQL)
+            counters = await fetch(connection, "SELECT outcome, count FROM intake_counters ORDER BY outcome")
+            quarantine = await fetch(connection, USAGE_SQL)
         return Storage(
             server=about[0][0],
             database_bytes=about[0][1],

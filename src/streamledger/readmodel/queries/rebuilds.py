@@ -1,7 +1,7 @@
 """Rebuilds and parked events as they are asked for: over HTTP and on the command line."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from psycopg import AsyncConnection
@@ -13,7 +13,6 @@ from streamledger.domain.rebuild_answers import ParkedEvent, RebuildAnswer
 from streamledger.ledger.reader import HEAD_SQL
 from streamledger.postgres.lease import IS_HELD_SQL
 from streamledger.readmodel.projections.registry import PROJECTIONS
-from streamledger.readmodel.projections.view import Projection
 from streamledger.readmodel.queries.cursors import decode_cursor
 from streamledger.readmodel.queries.fetching import fetch
 from streamledger.readmodel.queries.sessions import LIMIT_DEFAULT, Page, page_of
@@ -33,6 +32,7 @@ COLUMNS: Final = (
     " indexes_done, indexes_total, indexes_left_s"
 )
 OPEN_STATES: Final = ("asked", "running")
+_NAMES: Final = tuple(each.name for each in PROJECTIONS)
 
 _ASK_SQL: Final = """
 WITH waiting AS (
@@ -53,22 +53,8 @@ SELECT id FROM waiting UNION ALL SELECT id FROM made
 class RebuildQueries:
     """Asking for rebuilds, and about them. The work is done by the server's projector process."""
 
-    def __init__(
-        self,
-        pool: AsyncConnectionPool[AsyncConnection],
-        projections: Sequence[Projection] = PROJECTIONS,
-        clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
-    ) -> None:
+    def __init__(self, pool: AsyncConnectionPool[AsyncConnection]) -> None:
         self._pool = pool
-        self._projections = tuple(each.name for each in projections)
-        self._clock_us = clock_us
-
-    def _refuse_unknown(self, parameter: str, names: Sequence[str]) -> None:
-        for name in names:
-            if name not in self._projections:
-                raise ParameterInvalid(
-                    name=parameter, expected=f"names among {', '.join(self._projections)}", got=repr(name)
-                )
 
     async def ask(
         self,
@@ -85,18 +71,19 @@ class RebuildQueries:
         Raises ParameterInvalid for a name that no projection has, or a position that is not in the ledger,
         and RebuildUnderWay while anybody rebuilds.
         """
-        self._refuse_unknown("projections", projections)
-        wanted = [name for name in self._projections if not projections or name in projections]
+        _refuse_unknown("projections", projections)
+        wanted = [name for name in _NAMES if not projections or name in projections]
         facts = {
             "projections": wanted,
             "asked_by": asked_by,
-            "now_us": self._clock_us(),
+            "now_us": _now_us(),
             "to_position": to_position,
             "purpose": "dry_run" if dry_run else "rebuild",
         }
         async with self._pool.connection() as connection:
-            await _refuse_a_second(connection)
-            head = int((await fetch(connection, HEAD_SQL, {}))[0][0])
+            if await fetch(connection, IS_HELD_SQL, {"name": LEASE}):
+                raise RebuildUnderWay
+            head = int((await fetch(connection, HEAD_SQL))[0][0])
             if to_position is not None and not 0 < to_position <= head:
                 expected = f"a position from 1 to {head}" if head else "no position: the ledger is empty"
                 raise ParameterInvalid(name="to", expected=expected, got=to_position)
@@ -112,7 +99,7 @@ class RebuildQueries:
                 " ended_at_us = CASE WHEN state = 'asked' THEN %(now_us)s ELSE ended_at_us END,"
                 " state = CASE WHEN state = 'asked' THEN 'cancelled' ELSE state END"
                 " WHERE id = %(id)s AND state IN ('asked', 'running')",
-                {"id": number, "now_us": self._clock_us()},
+                {"id": number, "now_us": _now_us()},
             )
             return await _one(connection, number)
 
@@ -138,7 +125,7 @@ class RebuildQueries:
     ) -> Page[ParkedEvent]:
         """Parked events in the order of projections and positions. Raises CursorInvalid, and ParameterInvalid
         for a name that no projection has."""
-        self._refuse_unknown("projection", () if projection is None else (projection,))
+        _refuse_unknown("projection", () if projection is None else (projection,))
         after = decode_cursor("parked", cursor, (str, int)) if cursor is not None else ["", 0]
         async with self._pool.connection() as connection:
             rows = await fetch(
@@ -163,9 +150,15 @@ class RebuildQueries:
         return page_of("parked", items, rows, lambda row: [*row[:2]])
 
 
-async def _refuse_a_second(connection: AsyncConnection) -> None:
-    if await fetch(connection, IS_HELD_SQL, {"name": LEASE}):
-        raise RebuildUnderWay
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _refuse_unknown(parameter: str, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in _NAMES:
+            expected = f"names among {', '.join(_NAMES)}"
+            raise ParameterInvalid(name=parameter, expected=expected, got=repr(name))
 
 
 async def _one(connection: AsyncConnection, number: int) -> RebuildAnswer:

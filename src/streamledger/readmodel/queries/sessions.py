@@ -99,6 +99,17 @@ class SessionFilter(msgspec.Struct, frozen=True, kw_only=True):
             found.append("s.ended" if self.state == "ended" else "NOT s.ended")
         return found
 
+    def following(self, listing: str, cursor: str | None) -> tuple[list[str], dict[str, Any]]:
+        """The condition of the page behind a cursor, with its parameters. Raises CursorInvalid."""
+        if cursor is None:
+            return [], {}
+        key = decode_cursor(listing, cursor, (int, str, str))
+        condition = (
+            f"(s.sort_ms, s.stream_id, s.sequence) {'<' if self.descending else '>'}"
+            " (%(after_ms)s::int8, %(after_stream)s::text, %(after_sequence)s::text)"
+        )
+        return [condition], dict(zip(("after_ms", "after_stream", "after_sequence"), key, strict=True))
+
 
 class Queries:
     """All reading queries of one ledger's read model; `clock_ms` gives now, for what is still running."""
@@ -121,21 +132,14 @@ class Queries:
     ) -> Page[Session]:
         """Sessions in the order of their starts. Raises CursorInvalid."""
         now_ms = self.now_ms()
-        facts: dict[str, Any] = {"limit": limit + 1, **msgspec.structs.asdict(wanted)}
         listing = "sessions-desc" if wanted.descending else "sessions-asc"
-        conditions = ["true", *wanted.conditions()]
+        following, after = wanted.following(listing, cursor)
+        facts: dict[str, Any] = {"limit": limit + 1, **msgspec.structs.asdict(wanted), **after}
+        conditions = ["true", *wanted.conditions(), *following]
         if wanted.state == "live":  # lost stops of streams long silent need no evidence looked up
             conditions.append(STREAM_NOT_SILENT)
         if wanted.state == "suspect":
             conditions.append(MAY_BE_SUSPECT)
-        if cursor is not None:
-            key = decode_cursor(listing, cursor, (int, str, str))
-            facts |= {"after_ms": key[0], "after_stream": key[1], "after_sequence": key[2]}
-            comparison = "<" if wanted.descending else ">"
-            conditions.append(
-                f"(s.sort_ms, s.stream_id, s.sequence) {comparison}"
-                " (%(after_ms)s::int8, %(after_stream)s::text, %(after_sequence)s::text)"
-            )
         direction = "DESC" if wanted.descending else "ASC"
         outer = {"live": f"NOT {SUSPECT}", "suspect": SUSPECT}.get(wanted.state or "", "true")
         sql = (
@@ -271,14 +275,13 @@ class Queries:
                 " FROM projections AS p,"
                 " LATERAL (SELECT coalesce(max(notification_id), 0) FROM ledger_events) AS h(head)"
                 " ORDER BY p.name",
-                {},
             )
         return [answering.projection_status(row, self.now_ms()) for row in rows]
 
     async def position(self) -> int:
         """The position that the sessions have taken in."""
         async with self.pool.connection() as connection:
-            rows = await fetch(connection, "SELECT position FROM projections WHERE name = 'sessions'", {})
+            rows = await fetch(connection, "SELECT position FROM projections WHERE name = 'sessions'")
         return int(rows[0][0]) if rows else 0
 
     async def wait_for(self, min_position: int) -> None:

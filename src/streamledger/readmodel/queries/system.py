@@ -1,7 +1,6 @@
 """What the system says of itself: intake counters, use of the quarantine, projections, tokens in force."""
 
 import time
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -13,6 +12,7 @@ from streamledger.domain.errors import StoreUnavailable
 from streamledger.ledger import reader
 from streamledger.postgres.errors import first_line
 from streamledger.readmodel.queries.fetching import fetch
+from streamledger.readmodel.queries.pages import USAGE_SQL
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -58,31 +58,23 @@ _FIRST_BEHIND: Final = (
 class SystemQueries:
     """Queries of the system's own state."""
 
-    def __init__(
-        self,
-        pool: AsyncConnectionPool[AsyncConnection],
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    ) -> None:
+    def __init__(self, pool: AsyncConnectionPool[AsyncConnection]) -> None:
         self.pool = pool
         """The connections, which queries never take."""
-        self._clock_ms = clock_ms
 
     async def state(self) -> SystemState:
         """Counters, usage and projections. Raises StoreUnavailable."""
         try:
             async with self.pool.connection() as connection, connection.transaction():
                 await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                counters = await fetch(connection, "SELECT outcome, count FROM intake_counters", {})
-                usage = await fetch(
-                    connection, "SELECT budget, rows, bytes FROM quarantine_usage ORDER BY budget", {}
-                )
+                counters = await fetch(connection, "SELECT outcome, count FROM intake_counters")
+                usage = await fetch(connection, USAGE_SQL)
                 projections = await fetch(
                     connection,
                     "SELECT name, position, (SELECT count(*) FROM parked WHERE projection = projections.name)"
                     " FROM projections ORDER BY name",
-                    {},
                 )
-                behind = {row[0]: row[1:] for row in await fetch(connection, _FIRST_BEHIND, {})}
+                behind = {row[0]: row[1:] for row in await fetch(connection, _FIRST_BEHIND)}
                 latest = await fetch(
                     connection,
                     f"SELECT {reader.COLUMNS} FROM ledger_events"  # noqa: S608  # constant columns
@@ -92,11 +84,10 @@ class SystemQueries:
                 aside = await fetch(
                     connection,
                     "SELECT received_at_us FROM quarantine ORDER BY received_at_us DESC, id DESC LIMIT 1",
-                    {},
                 )
         except psycopg.Error as error:
             raise StoreUnavailable(cause=first_line(error)) from error
-        now_s = self._clock_ms() / 1000
+        now_s = time.time()
         # What cannot be decoded has no receipt to tell of; it is parked, and counted there.
         told = {each.position: each for each in reader.events_and_errors([*behind.values(), *latest])[0]}
         waiting_since = {
@@ -130,7 +121,6 @@ class SystemQueries:
                     connection,
                     "SELECT name, scope, secret_sha256 FROM api_tokens WHERE revoked_at_us IS NULL"
                     " ORDER BY name",
-                    {},
                 )
         except psycopg.Error as error:
             raise StoreUnavailable(cause=first_line(error)) from error

@@ -37,7 +37,6 @@ async def change_stream(
     ticker: Ticker,
     *,
     missed: bool,
-    pause_s: float = PAUSE_S,
     heartbeat_s: float = HEARTBEAT_S,
     may_go_on: Callable[[], Awaitable[bool]] | None = None,
     freshness: Callable[[], Awaitable[Freshness]] | None = None,
@@ -62,7 +61,7 @@ async def change_stream(
                 return
             if messages:
                 yield changed_text(messages[-1].position)
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(PAUSE_S)
             elif time.monotonic() - spoken_s < heartbeat_s:
                 continue
             else:

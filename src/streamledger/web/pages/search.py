@@ -1,5 +1,6 @@
 """`/search`: from what was typed to what has that name, or begins with it; and what was searched."""
 
+from collections import Counter
 from typing import Final
 
 from litestar import Response, get
@@ -37,7 +38,8 @@ async def search(
     streams = await pages.streams_matching(text)
     hits = await find.find(text, await queries.position(), files_after or "")
     found = [stream_path(name) for name in streams.items]
-    shared = {sequence for sequence, _ in hits.sequences if _is_shared(hits.sequences, sequence)}
+    streams_by_sequence = Counter(sequence for sequence, _ in hits.sequences)
+    shared = {sequence for sequence, count in streams_by_sequence.items() if count > 1}
     found += [session_path(each, stream_id if each in shared else None) for each, stream_id in hits.sequences]
     found += [delivery_path(each.position) for each in hits.files]
     found += [link(f"/quarantine/{each}") for each, _ in hits.quarantined]
@@ -61,10 +63,6 @@ async def search(
         domains_searched=DOMAIN_SESSIONS_MAX,
         most=HITS_MAX,
     )
-
-
-def _is_shared(sequences: list[tuple[str, str]], sequence: str) -> bool:
-    return sum(each == sequence for each, _ in sequences) > 1
 
 
 def _to(address: str) -> Redirect:
