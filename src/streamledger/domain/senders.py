@@ -12,8 +12,12 @@ import msgspec
 KNOWN_BY_T_MIN: Final = 3
 """So many distinct `t` must an address have been the first to show."""
 
-PAIR_KEPT_S: Final = 1000
-"""How long after its `t` a pair is remembered: longer than it can be believed."""
+T_AWAY_S_MAX: Final = 1000
+"""A delivery whose `t` lies further from its own receipt tells nothing of senders."""
+
+PAIRS_MAX: Final = 16_384
+"""Pairs that are remembered, the last that came: if sixteen keys sign every second, as long as one can be
+believed. Not those of the latest `t`: a ledger may take in old logs after new ones (ADR 0051)."""
 
 SIDE_BY_SIDE_S_MIN: Final = 60
 """A key that still signs so long after another one began was not replaced by it."""
@@ -39,6 +43,8 @@ class Shown(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Pair(msgspec.Struct):
     """One `t` and `sign`: from where it came, and what came with it from addresses not known."""
 
+    position: int
+    """Of the delivery that showed it first."""
     from_known: bool
     positions: list[int]
     """Of those from addresses that were not known, until they are marked."""
@@ -64,12 +70,12 @@ class Senders:
         self.beside_from: dict[tuple[str, str], int] = {}
         """Of two keys, in order, that stand side by side, the position from which on that is known."""
         self.pairs: dict[tuple[int, str], Pair] = {}
-        self.latest_s = 0
-        """The latest `t`."""
+        """In the order in which they came."""
         self.changed_addresses: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_pairs: set[tuple[int, str]] = set()
-        """What was changed since somebody cleared these, for those who keep it."""
+        self.gone_pairs: set[tuple[int, str]] = set()
+        """What was changed, and which were forgotten, since somebody cleared these, for those who keep it."""
 
     def take(self, shown: Shown) -> list[int]:
         """Take one delivery in; returns the positions to be marked: this one's, or earlier ones'."""
@@ -77,20 +83,17 @@ class Senders:
         use = self.keys.get(shown.key)
         if use is None or not use.from_s <= t_s <= use.until_s:
             self._use_key(shown)
-        if t_s > self.latest_s:
-            self.latest_s = t_s
-        elif t_s < self.latest_s - PAIR_KEPT_S:
-            return []
         pair = self.pairs.get((t_s, shown.sign))
         if pair is None:
             self._first_shown(shown)
             known = shown.source_ip in self.known_from
-            self.pairs[shown.t_s, shown.sign] = Pair(
+            self.pairs[t_s, shown.sign] = Pair(
+                position=shown.position,
                 from_known=known,
                 positions=[] if known else [shown.position],
                 addresses=[shown.source_ip],
             )
-            self.changed_pairs.add((shown.t_s, shown.sign))
+            self.changed_pairs.add((t_s, shown.sign))
             self._forget()
             return []
         if len(pair.addresses) >= ADDRESSES_MAX or shown.source_ip in pair.addresses:
@@ -158,7 +161,9 @@ class Senders:
                 self.beside_from[names] = shown.position
 
     def _forget(self) -> None:
-        """Drop the pairs that count no more, now and then: that they are there makes no difference."""
-        if len(self.pairs) % 256 == 0:
-            gone_s = self.latest_s - PAIR_KEPT_S
-            self.pairs = {key: pair for key, pair in self.pairs.items() if key[0] >= gone_s}
+        """Drop the first that came."""
+        if len(self.pairs) > PAIRS_MAX:
+            first = next(iter(self.pairs))
+            del self.pairs[first]
+            self.changed_pairs.discard(first)
+            self.gone_pairs.add(first)

@@ -64,3 +64,34 @@ def test_what_the_fold_of_senders_cannot_take_is_parked_and_the_others_are_told(
         assert rows_of(connection) == rows
         assert connection.execute(known).fetchall() == [(4,)]
         assert connection.execute(parked).fetchall() == [("addresses", poison, f"KeyError: '{KNOWN}'")]
+
+
+@pytest.mark.parametrize("before", ["nothing", "new ones", "one signed for next year"])
+def test_who_is_known_of_old_logs_does_not_go_by_what_the_ledger_had_before(
+    database: Database, before: str
+) -> None:
+    later_s = BEGAN_S + 90_000
+    had = {
+        "nothing": [],
+        "new ones": [received(screenshot("other", later_s), later_s, t_s=later_s + 600)],
+        "one signed for next year": [
+            received(screenshot("other", BEGAN_S), BEGAN_S, t_s=BEGAN_S + 31_536_000)
+        ],
+    }
+    shown = [
+        received(
+            screenshot("other", BEGAN_S + second),
+            BEGAN_S + second,
+            t_s=BEGAN_S + second + 600,
+            source_ip=KNOWN,
+        )
+        for second in range(1, 5)
+    ]
+    again = [
+        received(started("room", "1"), BEGAN_S + 10, t_s=BEGAN_S + 610),
+        received(started("room", "1"), BEGAN_S + 100, t_s=BEGAN_S + 610, source_ip=KNOWN),
+    ]
+    with opened(database) as connection:
+        keep(connection, [*had[before], *shown, *again])
+        project(connection, database.schema)
+        assert connection.execute("SELECT judged_as FROM repeats").fetchall() == [("retry",)]

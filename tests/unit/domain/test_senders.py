@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamledger.domain.senders import PAIR_KEPT_S, POSITIONS_MAX, Senders, Shown
+from streamledger.domain import senders as senders_of_the_domain
+from streamledger.domain.senders import POSITIONS_MAX, Senders, Shown
 
 T_S = 1_764_000_600
 POOL, SECOND, STRANGER = "192.0.2.7", "192.0.2.8", "198.51.100.9"
@@ -83,12 +85,26 @@ def test_facts_signed_in_one_second_by_a_pool_or_before_anybody_is_known_are_nor
     assert taken_in([shown(1, POOL, 0), shown(2, STRANGER, 0)])[1] == []
 
 
-def test_a_pair_is_forgotten_after_its_time_and_memory_is_bounded() -> None:
+def test_the_first_pairs_that_came_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(senders_of_the_domain, "PAIRS_MAX", 100)
     made_known = [shown(position, POOL, position) for position in (1, 2, 3)]
-    later = [shown(10 + n, POOL, 10 + n) for n in range(5 * PAIR_KEPT_S)]
-    senders, marked = taken_in([*made_known, *later, shown(99_999, STRANGER, 10)])
+    later = [shown(10 + n, POOL, 10 + n) for n in range(100)]
+    senders, marked = taken_in([*made_known, *later])
+    assert list(senders.pairs) == [(each.t_s, each.sign) for each in later]
+    assert senders.gone_pairs == {(each.t_s, each.sign) for each in made_known}
+    assert senders.changed_pairs == senders.pairs.keys()
     assert marked == []
-    assert len(senders.pairs) < PAIR_KEPT_S + 600
+    assert senders.take(shown(999, STRANGER, 10)) == [999]
+    assert senders.take(shown(999, STRANGER, 1)) == []
+
+
+def test_old_deliveries_tell_of_senders_as_new_ones_do_whichever_came_first() -> None:
+    new = [shown(position, POOL, position) for position in (1, 2, 3)]
+    old = [shown(10 + n, SECOND, n - 90_000) for n in range(3)]
+    captured = [shown(20, STRANGER, -80_000), shown(21, SECOND, -80_000)]
+    senders, marked = taken_in([*new, *old, *captured])
+    assert senders.is_known(SECOND, 12)
+    assert marked == [20]
 
 
 def test_keys_stand_side_by_side_when_the_older_one_still_signs_a_minute_later() -> None:

@@ -4,19 +4,18 @@ It takes events in before the sessions do: how they judge a repeated delivery de
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import psycopg
 
 from streamledger.domain.events import Delivery
 from streamledger.domain.forensics import T_DIGITS_MAX
-from streamledger.domain.senders import PAIR_KEPT_S, KeyUse, Pair, Senders, Shown
+from streamledger.domain.senders import T_AWAY_S_MAX, KeyUse, Pair, Senders, Shown
 from streamledger.readmodel.fold.facts import Event, delivery_of
 from streamledger.readmodel.projections.view import ProjectionView
 from streamledger.tencent.envelope import read_envelope
 
-_T_END: Final = 10**T_DIGITS_MAX
 """From here on a `t` is no time."""
 
 _encode = msgspec.json.Encoder().encode
@@ -28,7 +27,7 @@ class SendersView(ProjectionView):
     """Keeps what `domain.senders` makes of the believed deliveries, in their order."""
 
     name = "addresses"
-    version = 1
+    version = 2
     tables = ("addresses", "key_uses", "keys_beside", "signed_pairs", "delivery_marks")
 
     def __init__(self, connection: psycopg.Connection[Any], schema: str, suffix: str = "") -> None:
@@ -59,10 +58,10 @@ class SendersView(ProjectionView):
             senders.shown[ip] = tuple(_numbers(shown))
         for key, from_s, until_s in self._rows("SELECT callback_key, from_s, until_s FROM key_uses{}"):
             senders.keys[key] = KeyUse(from_s, until_s)
-        pairs = "SELECT t_s, sign, from_known, positions, addresses FROM signed_pairs{}"
-        for t_s, sign, from_known, positions, addresses in self._rows(pairs):
-            senders.pairs[t_s, sign] = Pair(from_known, _numbers(positions), _texts(addresses))
-        senders.latest_s = max((use.until_s for use in senders.keys.values()), default=0)
+        columns = "t_s, sign, position, from_known, positions, addresses"
+        pairs = self._rows(f"SELECT {columns} FROM signed_pairs{{}} ORDER BY position")  # noqa: S608  # constant
+        for t_s, sign, position, from_known, positions, addresses in pairs:
+            senders.pairs[t_s, sign] = Pair(position, from_known, _numbers(positions), _texts(addresses))
         return senders
 
     def _write(self, senders: Senders, beside: Collection[tuple[str, str]], marked: Sequence[int]) -> None:
@@ -86,26 +85,29 @@ class SendersView(ProjectionView):
             "INSERT INTO keys_beside{} (one, other, from_position) VALUES (%s, %s, %s)",
             [(*names, senders.beside_from[names]) for names in sorted(beside)],
         )
+        self._put("DELETE FROM signed_pairs{} WHERE t_s = %s AND sign = %s", sorted(senders.gone_pairs))
         self._put(
-            "INSERT INTO signed_pairs{} AS p (t_s, sign, from_known, positions, addresses)"
-            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (t_s, sign) DO UPDATE SET"
-            " from_known = excluded.from_known, positions = excluded.positions,"
-            " addresses = excluded.addresses",
+            "INSERT INTO signed_pairs{} AS p (t_s, sign, position, from_known, positions, addresses)"
+            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (t_s, sign) DO UPDATE SET"
+            " position = excluded.position, from_known = excluded.from_known,"
+            " positions = excluded.positions, addresses = excluded.addresses",
             [
-                (*key, pair.from_known, _encode(pair.positions).decode(), _encode(pair.addresses).decode())
+                (
+                    *(*key, pair.position, pair.from_known),
+                    *(_encode(pair.positions).decode(), _encode(pair.addresses).decode()),
+                )
                 for key in sorted(senders.changed_pairs)
-                if (pair := senders.pairs.get(key)) is not None
+                for pair in [senders.pairs[key]]
             ],
         )
         self._put(
             "INSERT INTO delivery_marks{} (position) VALUES (%s) ON CONFLICT DO NOTHING",
             [(position,) for position in marked],
         )
-        if senders.changed_pairs:
-            self._put("DELETE FROM signed_pairs{} WHERE t_s < %s", [(senders.latest_s - PAIR_KEPT_S,)])
         senders.changed_addresses.clear()
         senders.changed_keys.clear()
         senders.changed_pairs.clear()
+        senders.gone_pairs.clear()
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self.connection.execute(sql.format(self.suffix)).fetchall()
@@ -132,7 +134,9 @@ def t_shown(t: str | None) -> int | None:
 def shown_by(position: int, delivery: Delivery, t_s: int | None, sign: str | None) -> Shown | None:
     """What a delivery tells of senders: one with an address, verified, and at no time of an operator's."""
     believed, source_ip = delivery.believed, delivery.source_ip
-    if t_s is None or t_s >= _T_END or not sign or not source_ip:
+    if t_s is None or not sign or not source_ip:
+        return None
+    if abs(t_s - delivery.received_at_us // 1_000_000) > T_AWAY_S_MAX:
         return None
     if believed.key is None or believed.release is not None:
         return None
