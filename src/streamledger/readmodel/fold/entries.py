@@ -48,7 +48,8 @@ def enter_again(rows: Sequence[TimelineRow], fact: Fact, read: ReadFacts) -> tup
     rivals = first.rivals or ()
     is_new = notification.content not in {first.content, *(content for content, _ in rivals)}
     counts = None
-    if notification.kind not in (Kind.PUSH_STARTED, Kind.PUSH_STOPPED):
+    is_push = notification.kind in (Kind.PUSH_STARTED, Kind.PUSH_STOPPED)  # its session decides
+    if not is_push:
         if is_new and _counts_more(notification, first):
             counts = fact
         elif notification.content == first.content and _says_less(notification, first):
@@ -58,7 +59,7 @@ def enter_again(rows: Sequence[TimelineRow], fact: Fact, read: ReadFacts) -> tup
     if counts is not None:
         told_now = (counts.notification.content, counts.position)
         rivals = _rivals({*rivals, told, (first.content or "", first.position)} - {told_now})
-    elif is_new or _may_be_less(notification, [content for content, _ in rivals]):
+    elif is_new or (not is_push and _may_be_less(notification, [content for content, _ in rivals])):
         rivals = _rivals({*rivals, told})
     for row in rows:
         row.deliveries += 1
@@ -114,11 +115,8 @@ def _counts_more(notification: Notification, row: TimelineRow) -> bool:
 
     One without a readable time counts least; ties by content.
     """
-    return _order(notification) < (
-        row.because == NO_TIME,
-        -row.until_ms * (row.because != NO_TIME),
-        row.content or "",
-    )
+    end_ms = None if row.because == NO_TIME else row.until_ms
+    return _order(notification) < (end_ms is None, -(end_ms or 0), row.content or "")
 
 
 def _order(notification: Notification) -> tuple[bool, int, str]:
