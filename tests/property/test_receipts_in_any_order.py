@@ -83,8 +83,10 @@ def told(tables: MemoryView) -> tuple[object, ...]:
         for row in tables.session_rows.values()
     }
     media = {
-        key: (row.sequence, row.confidence, row.because, row.alternatives)
-        + ((row.at_ms, row.until_ms) if row.because != "no_time" else ())
+        key: (
+            *(row.sequence, row.confidence, row.because, row.alternatives),
+            *(row.at_ms, row.until_ms, row.received_ms),
+        )
         for key, row in tables.timeline_rows.items()
         if row.kind in ("recording", "screenshot")
     }

@@ -32,7 +32,7 @@ def first_entry(fact: Fact) -> TimelineRow:
         at_ms=0,
         until_ms=0,
         position=fact.position,
-        received_ms=fact.delivery.received_at_us // 1000,
+        received_ms=_received_ms(fact),
         deliveries=1,
     )
     _describe(row, notification)
@@ -46,7 +46,9 @@ def enter_again(rows: Sequence[TimelineRow], fact: Fact, read: ReadFacts) -> tup
     """
     first, notification = rows[0], fact.notification
     rivals = first.rivals or ()
-    is_new = notification.content not in {first.content, *(content for content, _ in rivals)}
+    contents = [content for content, _ in rivals]
+    is_new = notification.content not in (first.content, *contents)
+    is_earlier = _received_ms(fact) < first.received_ms
     counts = None
     is_push = notification.kind in (Kind.PUSH_STARTED, Kind.PUSH_STOPPED)  # its session decides
     if not is_push:
@@ -59,15 +61,18 @@ def enter_again(rows: Sequence[TimelineRow], fact: Fact, read: ReadFacts) -> tup
     if counts is not None:
         told_now = (counts.notification.content, counts.position)
         rivals = _rivals({*rivals, told, (first.content or "", first.position)} - {told_now})
-    elif is_new or (not is_push and _may_be_less(notification, [content for content, _ in rivals])):
+    elif is_new or is_earlier or (not is_push and _may_be_less(notification, contents)):
         rivals = _rivals({*rivals, told})
     for row in rows:
         row.deliveries += 1
         row.copies = (*(row.copies or ()), fact.position)[:COPIES_MAX]
         row.rivals = rivals or None
+        row.received_ms = min(row.received_ms, _received_ms(fact))
         if counts is not None:
             row.content, row.position = counts.notification.content, counts.position
             _describe(row, counts.notification)
+        elif row.because == NO_TIME:
+            row.at_ms = row.until_ms = row.received_ms
     return is_new, None if counts is None else counts.notification
 
 
@@ -138,6 +143,10 @@ def _says_less(notification: Notification, row: TimelineRow) -> bool:
     return row.because != NO_TIME and (end_ms is None or end_ms < row.until_ms)
 
 
+def _received_ms(fact: Fact) -> int:
+    return fact.delivery.received_at_us // 1000
+
+
 def _may_be_less(notification: Notification, contents: Sequence[str]) -> bool:
     """Whether the same may be true of a content that does not count.
 
@@ -163,7 +172,7 @@ def latest_ms_of(fact: Fact) -> int:
     """When what a notification tells of was over; its receipt when its time cannot be read."""
     at_ms = at_ms_of(fact.notification)
     if at_ms is None:
-        return fact.delivery.received_at_us // 1000
+        return _received_ms(fact)
     return max(at_ms, fact.notification.until_ms or 0)
 
 

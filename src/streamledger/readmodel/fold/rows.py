@@ -69,13 +69,13 @@ class TimelineRow(msgspec.Struct, kw_only=True, gc=False):
     position: int
     """Of the first delivery of the content that counts, or of the one whose receipt took a time from it."""
     received_ms: int
-    """Of the notification's first delivery."""
+    """The earliest of the notification's deliveries."""
     deliveries: int
     content: str | None = None
     """Digest of the content that counts; None while there was one delivery: its event has it."""
     rivals: tuple[tuple[str, int], ...] | None = None
     """What else was told under the same identity, each with the position where it came first: other contents,
-    and the same one before an earlier receipt took a time from it (ADR 0050)."""
+    and the same one by an earlier receipt, or before that took a time from it (ADR 0050)."""
     confidence: str | None = None
     """None with a sequence: the notification carries it, or it surely lies in that push alone."""
     because: str | None = None
