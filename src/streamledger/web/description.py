@@ -140,6 +140,7 @@ def _completed(path: str, method: str, operation: Document) -> Document:
         path.startswith("/v1/sessions/{")
         or "min_position" in parameters
         or path.endswith(("/release", "/rebuild"))
+        or method == "delete"
     ):
         statuses.add(409)
     if method == "post":

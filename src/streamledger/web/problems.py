@@ -33,7 +33,7 @@ from streamledger.ledger.quarantine import QuarantinedUnknown
 from streamledger.operations.health import NotStoring
 from streamledger.operations.release import KeyUnknown, ReleaseImpossible
 from streamledger.readmodel.feed.feed import TooManyReaders
-from streamledger.readmodel.rebuild.record import RebuildUnderWay, RebuildUnknown
+from streamledger.readmodel.rebuild.record import RebuildOver, RebuildUnderWay, RebuildUnknown
 from streamledger.web.asking import fault_in_words
 from streamledger.web.readers import TooManyReadersOfOne
 
@@ -59,6 +59,7 @@ STATUS_OF: Final[dict[type[StreamledgerError], int]] = {
     SessionAmbiguous: HTTPStatus.CONFLICT,
     EventNotShown: HTTPStatus.CONFLICT,
     RebuildUnderWay: HTTPStatus.CONFLICT,
+    RebuildOver: HTTPStatus.CONFLICT,
     PositionNotReached: HTTPStatus.CONFLICT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     NotStoring: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -42,7 +42,7 @@ class RebuildsController(Controller):
     ) -> RebuildAnswer:
         """The projector begins within a second; `GET /v1/rebuilds/{id}` shows how far it is.
 
-        409 while another rebuild, whoever began it, is under way.
+        409 while another is asked for or, whoever began it, under way; the same is not asked for twice.
         """
         caller = getattr(request.state, "caller", None)
         by = caller.name if caller is not None else "http"
@@ -72,7 +72,7 @@ class RebuildsController(Controller):
     async def cancel_rebuild(
         self, rebuilds: NamedDependency[RebuildQueries], rebuild_id: FromPath[int]
     ) -> RebuildAnswer:
-        """It ends within a second, and the live tables are as they were. One that is over stays as it is."""
+        """It ends within a second, and the live tables are as they were. 409 when it is done or failed."""
         return await rebuilds.cancel(rebuild_id)
 
     @get("/parked", summary="Events that a projection could not take in")

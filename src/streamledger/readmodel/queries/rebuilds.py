@@ -11,7 +11,6 @@ from streamledger.domain.errors import ParameterInvalid
 from streamledger.domain.instants import instant_us
 from streamledger.domain.rebuild_answers import ParkedEvent, RebuildAnswer
 from streamledger.ledger.reader import HEAD_SQL
-from streamledger.postgres.lease import IS_HELD_SQL
 from streamledger.readmodel.projections.registry import PROJECTIONS
 from streamledger.readmodel.queries.cursors import decode_cursor
 from streamledger.readmodel.queries.fetching import fetch
@@ -20,7 +19,10 @@ from streamledger.readmodel.rebuild.comparison import read_kept
 from streamledger.readmodel.rebuild.record import (
     CHANNEL,
     LEASE,
+    NEXT_ID,
+    TRIES_MAX,
     Progress,
+    RebuildOver,
     RebuildUnderWay,
     RebuildUnknown,
 )
@@ -34,20 +36,26 @@ COLUMNS: Final = (
 OPEN_STATES: Final = ("asked", "running")
 _NAMES: Final = tuple(each.name for each in PROJECTIONS)
 
-_ASK_SQL: Final = """
+_BUSY_SQL: Final = f"""
+SELECT 1 FROM rebuilds WHERE state = 'asked'
+UNION ALL SELECT 1 FROM leases WHERE name = '{LEASE}' AND until > now()
+"""  # noqa: S608  # constant
+"""Rows while one is asked for or under way, whoever does it."""
+_ASK_SQL: Final = f"""
 WITH waiting AS (
     SELECT id FROM rebuilds WHERE state = 'asked' AND projections = %(projections)s::text[]
         AND to_position IS NOT DISTINCT FROM %(to_position)s::int8 AND purpose = %(purpose)s
     ORDER BY id LIMIT 1
 ), made AS (
     INSERT INTO rebuilds (id, state, purpose, projections, asked_by, asked_at_us, to_position)
-    SELECT (SELECT coalesce(max(id), 0) + 1 FROM rebuilds), 'asked', %(purpose)s,
+    SELECT (SELECT {NEXT_ID} FROM rebuilds), 'asked', %(purpose)s,
         %(projections)s::text[], %(asked_by)s, %(now_us)s, %(to_position)s::int8
-    WHERE NOT EXISTS (SELECT FROM waiting)
+    WHERE NOT EXISTS ({_BUSY_SQL})
+    ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
 SELECT id FROM waiting UNION ALL SELECT id FROM made
-"""
+"""  # noqa: S608  # constants
 
 
 class RebuildQueries:
@@ -64,12 +72,12 @@ class RebuildQueries:
         *,
         dry_run: bool = False,
     ) -> RebuildAnswer:
-        """Ask for a rebuild of these projections, of all without any; one that waits already is not doubled.
+        """Ask for a rebuild of these projections, of all without any; the same is not asked for twice.
 
         A dry run changes nothing and says what a rebuild would change.
 
         Raises ParameterInvalid for a name that no projection has, or a position that is not in the ledger,
-        and RebuildUnderWay while anybody rebuilds.
+        and RebuildUnderWay while anybody rebuilds, or has asked for another.
         """
         _refuse_unknown("projections", projections)
         wanted = [name for name in _NAMES if not projections or name in projections]
@@ -81,18 +89,19 @@ class RebuildQueries:
             "purpose": "dry_run" if dry_run else "rebuild",
         }
         async with self._pool.connection() as connection:
-            if await fetch(connection, IS_HELD_SQL, {"name": LEASE}):
-                raise RebuildUnderWay
             head = int((await fetch(connection, HEAD_SQL))[0][0])
             if to_position is not None and not 0 < to_position <= head:
                 expected = f"a position from 1 to {head}" if head else "no position: the ledger is empty"
                 raise ParameterInvalid(name="to", expected=expected, got=to_position)
-            number = (await fetch(connection, _ASK_SQL, facts))[0][0]
+            number = await _asked(connection, facts)
             await connection.execute("SELECT pg_notify(%s || current_schema(), '')", (f"{CHANNEL}_",))
             return await _one(connection, number)
 
     async def cancel(self, number: int) -> RebuildAnswer:
-        """Ask for a rebuild's end; one that is over stays as it is. Raises RebuildUnknown."""
+        """Ask for a rebuild's end; asked twice it answers the same.
+
+        Raises RebuildUnknown, and RebuildOver when it has ended otherwise.
+        """
         async with self._pool.connection() as connection:
             await connection.execute(
                 "UPDATE rebuilds SET cancel_asked = true,"
@@ -101,7 +110,10 @@ class RebuildQueries:
                 " WHERE id = %(id)s AND state IN ('asked', 'running')",
                 {"id": number, "now_us": _now_us()},
             )
-            return await _one(connection, number)
+            found = await _one(connection, number)
+        if found.state not in (*OPEN_STATES, "cancelled"):
+            raise RebuildOver(id=number, state=found.state)
+        return found
 
     async def one(self, number: int) -> RebuildAnswer:
         """One rebuild. Raises RebuildUnknown."""
@@ -159,6 +171,16 @@ def _refuse_unknown(parameter: str, names: Sequence[str]) -> None:
         if name not in _NAMES:
             expected = f"names among {', '.join(_NAMES)}"
             raise ParameterInvalid(name=parameter, expected=expected, got=repr(name))
+
+
+async def _asked(connection: AsyncConnection, facts: dict[str, Any]) -> int:
+    """The id of the row that is made, or of the same that waits. Raises RebuildUnderWay."""
+    for _ in range(TRIES_MAX):
+        if found := await fetch(connection, _ASK_SQL, facts):
+            return int(found[0][0])
+        if await fetch(connection, _BUSY_SQL):
+            break
+    raise RebuildUnderWay
 
 
 async def _one(connection: AsyncConnection, number: int) -> RebuildAnswer:

@@ -38,6 +38,10 @@ class RebuildUnknown(StreamledgerError):
     exit_code = 4
 
 
+class RebuildOver(StreamledgerError):
+    """rebuild {id} is over: {state}"""
+
+
 class Progress(msgspec.Struct, kw_only=True):
     """How far a rebuild has come. The totals of the phases before are those of the ledger's events."""
 
@@ -76,7 +80,13 @@ class Progress(msgspec.Struct, kw_only=True):
 
 
 NEXT_ID: Final = "coalesce(max(id), 0) + 1"
-"""Of `rebuilds`: there are few, and a sequence would count on each node of a cluster by itself."""
+"""Of `rebuilds`: there are few, and a sequence would count on each node of a cluster by itself.
+
+Rows stay, and only new ones are open. So of two who find that none is, and write theirs at once, both take
+the same id: who comes second writes nothing, `ON CONFLICT (id) DO NOTHING`, and looks again.
+"""
+TRIES_MAX: Final = 10
+"""How often to look again; each time somebody else has written a row meanwhile."""
 
 
 class Record:
@@ -209,13 +219,20 @@ def begin(
     So rows that are still running belong to processes that are gone.
     """
     close_abandoned(connection, now_us)
+    row = None
     if asked is None:
-        row = connection.execute(
-            "INSERT INTO rebuilds"  # noqa: S608  # constant
-            " (id, state, purpose, projections, asked_by, asked_at_us, started_at_us, to_position)"
-            f" SELECT {NEXT_ID}, 'running', %s, %s, %s, %s, %s, %s FROM rebuilds RETURNING id",
-            (purpose, projections, asked_by, now_us, now_us, to_position),
-        ).fetchone()
+        for _ in range(TRIES_MAX):
+            row = connection.execute(
+                "INSERT INTO rebuilds"  # noqa: S608  # constant
+                " (id, state, purpose, projections, asked_by, asked_at_us, started_at_us, to_position)"
+                f" SELECT {NEXT_ID}, 'running', %s, %s, %s, %s, %s, %s FROM rebuilds"
+                " ON CONFLICT (id) DO NOTHING RETURNING id",
+                (purpose, projections, asked_by, now_us, now_us, to_position),
+            ).fetchone()
+            if row is not None:
+                break
+        else:
+            raise RebuildUnderWay
     else:
         row = connection.execute(
             "UPDATE rebuilds SET state = 'running', started_at_us = %s"
@@ -230,12 +247,15 @@ def begin(
 def ask(
     connection: psycopg.Connection[Any], schema: str, *, projections: list[str], asked_by: str, now_us: int
 ) -> int:
-    """Ask the running server for a rebuild; returns its id, or that of one that waits already."""
+    """Ask the running server for a rebuild; returns its id, or that of one that waits and does as much.
+
+    Unlike `RebuildQueries.ask` it queues behind what else is asked for: nobody is there to try it again.
+    """
     with connection.transaction():
         connection.execute("LOCK TABLE rebuilds IN SHARE ROW EXCLUSIVE MODE")
         row = connection.execute(
             "SELECT id FROM rebuilds WHERE state = 'asked' AND purpose = 'rebuild'"
-            " AND projections = %s ORDER BY id LIMIT 1",
+            " AND projections @> %s::text[] ORDER BY id LIMIT 1",
             (projections,),
         ).fetchone()
         if row is None:

@@ -1,6 +1,7 @@
 """`/system`: the read model's progress, conservation, storage, the names of keys, the version."""
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from streamledger.readmodel.feed.feed import Tail
 from streamledger.readmodel.queries.pages import PageQueries
 from streamledger.readmodel.queries.rebuilds import RebuildQueries
 from streamledger.readmodel.queries.sessions import Queries
+from streamledger.readmodel.rebuild.record import RebuildOver
 from streamledger.web.pages.changes import changes_path
 from streamledger.web.pages.links import link
 from streamledger.web.pages.page import (
@@ -116,5 +118,6 @@ async def cancel_rebuild_from_page(
     request: AnyRequest, rebuilds: NamedDependency[RebuildQueries], rebuild_id: FromPath[int]
 ) -> Redirect:
     """Cancel it; the live tables stay as they were."""
-    await rebuilds.cancel(rebuild_id)
+    with suppress(RebuildOver):  # it has ended meanwhile, as its row says
+        await rebuilds.cancel(rebuild_id)
     return Redirect(link("/system#rebuild"), status_code=303, headers=HEADERS)
