@@ -156,6 +156,7 @@ class _Work(msgspec.Struct):
             self.row.number,
             until,
             is_final=order.to_position is not None,
+            progress=self.progress,
         )
         try:
             try:
@@ -167,6 +168,7 @@ class _Work(msgspec.Struct):
                 raise
             # What is committed is done: the cancellation, or the loss of the answer, came too late.
             self._drop(guard, tables)
+        self.row.write(self.progress, now=True)
         seconds = time.monotonic() - began_s
         return Rebuilt(
             id=self.row.number,
@@ -246,7 +248,7 @@ class _Work(msgspec.Struct):
         sequential = {each.name: each for each in order.projections if each.name not in READ}
         workers = min(order.workers or os.cpu_count() or 1, WORKERS_MAX)
         sorts = SessionsView.name in read
-        self.progress.events_total = until * (bool(read) + sorts + len(sequential))
+        self.progress.begin(until, bool(read) + sorts + len(sequential))
         self._enter("folding")
         # What takes batches in looks rows up, so its tables need their indexes from the beginning.
         early = generation.tables_of(
@@ -296,7 +298,6 @@ class _Work(msgspec.Struct):
     def _catch_up(self, connection: psycopg.Connection[Any], building: Building) -> None:
         while True:
             taken = self._take_in(connection, building, self._followed_to())
-            self.progress.events_done += taken * len(self.order.projections)
             if taken < CLOSE_EVENTS:
                 break
         if self.order.to_position is None and self.order.purpose == "rebuild":

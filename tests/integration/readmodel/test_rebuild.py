@@ -147,6 +147,25 @@ def test_a_cancelled_rebuild_leaves_the_live_tables_as_they_were(database: Datab
         assert states(connection) == ["cancelled"] * 4
 
 
+@pytest.mark.parametrize("purpose", ["rebuild", "dry_run", "verify"])
+def test_the_progress_adds_up_whatever_comes_meanwhile(database: Database, purpose: str) -> None:
+    waiting = bodies(3, SHAPE)
+    seen: list[tuple[int, int]] = []
+    with opened(database, bodies(1, SHAPE)) as connection:
+
+        def come(progress: Progress) -> None:
+            seen.append((progress.events_done, progress.events_total))
+            if progress.phase in ("folding", "catching_up", "switching"):
+                store(connection, [waiting.pop() for _ in range(min(5, len(waiting)))])
+                project(connection, database.schema)
+
+        position = run(database, purpose=purpose, on_progress=come).position
+        last = connection.execute("SELECT events_done, events_total FROM rebuilds").fetchall()
+    assert all(done <= total for done, total in seen)
+    assert len({total for _, total in seen}) > 2
+    assert last == [(2 * position, 2 * position)]  # each is read once and folded once
+
+
 def test_the_time_left_of_the_indexes_is_told_while_they_are_made_and_stands_in_the_row(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

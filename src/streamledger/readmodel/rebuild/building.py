@@ -85,8 +85,9 @@ class Building:
         until: int,
         *,
         is_final: bool = False,
+        progress: Progress | None = None,
     ) -> None:
-        """Folded up to `until`; kept up with the ledger from there, unless that is final."""
+        """Folded up to `until`; kept up with the ledger from there, unless final; `progress` is told."""
         self._schema = schema
         self.projections = projections
         self.number = number
@@ -97,6 +98,7 @@ class Building:
         self._left: list[Unit] = []
         self._last = until if is_final else POSITION_MAX
         self._pace = Pace()
+        self._progress = progress or Progress()
 
     def note(self, done: Done) -> None:
         """Add what a worker has done."""
@@ -212,6 +214,7 @@ class Building:
                 self._take(view, wanted, {at: e for at, e in errors.items() if at > position})
         for each in self.projections:
             self.positions[each.name] = max(self.positions[each.name], rows[-1][0])
+        self._progress.reach(rows[-1][0])
         return len(rows)
 
     def _opened(self, connection: psycopg.Connection[Any]) -> list[ProjectionView]:

@@ -43,7 +43,7 @@ class RebuildOver(StreamledgerError):
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far a rebuild has come. The totals of the phases before are those of the ledger's events."""
+    """How far a rebuild has come. What is received meanwhile goes into the total as it is taken in."""
 
     phase: str = ""
     """folding, indexing, catching_up, switching; empty before and after."""
@@ -60,6 +60,21 @@ class Progress(msgspec.Struct, kw_only=True):
     """By the monotonic clock, when the first events were done: workers take a second to start, which says
     nothing about their pace."""
     events_first: int = 0
+    position: int = 0
+    """The last event that the totals count."""
+    times: int = 1
+    """How often they count each."""
+
+    def begin(self, position: int, times: int) -> None:
+        """Nothing is done yet of history up to a position."""
+        self.position, self.times, self.events_total = position, times, position * times
+
+    def reach(self, position: int) -> None:
+        """What has come since is taken in up to this position, or was and is not any more."""
+        more = (position - self.position) * self.times
+        self.position = position
+        self.events_total += more  # first: somebody may look on from another thread
+        self.events_done += more
 
     def add(self, events: int, now_s: float) -> None:
         """So many more events were folded; tells the pace from them once it has been seen for long enough."""
