@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from litestar import Litestar, Router
@@ -29,7 +29,7 @@ from streamledger.web import problems
 from streamledger.web.asking import refuse_odd_parameters
 from streamledger.web.auth import Tokens, may_read
 from streamledger.web.bounds import Bounds
-from streamledger.web.callbacks import Callbacks, callback_routes
+from streamledger.web.callbacks import ALWAYS, Callbacks, callback_routes
 from streamledger.web.deliveries import DeliveriesController
 from streamledger.web.description import DescriptionPlugin
 from streamledger.web.events import follow_events
@@ -49,16 +49,13 @@ from streamledger.web.system import LedgerController, live, ready
 
 
 async def add_headers(message: Message, _: Scope) -> None:
-    """What every answer says, whoever made it: its type is what it says it is, and nobody keeps it."""
+    """What every answer says, unless it says otherwise itself: static files may be kept."""
     if message["type"] != "http.response.start":
         return
     headers = list(message["headers"])
     names = {name.lower() for name, _ in headers}
     headers += [(name, value) for name, value in ALWAYS if name not in names]
     message["headers"] = headers
-
-
-ALWAYS: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 
 class WebServices(msgspec.Struct, frozen=True):

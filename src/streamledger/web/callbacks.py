@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 PATH: Final = "/callbacks/tencent"
 ACKNOWLEDGEMENT: Final = b'{"code":0}'
 _JSON: Final = (b"content-type", b"application/json")
-_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+ALWAYS: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+"""What every answer says, whoever makes it: its type is what it says it is, and nobody keeps it."""
 _CLOSE: Final = (b"connection", b"close")
 """Where the body, or the rest of it, is not read: the connection cannot be used again."""
 
@@ -227,7 +228,7 @@ class Callbacks:
 
 
 _ACKNOWLEDGEMENT_HEAD: Final = (
-    b"content-type: application/json\r\nx-content-type-options: nosniff\r\ncontent-length: 10\r\n"
+    b"".join(b"%b: %b\r\n" % header for header in (_JSON, *ALWAYS)) + b"content-length: 10\r\n"
 )
 
 
@@ -240,7 +241,7 @@ def acknowledge(place: Place, position: int) -> bool:
 async def _answer(send: Send, receipt: Receipt) -> int:
     status = STATUS[receipt.outcome]
     if status == 200:
-        headers = [_JSON, _NOSNIFF, (b"content-length", b"10")]
+        headers = [_JSON, *ALWAYS, (b"content-length", b"10")]
         if receipt.position is not None:
             headers.append((b"streamledger-position", str(receipt.position).encode()))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -259,7 +260,7 @@ async def _refuse(send: Send, status: int, detail: str, *headers: tuple[bytes, b
             "headers": [
                 (b"content-type", PROBLEM_TYPE.encode()),
                 (b"content-length", str(len(body)).encode()),
-                _NOSNIFF,
+                *ALWAYS,
                 *headers,
             ],
         }

@@ -19,7 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from streamledger.operations.receive import Begun
-from streamledger.web.callbacks import SMALL_BYTES, HotPath, acknowledge
+from streamledger.web.callbacks import ALWAYS, SMALL_BYTES, HotPath, acknowledge
 from streamledger.web.connections import CONNECTION, Connections, Phase, Place
 from streamledger.web.holding import HOLD_S
 from streamledger.web.problems import PROBLEM_TYPE, problem
@@ -333,6 +333,7 @@ class GuardedProtocol(Place, HttpToolsProtocol):
                 ("content-type", PROBLEM_TYPE),
                 ("content-length", len(body)),
                 ("connection", "close"),
+                *((name.decode(), value.decode()) for name, value in ALWAYS),
             )
         )
         self.transport.write(head.encode() + b"\r\n" + body)

@@ -219,6 +219,23 @@ def test_it_is_answered_just_as_by_the_ordinary_way(case: str) -> None:
     assert ordinary[0].startswith(b"HTTP/1.1 ")
 
 
+def test_whatever_came_the_answer_says_that_it_is_what_it_says_and_not_to_be_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streamledger.web.protocol.HOLD_S", 0)
+    large = [request(body=b"x" * 70_000)]
+    head = [b"GET / HTTP/1.1\r\nx: " + b"a" * 5000]
+    statuses = set()
+    for pieces in (*CASES.values(), large, head):
+        for answered in (each[0] for each in both_ways(pieces)):
+            for answer in answered.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"").split(b"HTTP/1.1 ")[1:]:
+                lines = answer.partition(b"\r\n\r\n")[0].split(b"\r\n")
+                statuses.add(int(lines[0][:3]))
+                for line in (b"x-content-type-options: nosniff", b"cache-control: no-store"):
+                    assert lines.count(line) == 1, answer
+    assert statuses == {200, 400, 403, 404, 405, 413, 431}
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_so_is_what_cannot_be_stored(fault: str) -> None:
     ordinary, at_once = both_ways([request(), request()], FAULTS[fault])
