@@ -10,6 +10,7 @@ from tests.acceptance.conftest import TOKEN
 from tests.acceptance.serving import CALLBACKS, Answer, Service
 
 PROBLEM = "application/problem+json"
+HELD = "expected text and numbers that PostgreSQL can hold"
 
 
 def assert_problem(answer: Answer, status: int, detail: str) -> dict[str, Any]:
@@ -50,12 +51,42 @@ def test_what_begins_like_the_path_of_the_callbacks_is_not_the_intake(service: S
         ("/v1/events/live?kind=odd", "kind: expected one of push_started"),
         ("/v1/sessions?cursor=odd", "cursor: expected the next_cursor of a page of this list, got 'odd'"),
         ("/v1/deliveries/99999999999999999999", "position: expected int <= 9223372036854775807"),
+        ("/v1/sessions?stream_id=%00", f"stream_id: {HELD}, got '\\x00'"),
+        ("/v1/sessions?started_from=%00", "started_from: expected RFC 3339 with an offset"),
+        ("/v1/deliveries?source_ip=1%00", f"source_ip: {HELD}, got '1\\x00'"),
+        ("/v1/streams/%00", f"stream_id: {HELD}, got '\\x00'"),
+        ("/v1/streams/a%00b/unattributed", f"stream_id: {HELD}, got 'a\\x00b'"),
+        ("/v1/sessions/%00/timeline", f"sequence: {HELD}, got '\\x00'"),
     ],
 )
 def test_a_parameter_that_does_not_fit_is_named_with_what_was_expected_and_what_came(
     service: Service, path: str, detail: str
 ) -> None:
     assert_problem(service.get(path), 400, detail)
+
+
+def test_every_text_that_cannot_be_asked_for_is_named(service: Service) -> None:
+    """The facts of a query have the names of the parameters that they come from."""
+    named: set[str] = set()
+    for path, operations in service.read("/schema/openapi.json")["paths"].items():
+        if "get" not in operations or path.endswith("/live"):
+            continue
+        for parameter in operations["get"].get("parameters", ()):
+            name, where = parameter["name"], parameter["in"]
+            if where == "header" or "string" not in str(parameter["schema"]):
+                continue
+            inside = {name: "a%00"} if where == "path" else {}
+            url = re.sub(r"\{(\w+)\}", lambda found, inside=inside: inside.get(found[1], "1"), path)
+            answer = service.get(url if inside else f"{url}?{name}=a%00")
+            if answer.status != 404:
+                assert_problem(answer, 400, f"{name}: expected ")
+                named.add(name)
+    assert named >= {"stream_id", "sequence", "source_ip", "key", "cursor"}
+
+
+def test_so_is_one_of_a_page(service: Service) -> None:
+    answer = service.request("GET", "/sessions?stream_id=a%00", headers={"accept": "text/html"})
+    assert (answer.status, "stream_id: expected text" in answer.body.decode()) == (400, True), answer
 
 
 def test_a_body_that_does_not_fit_is_named_with_what_was_expected(service: Service) -> None:

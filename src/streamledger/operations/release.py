@@ -29,6 +29,7 @@ from streamledger.operations.believed import Believed, identity_of
 from streamledger.operations.key_ring import KeyRing
 from streamledger.postgres.connection import STORE_FAULTS
 from streamledger.postgres.errors import first_line
+from streamledger.readmodel.queries.fetching import can_be_held
 from streamledger.tencent.envelope import read_envelope
 from streamledger.tencent.judgement import Judgement, Verdict, judge
 from streamledger.tencent.signature import CallbackKey
@@ -243,7 +244,7 @@ class Releases:
     @contextmanager
     def _connected(self, actor: Actor, named: str | None) -> Iterator[psycopg.Connection[Any]]:
         for name, text in (("by", actor.by), ("reason", actor.reason), ("stream_id or id", named or "")):
-            if not _can_be_kept(text):
+            if not can_be_held(text):
                 raise ParameterInvalid(
                     name=name, expected="text that PostgreSQL can hold", got=ascii(text[:64])
                 )
@@ -252,11 +253,6 @@ class Releases:
                 yield connection
         except STORE_FAULTS as error:
             raise StoreUnavailable(cause=first_line(error)) from error
-
-
-def _can_be_kept(text: str) -> bool:
-    """Whether PostgreSQL can hold a text: no NUL, and no byte of an argument that is no UTF-8."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _verified(

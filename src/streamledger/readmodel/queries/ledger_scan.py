@@ -24,7 +24,7 @@ RANGES_MAX: Final = 2000
 POSITION_MAX: Final = 2**63 - 1
 
 _STREAM_SQL: Final = bounded_sql(
-    "originator_id = %(originator)s AND originator_version < %(version)s AND notification_id < %(before)s",
+    "originator_id = %(stream_id)s AND originator_version < %(version)s AND notification_id < %(before)s",
     "originator_version DESC",
 )
 _RANGE_SQL: Final = bounded_sql(
@@ -141,7 +141,7 @@ async def _chunk(
 ) -> list[reader.Row]:
     facts: dict[str, Any] = {"before": before, "first": first, "limit": limit}
     if wanted.stream_id is not None:
-        facts |= {"originator": originator_of(wanted.stream_id, 0), "version": version}
+        facts |= {"stream_id": originator_of(wanted.stream_id, 0), "version": version}
         return await fetch(connection, _STREAM_SQL, facts)
     # As texts stand in a stored state: what fits in passing is looked at again once it is read.
     facts |= {
