@@ -104,7 +104,11 @@ def test_a_body_that_does_not_fit_is_named_with_what_was_expected(service: Servi
 def test_a_method_that_a_path_does_not_know_is_a_problem_that_names_those_it_knows(service: Service) -> None:
     answer = service.request("DELETE", "/v1/sessions")
     assert_problem(answer, 405, "GET")
-    assert "GET" in answer.headers["allow"]
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+    options = service.request("OPTIONS", "/v1/sessions")
+    assert options.headers["allow"] == answer.headers["allow"]
+    assert answer.headers["allow"] in answer.json()["detail"]
+    assert "HEAD" not in service.request("GET", "/v1/projections/rebuild").headers["allow"]
 
 
 def test_the_facts_of_a_problem_keep_their_types(service: Service) -> None:

@@ -52,7 +52,10 @@ async def add_headers(message: Message, _: Scope) -> None:
     """What every answer says, unless it says otherwise itself: static files may be kept."""
     if message["type"] != "http.response.start":
         return
-    headers = list(message["headers"])
+    headers = [
+        (name, problems.with_head(value.decode()).encode() if name.lower() == b"allow" else value)
+        for name, value in message["headers"]
+    ]
     names = {name.lower() for name, _ in headers}
     headers += [(name, value) for name, value in ALWAYS if name not in names]
     message["headers"] = headers

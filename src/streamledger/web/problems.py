@@ -86,6 +86,12 @@ def answer(status: int, detail: str, **facts: Any) -> Response[bytes]:
     )
 
 
+def with_head(allow: str) -> str:
+    """The methods of an Allow, with HEAD: it is answered wherever GET is, and no route knows of it."""
+    methods = set(allow.split(", "))
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+
+
 def streamledger_error(_: Request[Any, Any, Any], error: StreamledgerError) -> Response[bytes]:
     """Any error of ours."""
     status = STATUS_OF.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -111,7 +117,7 @@ def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respons
             detail = f"no such path: {request.scope['path'][:PATH_CHARACTERS_SHOWN_MAX]}"
         case MethodNotAllowedException():
             allowed = {name.lower(): value for name, value in (error.headers or {}).items()}
-            detail = f"expected {allowed.get('allow', 'another method')}"
+            detail = f"expected {with_head(allowed.get('allow', 'another method'))}"
     response = answer(error.status_code, detail, **facts)
     response.headers.update(error.headers or {})  # Allow of a 405, WWW-Authenticate of a 401
     return response
