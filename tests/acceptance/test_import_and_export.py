@@ -164,6 +164,15 @@ def test_a_line_that_cannot_be_read_is_told_with_its_number_and_the_others_are_s
     assert "9 events stored, 0 known already, 2 invalid" in done.stdout
     assert "line 5: expected a line of an export of events" in done.stdout
     assert "line 9: expected a line of an export of events" in done.stdout
+    other = json.loads(lines[2])
+    other["body"] += " "
+    path.write_bytes(b"".join([*lines[:2], json.dumps(other).encode() + b"\n", *lines[3:]]))
+    done = run("import", str(path), "--data-dir", data_dir)
+    assert done.returncode == 1, done
+    assert "1 events stored, 8 known already, 0 invalid\n  1 differ from what is known" in done.stdout
+    assert f"delivery {other['delivery_id']}: expected the body of the event" in done.stdout
+    as_json = json.loads(run("import", str(path), "--json", "--data-dir", data_dir).stdout)
+    assert as_json[str(path)]["differing"] == 1
     packed = gzip.compress(b"".join(lines))
     path.write_bytes(packed[:-20])
     done = run("import", str(path), "--data-dir", data_dir)

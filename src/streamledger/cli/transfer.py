@@ -153,7 +153,7 @@ def import_command(
 
     Each signature is checked again with the callback keys of the settings; what they do not verify is marked
     as believed because of the import. Importing again after an interruption goes on. Exits with 1 when a line
-    cannot be read.
+    cannot be read, or differs from the delivery of the same id that is there.
     """
     settings = store_settings(config, **store)
     rules = ImportRules(
@@ -190,6 +190,8 @@ def import_command(
             click.echo(
                 f"{name}: {done.stored} events stored, {done.known} known already, {done.invalid} invalid"
             )
+            if done.differing:
+                click.echo(f"  {done.differing} differ from what is known, and the ledger's own stays")
             if done.left_out:
                 click.echo(
                     f"  {done.left_out} releases, acts or unreadable events of another ledger were left out;"
@@ -197,7 +199,7 @@ def import_command(
                 )
             for fault in done.faults:
                 click.echo(f"  {fault}")
-    if any(done.invalid for done in found.values()):
+    if any(done.invalid or done.differing for done in found.values()):
         raise SystemExit(1)
 
 

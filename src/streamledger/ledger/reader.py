@@ -27,6 +27,7 @@ OF_SQL: Final = (
 AT_SQL: Final = (
     f"SELECT {COLUMNS} FROM ledger_events WHERE notification_id = ANY(%b) ORDER BY notification_id"  # noqa: S608  # constant columns
 )
+OF_DELIVERIES_SQL: Final = f"SELECT {COLUMNS} FROM ledger_events WHERE delivery_id = ANY(%b::uuid[])"  # noqa: S608  # constant columns
 STORED_SQL: Final = (
     "SELECT delivery_id, notification_id FROM ledger_events WHERE delivery_id = ANY(%b::uuid[])"
 )
@@ -104,6 +105,15 @@ def read_rows_at(connection: psycopg.Connection[Any], positions: Sequence[int]) 
     """Like `read_at`, not decoded yet."""
     with connection.cursor(binary=True) as cursor:
         cursor.execute(AT_SQL, (list(positions),), prepare=True)
+        return cursor.fetchall()
+
+
+def read_rows_of_deliveries(
+    connection: psycopg.Connection[Any], delivery_ids: Sequence[uuid.UUID | None]
+) -> list[Row]:
+    """The events with these delivery ids, of those that are there, not decoded yet."""
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(OF_DELIVERIES_SQL, (list(delivery_ids),))
         return cursor.fetchall()
 
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from streamledger.domain.errors import MalformedBody
-from streamledger.domain.events import Belief, Delivery, NewEvent, originator_of
+from streamledger.domain.errors import MalformedBody, StreamledgerError
+from streamledger.domain.events import Belief, Delivery, ForeignEvent, NewEvent, originator_of
 from streamledger.domain.instants import parse_instant_ms
-from streamledger.ledger import portable
+from streamledger.ledger import portable, reader
 from streamledger.ledger.acts import Actor
 from streamledger.ledger.application import Ledger
 from streamledger.ledger.mapper import event_class
@@ -25,6 +25,8 @@ from streamledger.tencent.envelope import read_envelope
 CHUNK_EVENTS: Final = 5000
 """Stored in one transaction: live deliveries wait for the lock as long, some 100 ms."""
 FAULTS_SHOWN_MAX: Final = 10
+COUNTS: Final = ("lines", "stored", "known", "differing", "left_out", "invalid")
+"""What the act at the end says."""
 
 
 class Imported(msgspec.Struct, kw_only=True):
@@ -34,11 +36,13 @@ class Imported(msgspec.Struct, kw_only=True):
     stored: int = 0
     known: int = 0
     """Deliveries that were in the ledger already."""
+    differing: int = 0
+    """Likewise, but with another body than the line's: the ledger's stays."""
     left_out: int = 0
     """Releases, acts and unreadable events of another ledger, which were not asked for."""
     invalid: int = 0
     faults: list[str] = []
-    """The first invalid lines, each with its number and what is wrong."""
+    """The first lines that are invalid, each with its number and what is wrong, or that differ."""
 
 
 class _PlainLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +89,7 @@ def import_events(
             under_way = pool.submit(_store, connection, ledger, chunk, done)
         if under_way is not None:
             under_way.result()
-    counts = {name: getattr(done, name) for name in ("lines", "stored", "known", "left_out", "invalid")}
+    counts = {name: getattr(done, name) for name in COUNTS}
     ledger.act(
         connection, "import-ended", actor, {"import_position": begun, "sha256": digest.hexdigest(), **counts}
     )
@@ -121,11 +125,43 @@ def _store(
         _store(connection, ledger, chunk[half:], done)
         return
     done.stored += stored
-    done.known += len(chunk) - stored
+    differing = list(_differing(connection, chunk)) if stored < len(chunk) else []
+    for sentence in differing:
+        _tell(done, sentence)
+    done.differing += len(differing)
+    done.known += len(chunk) - stored - len(differing)
+
+
+def _differing(connection: psycopg.Connection[Any], chunk: list[NewEvent]) -> Iterator[str]:
+    """A sentence for each event whose delivery is in the ledger with another content."""
+    stored = {
+        row[-1]: row
+        for row in reader.read_rows_of_deliveries(connection, [event.delivery_id for event in chunk])
+    }
+    for event in chunk:
+        if (row := stored.get(str(event.delivery_id))) is not None and not _is_the_same(event, row):
+            what = "state" if isinstance(event, ForeignEvent) else "body"
+            yield (
+                f"delivery {event.delivery_id}: expected the {what} of the event at position {row[0]},"
+                " got another"
+            )
+
+
+def _is_the_same(event: NewEvent, row: reader.Row) -> bool:
+    if isinstance(event, ForeignEvent):
+        return bool(event.state == row[4])
+    try:
+        return event.delivery.body == reader.event_of(row).delivery.body
+    except StreamledgerError:
+        return False  # an event that this version cannot read
 
 
 def _fault(done: Imported, sentence: str) -> None:
     done.invalid += 1
+    _tell(done, sentence)
+
+
+def _tell(done: Imported, sentence: str) -> None:
     if len(done.faults) < FAULTS_SHOWN_MAX:
         done.faults.append(sentence)
 

@@ -69,7 +69,7 @@ def test_a_file_of_version_1_is_believed_as_far_as_its_signatures_go(database: D
     assert last["subject"] == {
         "import_position": 1,
         "sha256": hashlib.sha256(VERSION_1.read_bytes()).hexdigest(),
-        **{"lines": 6, "stored": 4, "known": 0, "left_out": 2, "invalid": 0},
+        **{"lines": 6, "stored": 4, "known": 0, "differing": 0, "left_out": 2, "invalid": 0},
     }
 
 

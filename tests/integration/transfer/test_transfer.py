@@ -1,5 +1,6 @@
 """The ledger out and in again: nothing is lost, nothing is doubled, secrets stay where they should."""
 
+import base64
 import csv
 import gzip
 import io
@@ -41,6 +42,8 @@ EVENTS = (
     "SELECT originator_id, originator_version, topic, delivery_id FROM ledger_events"
     " WHERE topic <> 'admin-acted.v1' ORDER BY notification_id"
 )
+
+STATES = "SELECT state FROM ledger_events WHERE topic <> 'admin-acted.v1' ORDER BY notification_id"
 
 
 def exported(connection: psycopg.Connection[Any], **wanted: Any) -> list[bytes]:
@@ -101,6 +104,26 @@ def test_importing_twice_is_importing_once_and_numbers_go_on_in_a_living_ledger(
             "SELECT originator_id FROM ledger_events GROUP BY 1 HAVING max(originator_version) <> count(*)"
         ).fetchall()
         assert gaps == []
+
+
+def test_a_known_delivery_with_another_body_is_told_and_what_the_ledger_has_stays(database: Database) -> None:
+    foreign = ForeignEvent(originator_id="x", delivery_id=uuid4(), name="not-known-yet.v9", state=b"\xc1")
+    with opened(database) as connection:
+        store(connection, bodies(1, SHAPE)[:20])
+        deliveries.store(connection, [foreign])
+        lines = exported(connection)
+        before = connection.execute(STATES).fetchall()
+        known = json.loads(lines[3])
+        other = json.dumps(known | {"body": known["body"] + " "}).encode()
+        state = lines[-1].replace(base64.b64encode(foreign.state), base64.b64encode(b"\xc2"))
+        done = imported(connection, [*lines[:3], other, *lines[4:-1], state], with_acts=True)
+        assert (done.stored, done.known, done.differing, done.invalid) == (0, 19, 2, 0)
+        assert done.lines == done.known + done.differing
+        assert done.faults == [
+            f"delivery {known['delivery_id']}: expected the body of the event at position 3, got another",
+            f"delivery {foreign.delivery_id}: expected the state of the event at position 21, got another",
+        ]
+        assert connection.execute(STATES).fetchall() == before
 
 
 def test_only_one_stream_or_one_time_is_exported(database: Database) -> None:
