@@ -19,6 +19,7 @@ from streamledger.domain.errors import (
     SessionUnknownThen,
 )
 from streamledger.domain.events import Delivery
+from streamledger.domain.explanation import AttributionExplanation, FieldExplanation
 from streamledger.domain.instants import instant_us, parse_instant_ms
 from streamledger.domain.notification import Kind
 from streamledger.domain.suspicion import SuspectLimits
@@ -41,6 +42,7 @@ SEEDS = range(int(os.environ.get("STREAMLEDGER_TRAVEL_SEEDS", "2")))
 NOW_MS = STARTS_AT_MS + 400_000
 
 Answer = tuple[Session, list[TimelineEntry], list[TimelineEntry]]
+Explained = tuple[list[FieldExplanation], list[AttributionExplanation]]
 Answers = dict[str, Answer | str]
 Found = TypeVar("Found")
 
@@ -83,6 +85,16 @@ async def then_of(past: PastQueries, sequence: str, asked: Asked) -> Answer | st
     return await told(answer)
 
 
+async def explained(past: PastQueries, sequence: str, asked: Asked) -> Explained | str:
+    """Every field and every medium with the pushes that were considered, of a moment or of now."""
+
+    async def answer() -> Explained:
+        found = await explain(past, sequence, asked, limit=500)
+        return found.fields, found.attributions.items
+
+    return await told(answer)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_what_was_known_at_each_position_is_what_a_ledger_that_ended_there_says(
     database: Database, seed: int
@@ -102,17 +114,21 @@ async def compare_with_shorter_ledgers(database: Database, deliveries: Sequence[
     sequences = sorted(
         {sequence for each in deliveries if (sequence := read_notification(each.body).sequence)}
     )
-    said: list[tuple[int, Answers]] = []
+    said: list[tuple[int, Answers, dict[str, Explained | str]]] = []
     async with open_queries(database) as queries:
+        past = PastQueries(queries)
         with connect_to(database) as connection:
             for delivery in deliveries:
                 position = append_all(connection, database, [delivery])
-                said.append((position, {name: await now_of(queries, name) for name in sequences}))
-        past = PastQueries(queries)
-        for position, answers in said:
+                asked_why = sequences if position % 5 == 0 else []  # it takes as long as all else
+                why = {name: await explained(past, name, Asked()) for name in asked_why}
+                said.append((position, {name: await now_of(queries, name) for name in sequences}, why))
+        for position, answers, why in said:
             asked = Asked(known_at=KnownAt(position=position))
             for sequence, answer in answers.items():
                 assert await then_of(past, sequence, asked) == answer, (position, sequence)
+                if sequence in why:
+                    assert await explained(past, sequence, asked) == why[sequence], (position, sequence)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -232,6 +248,25 @@ async def test_what_is_known_now_is_explained_as_at_the_last_moment(database: Da
         for session in (await queries.sessions(SessionFilter())).items:
             explained = await explain(past, session.sequence, Asked(), session.stream_id)
             assert await explain_now(past, session) == explained.fields
+
+
+async def test_a_push_that_was_too_far_is_named_now_as_it_is_when_it_has_changed_since(
+    database: Database,
+) -> None:
+    bodies = [stopped("room-1", "0", BEGAN_S - 43), screenshot("room-1", BEGAN_S), started("room-1", "2")]
+    error = {"event_type": 321, "stream_id": "room-1", "sequence": "0", "data_time": (BEGAN_S - 100) * 1000}
+    async with open_queries(database) as queries:
+        past = PastQueries(queries)
+        with connect_to(database) as connection:
+            keep(connection, [received(body, BEGAN_S + 60) for body in bodies])
+            position = catch_up(connection, SCHEMA, PROJECTIONS)
+            said = await explained(past, "2", Asked())
+            keep(connection, [received(error, BEGAN_S + 61)])
+            catch_up(connection, SCHEMA, PROJECTIONS)
+        assert isinstance(said, tuple)
+        outcomes = [(each.sequence, each.outcome) for each in said[1][0].candidates]
+        assert outcomes == [("2", "chosen"), ("0", "too_far")]
+        assert await explained(past, "2", Asked(known_at=KnownAt(position=position))) == said
 
 
 async def test_a_picture_of_the_past_is_thinned_evenly_among_what_was_known_then(database: Database) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from psycopg import AsyncConnection
 
+from streamledger.domain.attribution import considered_ms
 from streamledger.domain.by_time import LAST_OPEN_MAX
 from streamledger.domain.events import LedgerEvent, originator_of
 from streamledger.domain.session import BEGAN_TOGETHER_MS, OPEN_END_MS
@@ -79,9 +80,11 @@ class PastTables:
                 )
             ]
         if near is not None:
+            # As far as an explanation names pushes, or it would name others by what has come since.
+            beside_ms = considered_ms(self.moment.slack_ms)
             facts |= {
-                "from_ms": max(0, near.from_ms - self.moment.margin_ms),
-                "until_ms": min(near.until_ms + self.moment.margin_ms, OPEN_END_MS),
+                "from_ms": max(0, near.from_ms - beside_ms),
+                "until_ms": min(near.until_ms + beside_ms, OPEN_END_MS),
             }
             conditions += [
                 "s.reach_ms >= %(from_ms)s AND s.span_from_ms <= %(until_ms)s",
