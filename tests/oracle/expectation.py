@@ -310,9 +310,15 @@ def heard(history: History, from_s: int, until_s: int) -> int:
 
 
 def patience(push: TruePush, history: History, media_s: list[Medium]) -> int:
-    """For how long a push may be silent: by its own rhythm."""
+    """For how long a push may be silent: by its own rhythm, twice its longest file or time without a sign."""
     latest = sorted(signs(push, media_s))[-32:]
-    pauses = [heard(history, sooner[0], later[0]) for sooner, later in itertools.pairwise(latest)]
+    held = {second for at_s, until_s in latest for second in range(at_s, until_s)}
+    times = {time_s for sign in latest for time_s in sign}
+    pauses = [
+        heard(history, sooner_s, later_s)
+        for sooner_s, later_s in itertools.pairwise(sorted(times))
+        if sooner_s not in held
+    ]
     longest_s = max([*pauses, *(heard(history, at_s, until_s) for at_s, until_s in latest)], default=0)
     return max(LIMITS_S["silence"], min(2 * longest_s, DAY_S))
 
@@ -384,4 +390,4 @@ def domain_of(push: TruePush) -> str | None:
     return push.app if push.names_place else None
 
 
-LIMITS_S = {"silence": 120, "newer_push": 20, "recording_ended": 30, "unheard": 300}
+LIMITS_S = {"silence": 20, "newer_push": 20, "recording_ended": 30, "unheard": 300}

@@ -124,6 +124,7 @@ def _s(ms: int | None) -> int | None:
 @given(pushes, media, copies, limits, st.integers(0, HORIZON_S + 200), windows_s, seeds)
 @example(4, 0, 1, Limits(40, 20, 1), 0, 0, 547841)  # of one nothing names the path, of a later one its start
 @example(3, 0, 1, HALF_A_DAY, 0, 0, 20361521)  # an unknown start behind a push whose clocks disagree
+@example(1, 1, 1, HALF_A_DAY, 126, 0, 839180)  # a pause after a file, which is silence and the file is none
 def test_sessions_attributions_presence_and_broadcasts_equal_the_oracle(
     push_count: int,
     media_count: int,

@@ -27,6 +27,11 @@ SLACK_S_MAX: Final = 3600
 """The most slack that a what-if question may grant; the rules themselves grant SLACK_MS."""
 
 
+def considered_ms(slack_ms: int = SLACK_MS) -> int:
+    """How far outside a push an item may lie so that an explanation names the push as too far."""
+    return max(10 * SLACK_MS, 2 * slack_ms)
+
+
 def decide(item: Item, spans: Sequence[Span], slack_ms: int = SLACK_MS) -> tuple[Attribution, ...]:
     """The sessions the item belongs to, in order of time; empty when it fits none.
 

@@ -9,7 +9,7 @@ import msgspec
 from streamledger.domain import session as fold
 from streamledger.domain.answers import Session
 from streamledger.domain.attributed import SLACK_MS, Attribution, Item
-from streamledger.domain.attribution import decide, with_witnesses
+from streamledger.domain.attribution import considered_ms, decide, with_witnesses
 from streamledger.domain.instants import instant_ms
 from streamledger.domain.notification import Kind, Notification, Push
 from streamledger.domain.session import OPEN_END_MS, Claim, SessionState, Span
@@ -344,7 +344,10 @@ def _value(claim: Claim, name: str, rule: str) -> Any:
 def explain_attribution(
     item: Item, spans: Sequence[Span], sequence: str, slack_ms: int = SLACK_MS
 ) -> tuple[Attribution | None, list[Candidate]]:
-    """The decision for one session, and every push that came near or ran at the time, best first."""
+    """The decision for one session, and every push that came near or ran at the time, best first.
+
+    `spans` must hold all that `considered_ms` asks for; of others only those that were considered are named.
+    """
     spans = with_witnesses(item, spans)
     decided = decide(item, spans, slack_ms)
     mine = next((each for each in decided if each.sequence == sequence), None)
@@ -355,7 +358,7 @@ def explain_attribution(
         if span.until_ms < span.from_ms:
             continue
         distance_ms = max(0, span.from_ms - item.until_ms, item.at_ms - span.until_ms)
-        if distance_ms > 10 * max(slack_ms, SLACK_MS) and span.sequence not in chosen | alternatives:
+        if distance_ms > considered_ms(slack_ms) and span.sequence not in chosen | alternatives:
             continue
         scores = _scores(item, span, distance_ms)
         if span.sequence in chosen:

@@ -13,7 +13,7 @@ from streamledger.domain.notification import AHEAD_MS_MAX, EARLIEST_MS, Kind, No
 from streamledger.domain.place import host_of
 from streamledger.domain.push_errors import Health, tallied
 
-FOLD_VERSION: Final = 11
+FOLD_VERSION: Final = 12
 """Raised whenever the same history would give other rows: a rebuild is then due."""
 
 CLAIMS_MAX: Final = 8

@@ -5,7 +5,7 @@ task that records on. From when a rule holds is a moment, so that presence is a 
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import accumulate
 from typing import Final, Literal
 
 import msgspec
@@ -32,7 +32,7 @@ class SuspectLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How old the evidence of each rule must be before it counts."""
 
     silence_ms_max: int
-    """The least: of a push that gives its signs further apart, twice the longest distance."""
+    """The least: of a push that gives its signs further apart, twice the longest pause."""
     newer_push_ms_max: int = NEWER_PUSH_MS_MAX
     recording_ended_ms_max: int = RECORDING_ENDED_MS_MAX
     unheard_ms_max: int = UNHEARD_MS_MAX
@@ -53,11 +53,12 @@ def rhythm_ms(signs: Iterable[Interval], absences: Sequence[Interval] = ()) -> i
     """How long a silence a push has accustomed us to: twice its longest pause, at most a day.
 
     Of each sign its begin and end: of a file its content, of the start and of a moment that alone. Only
-    the latest ones by their beginnings count; a pause is from one beginning to the next, or a file's own
-    length. `absences` are times in which nobody was there to hear.
+    the latest ones by their beginnings count; a pause is a time that none of them holds, or a file's own
+    length (ADR 0049). `absences` are times in which nobody was there to hear.
     """
     latest = sorted(signs)[-SIGNS_MAX:]
-    pauses = [(one[0], other[0]) for one, other in pairwise(latest)] + latest
+    over = accumulate((until for _, until in latest), max)
+    pauses = [*zip(over, (at for at, _ in latest[1:]), strict=False), *latest]
     longest_ms = max((until - at - _away_ms(at, until, absences) for at, until in pauses), default=0)
     return min(2 * longest_ms, RHYTHM_MS_MAX)
 

@@ -41,6 +41,8 @@ BRACKET: Final = ord("[")
 """A body that nests has one, or a second brace; to look for a number is quicker than for bytes."""
 
 _ESCAPED: Final = "streamledger.escaped"
+_MARK: Final = "\ufffd"
+"""Stands before each escape of ours, so that a text which was sent with a backslash is another (ADR 0052)."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 # The closing quote is optional, so that an unclosed string is consumed once and not retried at each quote.
@@ -189,8 +191,8 @@ def _mend_text(body: bytes) -> tuple[str, tuple[str, ...]]:
 def _in_another_encoding(body: bytes) -> tuple[str, str]:
     """The whole as GB18030, as Chinese senders have it; else with each byte that is no text escaped.
 
-    It is decoded before it is read: a character of GB18030 may end in a byte that is a backslash. Escaped,
-    other bytes stay another name.
+    It is decoded before it is read: a character of GB18030 may end in a byte that is a backslash. Escaped
+    behind a mark, other bytes stay another name.
     """
     try:
         return body.decode("gb18030"), "gb18030"
@@ -201,7 +203,7 @@ def _in_another_encoding(body: bytes) -> tuple[str, str]:
 def _escape(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeDecodeError)  # noqa: S101  # it is named for decoding alone
     # Twice a backslash, as in JSON one must be written.
-    return "".join(f"\\\\x{byte:02x}" for byte in error.object[error.start : error.end]), error.end
+    return "".join(f"{_MARK}\\\\x{byte:02x}" for byte in error.object[error.start : error.end]), error.end
 
 
 codecs.register_error(_ESCAPED, _escape)
@@ -209,7 +211,7 @@ codecs.register_error(_ESCAPED, _escape)
 
 def _without_lone_surrogate(match: re.Match[str]) -> str:
     backslashes, pair, lone = match.groups()
-    return (backslashes or "") + (pair or "") + (r"\ufffd" if lone else "")
+    return (backslashes or "") + (pair or "") + (f"{_MARK}\\{lone.lower()}" if lone else "")
 
 
 def _place_of(message: str) -> tuple[str, dict[str, Any]]:

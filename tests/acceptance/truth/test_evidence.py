@@ -127,6 +127,15 @@ def silent_within_its_own_rhythm(room: Room) -> Iterator[Bodies]:
     assert room.session("a")["state"] == "live"
 
 
+def silent_after_a_file_and_half_an_hour(room: Room) -> Iterator[Bodies]:
+    t = room.now_s - 4 * HOUR
+    yield [room.start("a", t), room.file("f", t, t + HOUR), room.shot(t + HOUR + 1800)]
+    for after_s, reasons in ((2 * HOUR, []), (2 * HOUR + 1, ["silence"])):
+        past = room.service.read(f"/v1/sessions/{room.seq('a')}", as_of=t + HOUR + 1800 + after_s)
+        assert past["state_reasons"] == reasons
+    assert room.session("a")["state_reasons"] == ["silence"]
+
+
 def live_among_many_newer_ones(room: Room) -> Iterator[Bodies]:
     t = room.now_s - 2 * HOUR
     newer: Bodies = [room.start(f"n{n}", t + 60 + n) for n in range(120)]

@@ -152,6 +152,15 @@ def two_names_in_gb18030(room: Room) -> Iterator[Bodies]:
         assert (stream["stream_id"], stream["sessions"], stream["screenshots"]) == (name, 1, 1)
 
 
+def names_that_differ_in_what_cannot_be_read(room: Room) -> Iterator[Bodies]:
+    start, stream_id = signed_now(room.start("a", room.now_s - 1000)), room.stream_id
+    sent = [b"\xff", rb"\\xff", rb"\ud800", rb"\udc00", rb"\ufffd"]
+    yield [start.replace(stream_id.encode(), stream_id.encode() + each) for each in sent]
+    for kept in (r"�\xff", r"\xff", r"�\ud800", r"�\udc00", "�"):
+        room.stream_id = stream_id + kept
+        assert (room.stream()["stream_id"], room.stream()["sessions"]) == (room.stream_id, 1)
+
+
 def inside_an_inferred_push(room: Room) -> Iterator[Bodies]:
     t = room.now_s - 1000
     yield [room.stop("a", t + 600, push_duration="600000")]

@@ -19,7 +19,8 @@ from streamledger.domain.errors import (
     SessionUnknownThen,
 )
 from streamledger.domain.events import Delivery
-from streamledger.domain.instants import instant_us, parse_instant_ms
+from streamledger.domain.explanation import AttributionExplanation, FieldExplanation
+from streamledger.domain.instants import instant_ms, instant_us, parse_instant_ms
 from streamledger.domain.notification import Kind
 from streamledger.domain.suspicion import SuspectLimits
 from streamledger.ledger import reader
@@ -41,6 +42,7 @@ SEEDS = range(int(os.environ.get("STREAMLEDGER_TRAVEL_SEEDS", "2")))
 NOW_MS = STARTS_AT_MS + 400_000
 
 Answer = tuple[Session, list[TimelineEntry], list[TimelineEntry]]
+Explained = tuple[list[FieldExplanation], list[AttributionExplanation]]
 Answers = dict[str, Answer | str]
 Found = TypeVar("Found")
 
@@ -83,6 +85,21 @@ async def then_of(past: PastQueries, sequence: str, asked: Asked) -> Answer | st
     return await told(answer)
 
 
+async def explained(past: PastQueries, sequence: str, asked: Asked) -> Explained | str:
+    """Every field and every medium with the pushes that were considered, of a moment or of now."""
+
+    async def answer() -> Explained:
+        found = await explain(past, sequence, asked, limit=500)
+        return found.fields, found.attributions.items
+
+    return await told(answer)
+
+
+def push_error(stream_id: str, sequence: str, at_s: int) -> dict[str, Any]:
+    """Event type 321."""
+    return {"event_type": 321, "stream_id": stream_id, "sequence": sequence, "data_time": at_s * 1000}
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_what_was_known_at_each_position_is_what_a_ledger_that_ended_there_says(
     database: Database, seed: int
@@ -102,17 +119,21 @@ async def compare_with_shorter_ledgers(database: Database, deliveries: Sequence[
     sequences = sorted(
         {sequence for each in deliveries if (sequence := read_notification(each.body).sequence)}
     )
-    said: list[tuple[int, Answers]] = []
+    said: list[tuple[int, Answers, dict[str, Explained | str]]] = []
     async with open_queries(database) as queries:
+        past = PastQueries(queries)
         with connect_to(database) as connection:
             for delivery in deliveries:
                 position = append_all(connection, database, [delivery])
-                said.append((position, {name: await now_of(queries, name) for name in sequences}))
-        past = PastQueries(queries)
-        for position, answers in said:
+                asked_why = sequences if position % 5 == 0 else []  # it takes as long as all else
+                why = {name: await explained(past, name, Asked()) for name in asked_why}
+                said.append((position, {name: await now_of(queries, name) for name in sequences}, why))
+        for position, answers, why in said:
             asked = Asked(known_at=KnownAt(position=position))
             for sequence, answer in answers.items():
                 assert await then_of(past, sequence, asked) == answer, (position, sequence)
+                if sequence in why:
+                    assert await explained(past, sequence, asked) == why[sequence], (position, sequence)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -232,6 +253,76 @@ async def test_what_is_known_now_is_explained_as_at_the_last_moment(database: Da
         for session in (await queries.sessions(SessionFilter())).items:
             explained = await explain(past, session.sequence, Asked(), session.stream_id)
             assert await explain_now(past, session) == explained.fields
+
+
+async def test_a_push_that_was_too_far_is_named_now_as_it_is_when_it_has_changed_since(
+    database: Database,
+) -> None:
+    bodies = [stopped("room-1", "0", BEGAN_S - 43), screenshot("room-1", BEGAN_S), started("room-1", "2")]
+    error = push_error("room-1", "0", BEGAN_S - 100)
+    async with open_queries(database) as queries:
+        past = PastQueries(queries)
+        with connect_to(database) as connection:
+            keep(connection, [received(body, BEGAN_S + 60) for body in bodies])
+            position = catch_up(connection, SCHEMA, PROJECTIONS)
+            said = await explained(past, "2", Asked())
+            keep(connection, [received(error, BEGAN_S + 61)])
+            catch_up(connection, SCHEMA, PROJECTIONS)
+        assert isinstance(said, tuple)
+        outcomes = [(each.sequence, each.outcome) for each in said[1][0].candidates]
+        assert outcomes == [("2", "chosen"), ("0", "too_far")]
+        assert await explained(past, "2", Asked(known_at=KnownAt(position=position))) == said
+
+
+ROOM = "room-1"
+BESIDE = [
+    started(ROOM, "s", BEGAN_S + 100, stream_param="u=1"),
+    stopped(ROOM, "s", BEGAN_S + 200),
+    screenshot(ROOM, BEGAN_S + 150, stream_param="u=1"),
+]
+LATER = [BEGAN_S + 1000 * number for number in range(1, 13)]
+AFAR: dict[str, tuple[list[dict[str, Any]], int, int]] = {
+    "the eighth later open push ends one": (
+        [started(ROOM, "far", BEGAN_S), *(started(ROOM, f"{at_s}", at_s) for at_s in LATER)],
+        *(BEGAN_S, BEGAN_S + 8000),
+    ),
+    "the eighth after its last sign does": (
+        [
+            started(ROOM, "far", BEGAN_S),
+            push_error(ROOM, "far", BEGAN_S + 2500),
+            *(started(ROOM, f"{at_s}", at_s) for at_s in LATER),
+        ],
+        *(BEGAN_S, BEGAN_S + 10_000),
+    ),
+    "what had ended before an unknown start begins it": (
+        [
+            *(started(ROOM, "before", BEGAN_S - 6000), stopped(ROOM, "before", BEGAN_S - 5000)),
+            stopped(ROOM, "far", BEGAN_S + 180),
+        ],
+        *(BEGAN_S - 5000, BEGAN_S + 180),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AFAR)
+async def test_what_bounds_a_push_from_afar_is_looked_at_now_and_of_the_past(
+    database: Database, name: str
+) -> None:
+    told, from_s, until_s = AFAR[name]
+    bodies = [*BESIDE, *told]
+    others = sorted({body["sequence"] for body in told} - {"far"})
+    async with open_queries(database) as queries:
+        past = PastQueries(queries)
+        with connect_to(database) as connection:
+            keep(connection, [received(body, BEGAN_S + 20_000) for body in bodies])
+            position = catch_up(connection, SCHEMA, PROJECTIONS)
+            for asked in (Asked(), Asked(known_at=KnownAt(position=position))):
+                (medium,) = (await explain(past, "s", asked, ROOM)).attributions.items
+                (far,) = (each for each in medium.candidates if each.sequence == "far")
+                assert (far.from_at, far.until_at) == (instant_ms(from_s * 1000), instant_ms(until_s * 1000))
+                since = [push_error(ROOM, other, BEGAN_S + 15_000) for other in others]
+                keep(connection, [received(body, BEGAN_S + 20_001) for body in since])
+                catch_up(connection, SCHEMA, PROJECTIONS)
 
 
 async def test_a_picture_of_the_past_is_thinned_evenly_among_what_was_known_then(database: Database) -> None:

@@ -32,6 +32,13 @@ def ended(*recorded: Recorded, param_known: bool = True) -> int | None:
         ([(0, 0), (0, HOUR), (HOUR, 2 * HOUR)], 2 * HOUR),
         ([(0, 0), (10 * S, 10 * S), (70 * S, 70 * S), (80 * S, 80 * S)], 2 * MINUTE),
         ([(0, 0), (20 * HOUR, 20 * HOUR)], DAY),
+        (
+            [(0, HOUR), (90 * MINUTE, 90 * MINUTE)],
+            2 * HOUR,
+        ),  # half an hour after the file, not an hour and half
+        ([(0, 300 * S), (7300 * S, 7300 * S)], 14_000 * S),
+        ([(0, HOUR), (10 * S, 10 * S), (90 * MINUTE, 90 * MINUTE)], 2 * HOUR),
+        ([(0, HOUR), (3 * HOUR, 3 * HOUR)], 4 * HOUR),
         ([(0, 0), *((HOUR + n * S, HOUR + n * S) for n in range(32))], 2 * S),
     ],
 )
@@ -44,6 +51,7 @@ def test_the_rhythm_is_twice_the_longest_pause_of_the_latest_signs(
 def test_an_absence_is_no_pause() -> None:
     signs = [(0, 0), (HOUR, HOUR)]
     assert rhythm_ms(signs, [(MINUTE, 50 * MINUTE)]) == 2 * 11 * MINUTE
+    assert rhythm_ms([(0, 10 * S), (HOUR, HOUR)], [(0, MINUTE), (2 * MINUTE, HOUR)]) == 2 * MINUTE
     assert after_ms(0, HOUR, [(MINUTE, 2 * MINUTE), (5 * HOUR, 6 * HOUR)]) == HOUR + MINUTE
     assert after_ms(30 * S, HOUR, [(0, MINUTE)]) == HOUR + MINUTE
 

@@ -52,16 +52,17 @@ def test_any_bytes_give_a_notification_or_a_malformed_body(body: bytes) -> None:
     [
         (b'{"a":1}', {"a": 1}, ()),
         (b'\xef\xbb\xbf{"a":1}', {"a": 1}, ("bom",)),
-        (b'{"a":"\xff"}', {"a": "\\xff"}, ("invalid_utf8",)),
+        (b'{"a":"\xff"}', {"a": "�\\xff"}, ("invalid_utf8",)),
+        (b'{"a":"\xe6\x88","b":"x\\\xff"}', {"a": r"�\xe6�\x88", "b": r"x�\xff"}, ("invalid_utf8", "json5")),
         ('{"a":"直播间"}'.encode("gb18030"), {"a": "直播间"}, ("gb18030",)),
         ('{"a":"乗"}'.encode("gb18030"), {"a": "乗"}, ("gb18030",)),
-        (rb'{"a":"\ud800"}', {"a": "�"}, ("lone_surrogate",)),
-        (rb'{"a":"\udc00\ud83d\ude00\ud83d"}', {"a": "�😀�"}, ("lone_surrogate",)),
-        (rb'{"a":"\\ud800","b":"\\\ud800"}', {"a": r"\ud800", "b": "\\�"}, ("lone_surrogate",)),
+        (rb'{"a":"\ud800"}', {"a": r"�\ud800"}, ("lone_surrogate",)),
+        (rb'{"a":"\udc00\ud83d\ude00\ud83d"}', {"a": r"�\udc00😀�\ud83d"}, ("lone_surrogate",)),
+        (rb'{"a":"\\ud800","b":"\\\ud800"}', {"a": r"\ud800", "b": r"\�\ud800"}, ("lone_surrogate",)),
         ('{\u3000"a":1, // 文件\n}'.encode(), {"a": 1}, ("json5",)),
         (
             b'\xef\xbb\xbf{"a":"\xff\\udc00",}',
-            {"a": "\\xff�"},
+            {"a": r"�\xff�\udc00"},
             ("bom", "invalid_utf8", "lone_surrogate", "json5"),
         ),
         (b'{"a":1e999,"b":2}', {"a": ["1e999"], "b": 2}, ("number_out_of_range",)),
@@ -70,6 +71,16 @@ def test_any_bytes_give_a_notification_or_a_malformed_body(body: bytes) -> None:
 )
 def test_what_is_mended_is_noted(body: bytes, expected: dict[str, object], notes: tuple[str, ...]) -> None:
     assert parse_object(body) == (expected, notes)
+
+
+def test_names_that_differ_in_what_cannot_be_read_stay_apart() -> None:
+    sent = [b"lo\xff", b"lo\xfe", rb"lo\\xff", rb"lo\ud800", rb"lo\udc00", rb"lo\\ud800", rb"lo\ufffd", b"lo"]
+    kept = [read_envelope(b'{"event_type":1,"stream_id":"%s"}' % each).stream_id for each in sent]
+    assert len({*kept}) == len(sent)
+    assert (kept[2], kept[5], kept[6]) == (r"lo\xff", r"lo\ud800", "lo\ufffd")  # as they were sent
+    shown = [json.dumps({"event_type": 1, "stream_id": each}).encode() for each in kept]
+    assert [read_envelope(each).stream_id for each in shown] == kept
+    assert read_envelope(rb'{"event_type":1,"stream_id":"lo\uD800"}').stream_id == kept[3]
 
 
 @pytest.mark.parametrize(

@@ -140,9 +140,11 @@ async def _take_neighbours(
     begin(known, await tables.stops_ahead(keys))
     for row in known.rows.values():
         bounds_of(row, row.fold, witness_of)
-    # Who follows them may lie far off: it bounds them, and that is all.
-    followers = await tables.followers(row for row in known.rows.values() if row.is_open)
-    far = {row.sequence: row for row in followers if row.sequence not in known.rows}
+    # What bounds them may lie far off, and does nothing else.
+    bounding = await tables.followers(row for row in known.rows.values() if row.is_open)
+    if reach is not None:
+        bounding += await tables.bounding(now.stream_id, [*known.rows.values()], reach.until_ms)
+    far = {row.sequence: row for row in bounding if row.sequence not in known.rows}
     known.rows.update(far)
     pushes.settle(known, Changed())
     for sequence in far:

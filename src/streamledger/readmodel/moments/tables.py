@@ -9,9 +9,10 @@ from typing import Any, Final
 import msgspec
 from psycopg import AsyncConnection
 
+from streamledger.domain.attribution import considered_ms
 from streamledger.domain.by_time import LAST_OPEN_MAX
 from streamledger.domain.events import LedgerEvent, originator_of
-from streamledger.domain.session import BEGAN_TOGETHER_MS, OPEN_END_MS
+from streamledger.domain.session import BEGAN_TOGETHER_MS, OPEN_END_MS, OPEN_LATER_MAX
 from streamledger.readmodel.fold.columns import columns_of, session_row, timeline_row
 from streamledger.readmodel.fold.facts import Fact
 from streamledger.readmodel.fold.rows import COPIES_MAX, RIVALS_MAX, SessionKey, SessionRow, TimelineRow
@@ -79,9 +80,11 @@ class PastTables:
                 )
             ]
         if near is not None:
+            # As far as an explanation names pushes, or it would name others by what has come since.
+            beside_ms = considered_ms(self.moment.slack_ms)
             facts |= {
-                "from_ms": max(0, near.from_ms - self.moment.margin_ms),
-                "until_ms": min(near.until_ms + self.moment.margin_ms, OPEN_END_MS),
+                "from_ms": max(0, near.from_ms - beside_ms),
+                "until_ms": min(near.until_ms + beside_ms, OPEN_END_MS),
             }
             conditions += [
                 "s.reach_ms >= %(from_ms)s AND s.span_from_ms <= %(until_ms)s",
@@ -123,6 +126,50 @@ class PastTables:
             "appnames": [push.appname for push, _ in after],
         }
         return [session_row(values) for values in await self.fetch(sql, facts)] if after else []
+
+    async def bounding(self, stream_id: str, pushes: Sequence[SessionRow], until_ms: int) -> list[SessionRow]:
+        """What else bounds these pushes from afar, among the sessions that stand as they did then.
+
+        The next open ones at their places that began after a time, those with their stream_params too, and
+        what had ended before an unknown start.
+        """
+        opened = [push for push in pushes if push.is_open]
+        after = {(push.app, push.appname, "", max(until_ms, push.last_sign_ms)) for push in opened}
+        after |= {(push.app, push.appname, push.witness, until_ms) for push in opened if push.witness}
+        unknown = [push for push in pushes if push.ended and not push.start_known]
+        if not after and not unknown:
+            return []
+        columns = columns_of("sessions", "s")
+        of_stream = f"SELECT * FROM sessions AS s WHERE s.stream_id = %(stream_id)s AND {self._settled()}"  # noqa: S608  # constant names
+        later = [
+            f"SELECT {columns} FROM unnest(%(apps)s::text[], %(appnames)s::text[], %(witnesses)s::text[],"  # noqa: S608  # constant names
+            f" %(after_ms)s::int8[]) AS p(app, appname, witness, after_ms) CROSS JOIN LATERAL ({of_stream}"
+            "  AND NOT s.ended AND NOT s.refused AND s.start_known AND s.sort_ms > p.after_ms"
+            "  AND s.app IS NOT DISTINCT FROM p.app AND s.appname IS NOT DISTINCT FROM p.appname"
+            f" {same} ORDER BY s.sort_ms LIMIT {OPEN_LATER_MAX}) AS s WHERE {asked}"
+            for asked, same in (("p.witness = ''", ""), ("p.witness <> ''", "AND s.witness = p.witness"))
+        ]
+        ended = (
+            f"SELECT {columns} FROM unnest(%(from_ms)s::int8[], %(first_ms)s::int8[], %(over_ms)s::int8[],"  # noqa: S608  # constant names
+            "  %(ended_apps)s::text[], %(ended_appnames)s::text[])"
+            f" AS p(from_ms, first_ms, over_ms, app, appname) CROSS JOIN LATERAL ({of_stream}"
+            "  AND s.ended AND NOT s.refused AND s.reach_ms > p.from_ms AND s.reach_ms <= p.first_ms"
+            "  AND s.reach_ms < p.over_ms AND coalesce(s.app = p.app, true)"
+            "  AND coalesce(s.appname = p.appname, true) ORDER BY s.reach_ms DESC LIMIT 1) AS s"
+        )
+        facts = self.facts(stream_id) | {
+            "apps": [app for app, _, _, _ in after],
+            "appnames": [appname for _, appname, _, _ in after],
+            "witnesses": [witness for _, _, witness, _ in after],
+            "after_ms": [after_ms for _, _, _, after_ms in after],
+            "from_ms": [push.span_from_ms for push in unknown],
+            "first_ms": [push.sure_from_ms for push in unknown],
+            "over_ms": [push.span_until_ms for push in unknown],
+            "ended_apps": [push.app for push in unknown],
+            "ended_appnames": [push.appname for push in unknown],
+        }
+        rows = await self.fetch(" UNION ALL ".join([*later, ended]), facts)
+        return [session_row(values) for values in rows]
 
     def _settled(self) -> str:
         return " AND ".join(f"NOT ({unsettled})" for unsettled in self._unsettled()) or "true"

@@ -68,9 +68,10 @@ SIGNS: Final = f"""
                greatest(max(t.until_ms), (SELECT f.until_ms FROM timeline AS f WHERE s.recordings > 0
                    AND f.stream_id = s.stream_id AND f.sequence = s.sequence AND f.kind = 'recording'
                    ORDER BY f.at_ms DESC, f.key DESC LIMIT 1)) AS latest_ms,
-               least(2 * max(greatest(t.begun_ms - t.before_ms, t.over_ms - t.begun_ms)), {RHYTHM_MS_MAX})
+               least(2 * max(greatest(t.begun_ms - t.reached_ms, t.over_ms - t.begun_ms)), {RHYTHM_MS_MAX})
                    AS rhythm_ms
-        FROM (SELECT l.*, lag(l.begun_ms) OVER (ORDER BY l.at_ms, l.until_ms) AS before_ms FROM
+        FROM (SELECT l.*, max(l.over_ms) OVER (ORDER BY l.at_ms, l.until_ms
+                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached_ms FROM
                  (SELECT t.kind, t.at_ms, t.until_ms, {_heard("t.at_ms")} AS begun_ms,
                          {_heard("t.until_ms")} AS over_ms FROM timeline AS t WHERE NOT s.ended
                   AND {_OF_SESSION} AND t.kind IN ({_KINDS})
