@@ -12,7 +12,8 @@ from streamledger.domain.kinds import ATTRIBUTED_KINDS
 from streamledger.domain.senders import Senders
 from streamledger.readmodel.fold.counting import count_media
 from streamledger.readmodel.fold.engine import fold
-from streamledger.readmodel.fold.facts import Event, Fact, as_fact, bare, began_before
+from streamledger.readmodel.fold.entries import entry_of_plain
+from streamledger.readmodel.fold.facts import Event, Fact, as_fact
 from streamledger.readmodel.fold.lines import copy_line
 from streamledger.readmodel.fold.nothing import set_totals, timeline_lines
 from streamledger.readmodel.fold.pushes import Interval, Pushes
@@ -164,25 +165,7 @@ def _rows_of(each: Laid) -> list[TimelineRow]:
     """The rows of plain media; those of the short way as their lines say."""
     if each.rows is not None:
         return [_copy(row) for row in each.rows]
-    rows = [
-        TimelineRow(
-            stream_id=media.stream_id,
-            kind=media.kind,
-            key=media.key,
-            sequence=each.sequence,
-            at_ms=media.at_ms,
-            until_ms=media.until_ms,
-            position=media.position,
-            received_ms=media.received_us // 1000,
-            deliveries=1,
-            duration_ms=media.duration_ms,
-            bytes=media.file_bytes,
-            began_ms=began_before(media),
-            task=media.task,
-            note=bare(media),
-        )
-        for media in each.media
-    ]
+    rows = [msgspec.structs.replace(entry_of_plain(media), sequence=each.sequence) for media in each.media]
     assert timeline_lines([each]) == [copy_line(row) for row in rows]
     return rows
 

@@ -11,11 +11,12 @@ from streamledger.domain.attributed import SLACK_MS, Confidence, Item
 from streamledger.domain.attribution import PLAIN, decide
 from streamledger.domain.events import Delivery
 from streamledger.domain.session import OPEN_END_MS, Span
-from streamledger.readmodel.fold.facts import PlainMedia, bare, began_before
+from streamledger.readmodel.fold.entries import entry_of_plain
+from streamledger.readmodel.fold.facts import PlainMedia
 from streamledger.readmodel.fold.lines import copy_line
 from streamledger.readmodel.fold.nothing import timeline_lines
 from streamledger.readmodel.fold.pushes import Pushes
-from streamledger.readmodel.fold.rows import SessionRow, TimelineRow
+from streamledger.readmodel.fold.rows import SessionRow
 from streamledger.readmodel.fold.sweep import FEW, item_of_plain, lay, lay_plain, place, surely_in
 from streamledger.readmodel.fold.view import Laid
 from streamledger.readmodel.fold.witness import witness_of
@@ -249,22 +250,7 @@ def test_of_a_file_that_was_written_before_a_push_is_sure_nothing_follows_for_ot
 
 @given(media(), st.text(st.characters(categories=["L", "N"]), max_size=5))
 def test_the_line_of_what_surely_lies_in_a_push_is_that_of_its_row(each: PlainMedia, sequence: str) -> None:
-    row = TimelineRow(
-        stream_id=each.stream_id,
-        kind=each.kind,
-        key=each.key,
-        sequence=sequence,
-        at_ms=each.at_ms,
-        until_ms=each.until_ms,
-        position=each.position,
-        received_ms=each.received_us // 1000,
-        deliveries=1,
-        duration_ms=each.duration_ms,
-        bytes=each.file_bytes,
-        began_ms=began_before(each),
-        task=each.task,
-        note=bare(each),
-    )
+    row = msgspec.structs.replace(entry_of_plain(each), sequence=sequence)
     assert timeline_lines([Laid([each], sequence)]) == [copy_line(row)]
     rows = place(row, (), None)
     assert timeline_lines([Laid([each], "", rows)]) == [copy_line(rows[0])]

@@ -40,8 +40,11 @@ def content_of_strict(body: bytes, struct: type[Body]) -> str:
     """
     obj, _ = parse_object(body)
     if struct.identity is not Body.identity:
-        if b'""' in body or b"null" in body or not _are_as_declared(obj):
+        if not _are_as_declared(obj):
             return content_of_object(obj)
+        if b'""' in body or b"null" in body:
+            readings = _readings(struct)
+            obj = {name: value for name, value in obj.items() if not (is_blank(value) and name in readings)}
         for name in _digits_of(struct):
             if type(value := obj.get(name)) is str:
                 obj[name] = int(value)
@@ -49,10 +52,10 @@ def content_of_strict(body: bytes, struct: type[Body]) -> str:
 
 
 def _are_as_declared(obj: dict[str, Any]) -> bool:
-    # The fields that no struct has: each of its kind, and not blank.
+    # The fields that no struct has: each of its kind, or nothing.
     for name, kind in _UNASKED_KINDS:
         value = obj.get(name)
-        if value is not None and (type(value) is not kind or is_blank(value)):
+        if value is not None and value != "" and (type(value) is not kind or is_blank(value)):
             return False
     return True
 
@@ -78,7 +81,7 @@ def meaning_of(obj: dict[str, Any]) -> dict[str, Any]:
     struct = None if event_type is None else BODY_BY_EVENT_TYPE.get(event_type)
     if struct is None or struct.identity is Body.identity:
         return obj
-    readings = {**_UNASKED, **readings_of(struct)}
+    readings = _readings(struct)
     said = {}
     for name, value in obj.items():
         reading = readings.get(name)
@@ -88,6 +91,12 @@ def meaning_of(obj: dict[str, Any]) -> dict[str, Any]:
             found, is_readable = reading(value)
             said[name] = found if is_readable else value
     return said
+
+
+@cache
+def _readings(struct: type[Body]) -> dict[str, Reading]:
+    """How each documented field is read leniently."""
+    return {**_UNASKED, **readings_of(struct)}
 
 
 def content_digest(obj: dict[str, Any]) -> str:

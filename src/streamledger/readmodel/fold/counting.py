@@ -54,7 +54,7 @@ def count_media(changes: Changes, found: Iterable[Laid]) -> None:
         for media in each.media:
             received_us = media.received_us
             see(stream, received_us, media.position)
-            if media.until_ms > stream.latest_ms:  # noqa: PLR1730  # as there
+            if media.until_ms > stream.latest_ms:  # noqa: PLR1730  # as in see
                 stream.latest_ms = media.until_ms
             if media.kind == _RECORDING:
                 recordings += 1

@@ -16,8 +16,6 @@ from streamledger.readmodel.fold.facts import Event, delivery_of
 from streamledger.readmodel.projections.view import ProjectionView
 from streamledger.tencent.envelope import read_envelope
 
-"""From here on a `t` is no time."""
-
 _encode = msgspec.json.Encoder().encode
 _numbers = msgspec.json.Decoder(list[int]).decode
 _texts = msgspec.json.Decoder(list[str]).decode
